@@ -1,1 +1,55 @@
-//! Not written yet.
+//! Reading the clocks (clock_gettime(2)), in nanoseconds.
+//!
+//! Through the vDSO: no system call on common machines, about 20 ns.
+
+/// A clock of the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Clock {
+    /// Time since some start, never set; stands still while the machine is suspended
+    /// (`CLOCK_MONOTONIC`).
+    #[default]
+    Monotonic,
+    /// As monotonic, but goes on while the machine is suspended (`CLOCK_BOOTTIME`).
+    Boot,
+    /// Time since 1970-01-01 00:00 UTC; may be set, forwards or back (`CLOCK_REALTIME`).
+    Wall,
+}
+
+impl Clock {
+    pub(crate) const fn id(self) -> libc::clockid_t {
+        match self {
+            Self::Monotonic => libc::CLOCK_MONOTONIC,
+            Self::Boot => libc::CLOCK_BOOTTIME,
+            Self::Wall => libc::CLOCK_REALTIME,
+        }
+    }
+
+    /// The time of this clock now, in nanoseconds. Does not fail, block or allocate.
+    ///
+    /// ```
+    /// use ukevent_sys::clock::Clock;
+    /// let earlier = Clock::Monotonic.now();
+    /// assert!(Clock::Monotonic.now() >= earlier);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub fn now(self) -> u64 {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is a valid timespec for the kernel to fill; the clock ids are constants
+        // that every supported kernel has, so the call cannot fail.
+        unsafe { libc::clock_gettime(self.id(), &raw mut time) };
+        // A wall clock set before 1970 reads as 0.
+        u64::try_from(time.tv_sec)
+            .map_or(0, |s| s.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec as u64))
+    }
+}
+
+/// Nanoseconds as the kernel's pair of seconds and nanoseconds.
+#[must_use]
+pub(crate) const fn timespec(ns: u64) -> libc::timespec {
+    // Below 2^64 ns the seconds are below 2^35: both casts keep the value.
+    libc::timespec {
+        tv_sec: (ns / 1_000_000_000) as libc::time_t,
+        tv_nsec: (ns % 1_000_000_000) as libc::c_long,
+    }
+}

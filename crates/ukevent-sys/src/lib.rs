@@ -8,6 +8,7 @@
 #![cfg(target_os = "linux")]
 
 pub mod clock;
+pub mod descriptor;
 pub mod epoll;
 mod error;
 pub mod eventfd;
