@@ -1,0 +1,158 @@
+//! The steps of CI, cheapest first.
+
+use crate::{
+    Mode, house, licences,
+    project::{self, Project},
+    tests_step,
+};
+use std::{fs, process::Command};
+
+/// One check.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    /// What it checks, for the help.
+    pub(crate) what: &'static str,
+    /// Whether `--quick` has it too.
+    pub(crate) quick: bool,
+    /// The error is all there is to read about the failure.
+    pub(crate) run: fn(&Project) -> Result<Outcome, String>,
+}
+
+/// How a step ended that did not fail.
+pub(crate) enum Outcome {
+    /// With what there is to say about it, if anything.
+    Passed(String),
+    /// It cannot be done here, and why.
+    Skipped(String),
+}
+
+impl Step {
+    pub(crate) fn belongs_to(&self, mode: Mode) -> bool {
+        match mode {
+            Mode::Full => true,
+            Mode::Quick => self.quick,
+            Mode::WithoutTests => self.name != "test",
+        }
+    }
+}
+
+/// All of them, in the order in which they run.
+#[rustfmt::skip]
+pub(crate) const STEPS: &[Step] = &[
+    Step { name: "fmt", quick: true, run: fmt, what: "every file is as rustfmt writes it" },
+    Step { name: "house", quick: true, run: house, what: "floors, unsafe, sizes of files, paths: the rules of CONTRIBUTING.md" },
+    Step { name: "licences", quick: false, run: licences, what: "the licences of all dependencies are among those of deny.toml" },
+    Step { name: "clippy", quick: true, run: clippy, what: "no warning anywhere" },
+    Step { name: "test", quick: true, run: tests_step::run, what: "all tests, with nextest where it is installed (quick: not the command's)" },
+    Step { name: "doc", quick: false, run: doc, what: "the documentation builds without warnings" },
+    Step { name: "loom", quick: false, run: loom, what: "hand-off and wake-ups under every interleaving" },
+    Step { name: "fuzz", quick: false, run: fuzz, what: "a bounded run of each fuzz target" },
+    Step { name: "bench", quick: false, run: bench, what: "each benchmark runs and delivers; nothing is measured" },
+    Step { name: "msrv", quick: false, run: msrv, what: "the oldest supported Rust compiles it" },
+];
+
+/// The workspaces beside the main one, with lock files of their own.
+const SIDE_WORKSPACES: [&str; 2] = ["fuzz", "bench"];
+
+/// Loom runs the tests called `loom_…` of the queue, built with its own atomics.
+const LOOM: &str = "test --package ukevent-queue --lib --release -- loom";
+
+fn ok() -> Outcome {
+    Outcome::Passed(String::new())
+}
+
+fn fmt(project: &Project) -> Result<Outcome, String> {
+    project.run(project.cargo("fmt --all --check"))?;
+    for side in present(project) {
+        let manifest = format!("--manifest-path {side}/Cargo.toml");
+        project.run(project.cargo(&format!("fmt {manifest} --check")))?;
+    }
+    Ok(ok())
+}
+
+fn house(project: &Project) -> Result<Outcome, String> {
+    match house::problems(&project.root)? {
+        problems if problems.is_empty() => Ok(ok()),
+        problems => Err(problems.join("\n")),
+    }
+}
+
+fn licences(project: &Project) -> Result<Outcome, String> {
+    let counted = licences::check(&project.root)?;
+    if !project.has("cargo", &["deny", "--version"]) {
+        return Ok(Outcome::Passed(format!("{counted} crates; cargo-deny is not installed")));
+    }
+    // Not the advisories: their list comes from the network.
+    project.run(project.cargo("deny check licenses bans sources"))?;
+    Ok(Outcome::Passed(format!("{counted} crates, and cargo-deny agrees")))
+}
+
+fn clippy(project: &Project) -> Result<Outcome, String> {
+    project.run(project.cargo("clippy --workspace --all-targets -- -D warnings"))?;
+    if project.mode != Mode::Quick {
+        for side in present(project) {
+            let manifest = format!("--manifest-path {side}/Cargo.toml");
+            project
+                .run(project.cargo(&format!("clippy {manifest} --all-targets -- -D warnings")))?;
+        }
+    }
+    Ok(ok())
+}
+
+fn doc(project: &Project) -> Result<Outcome, String> {
+    let mut command = project.cargo("doc --workspace --no-deps");
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    project.run(command)?;
+    Ok(ok())
+}
+
+fn loom(project: &Project) -> Result<Outcome, String> {
+    let mut command = project.cargo(LOOM);
+    // A target folder of its own: the flag changes every crate.
+    command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", project.target.join("loom"));
+    let output = project.run(command)?;
+    match tests_step::Count::read(&output).passed {
+        0 => Err(format!("no model ran: cargo {LOOM}")),
+        passed => Ok(Outcome::Passed(format!("{passed} models"))),
+    }
+}
+
+fn fuzz(project: &Project) -> Result<Outcome, String> {
+    let manifest = "--manifest-path fuzz/Cargo.toml";
+    project.run(project.cargo(&format!("test --release {manifest}")))?;
+    let output = project.run(project.cargo(&format!("run --release {manifest}")))?;
+    Ok(Outcome::Passed(output.lines().last().unwrap_or_default().to_owned()))
+}
+
+fn bench(project: &Project) -> Result<Outcome, String> {
+    if !present(project).any(|side| side == "bench") {
+        return Ok(Outcome::Skipped("there is no bench/ here".to_owned()));
+    }
+    project.run(project.cargo("run --release --manifest-path bench/Cargo.toml -- --smoke"))?;
+    Ok(ok())
+}
+
+fn msrv(project: &Project) -> Result<Outcome, String> {
+    let metadata = project::metadata(&project.root, &["--no-deps"])?;
+    let version = metadata["packages"][0]["rust_version"].as_str().ok_or("no rust-version")?;
+    if !project.has("rustup", &["run", version, "rustc", "--version"]) {
+        let manifest = fs::read_to_string(project.root.join("Cargo.toml"))
+            .map_err(|error| format!("Cargo.toml: {error}"))?;
+        if !manifest.lines().any(|line| line == "incompatible_msrv = \"deny\"") {
+            return Err("Cargo.toml: the lint incompatible_msrv must be denied".to_owned());
+        }
+        return Ok(Outcome::Skipped(format!(
+            "Rust {version} is not installed; clippy's incompatible_msrv stands in for it"
+        )));
+    }
+    let mut command = Command::new("rustup");
+    command.args(["run", version, "cargo", "check", "--workspace", "--all-targets"]);
+    command.current_dir(&project.root).env("CARGO_TARGET_DIR", project.target.join("msrv"));
+    project.run(command)?;
+    Ok(Outcome::Passed(format!("Rust {version}")))
+}
+
+fn present(project: &Project) -> impl Iterator<Item = &'static str> {
+    let root = project.root.clone();
+    SIDE_WORKSPACES.into_iter().filter(move |side| root.join(side).join("Cargo.toml").exists())
+}
