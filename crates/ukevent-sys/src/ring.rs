@@ -16,6 +16,7 @@ use crate::signal::SignalSet;
 use crate::{Error, Result};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::thread::ThreadId;
 
 /// What a ring is made with.
 #[derive(Clone, Copy, Debug)]
@@ -73,12 +74,13 @@ pub struct EnterWait<'a> {
 
 /// An io_uring instance for one thread. Linux 6.1 (`DEFER_TASKRUN`), close-on-exec.
 ///
-/// Dropping closes it; the kernel then cancels by itself what is outstanding. Polls lend the kernel
-/// no memory, so nothing need be waited for.
+/// Dropping closes it, in the thread that enabled it; the kernel then cancels by itself, and a little
+/// later, what is outstanding. Polls lend the kernel no memory, so nothing need be waited for.
 pub struct Ring {
     ring: IoUring,
-    /// Index of the ring's descriptor in the thread's table of registered rings, if it got one.
-    registered: Option<RawFd>,
+    /// Index of the ring's descriptor in the thread's table of registered rings, if it got one, and
+    /// the thread.
+    registered: Option<(RawFd, ThreadId)>,
     /// Entries below the kernel's knowledge: pushed, not yet submitted.
     unsubmitted: u32,
     no_iowait: bool,
@@ -107,6 +109,7 @@ const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
 const ENTER_NO_IOWAIT: u32 = 1 << 7;
 const REGISTER_RING_FDS: u32 = 20;
+const UNREGISTER_RING_FDS: u32 = 21;
 
 impl Ring {
     /// Makes one, disabled.
@@ -152,22 +155,25 @@ impl Ring {
         })?;
         let mut update =
             RingFdUpdate { offset: u32::MAX, reserved: 0, data: self.ring.as_raw_fd() as u64 };
-        // SAFETY: the argument is one `io_uring_rsrc_update`, valid for reads and for the index
-        // that the kernel writes back.
-        let done = unsafe {
+        // A table of registered rings that is full (16 of them) only costs the 65 ns.
+        if self.update_registered(REGISTER_RING_FDS, &mut update) == 1 {
+            self.registered = Some((update.offset as RawFd, std::thread::current().id()));
+        }
+        Ok(())
+    }
+
+    fn update_registered(&self, operation: u32, update: &mut RingFdUpdate) -> i64 {
+        // SAFETY: the argument is one `io_uring_rsrc_update`, valid for reads and for the index that
+        // the kernel may write back.
+        unsafe {
             libc::syscall(
                 libc::SYS_io_uring_register,
                 self.ring.as_raw_fd(),
-                REGISTER_RING_FDS,
-                &raw mut update,
+                operation,
+                std::ptr::from_mut(update),
                 1,
             )
-        };
-        // A table of registered rings that is full (16 of them) only costs the 65 ns.
-        if done == 1 {
-            self.registered = Some(update.offset as RawFd);
         }
-        Ok(())
     }
 
     /// Writes a submission into the ring, without a system call. Gives it back if the ring is full.
@@ -221,19 +227,27 @@ impl Ring {
             min_wait_us: 0,
             timespec: time.as_ref().map_or(0, |time| std::ptr::from_ref(time) as u64),
         };
-        let mut flags = ENTER_GETEVENTS | ENTER_EXT_ARG;
+        let mut flags = ENTER_GETEVENTS;
+        // An argument that says nothing is one copy less for the kernel.
+        let argued = wait.timeout_ns.is_some() || wait.mask.is_some();
+        let (argument, bytes) = if argued {
+            flags |= ENTER_EXT_ARG;
+            (&raw const argument, size_of::<GetEventsArg>())
+        } else {
+            (std::ptr::null(), 0)
+        };
         if self.no_iowait {
             flags |= ENTER_NO_IOWAIT;
         }
         let fd = self.registered.map_or_else(
             || self.ring.as_raw_fd(),
-            |index| {
+            |(index, _)| {
                 flags |= ENTER_REGISTERED_RING;
                 index
             },
         );
         self.enters += 1;
-        // SAFETY: the argument, the time and the mask it points to outlive the call; 64-bit
+        // SAFETY: the argument is null, or it and the time and mask it points to outlive the call; 64-bit
         // `timespec` has the layout of the kernel's `__kernel_timespec`.
         let done = unsafe {
             libc::syscall(
@@ -242,8 +256,8 @@ impl Ring {
                 self.unsubmitted,
                 wait.completions,
                 flags,
-                &raw const argument,
-                size_of::<GetEventsArg>(),
+                argument,
+                bytes,
             )
         };
         if done >= 0 {
@@ -277,6 +291,19 @@ impl Ring {
     #[must_use]
     pub const fn enters(&self) -> u64 {
         self.enters
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // The thread's table of registered rings holds the ring open, and with it every file that is
+        // polled. Only that thread can take it out; dropped elsewhere, it lasts as long as the thread.
+        if let Some((index, thread)) = self.registered
+            && thread == std::thread::current().id()
+        {
+            let mut update = RingFdUpdate { offset: index as u32, reserved: 0, data: 0 };
+            self.update_registered(UNREGISTER_RING_FDS, &mut update);
+        }
     }
 }
 

@@ -1,15 +1,16 @@
-//! Taking over the action of a signal, so that it reaches one thread whichever thread it came to.
+//! Taking over the action of a signal, so that it reaches those who watch it whichever thread it
+//! came to.
 //!
 //! A signal sent to the process goes to any thread that does not block it, and its default action is
 //! to end the process. While a [`Takeover`] lives, such a thread runs [`forward`] instead, which
-//! queues the signal, with its sender, to the one thread that blocks it and reads a signalfd.
+//! queues the signal, with its sender, to each thread that blocks it and reads a signalfd.
 //!
 //! Invariants:
 //! - The handler touches [`TABLE`], atomics of fixed size that are never freed, and makes system
 //!   calls; it takes no lock, allocates nothing and leaves errno as it was (signal-safety(7)).
-//! - An entry's target is set before the handler is installed and cleared after it is gone. A
-//!   handler that finds no target came late: the former action is in force again, and raising the
-//!   signal anew gives it what is due.
+//! - An entry has a target before the handler is installed, and until it is gone. A handler that
+//!   finds none came late: the former action is in force again, and raising the signal anew gives it
+//!   what is due. A target keeps its place in the entry, so that a handler finds each thread once.
 //! - The kernel lets no thread send what looks like kill(2) or the kernel itself to another
 //!   (rt_sigqueueinfo(2)), so codes are shifted out of that range on the way ([`shifted_code`]) and
 //!   back when they are read ([`original_code`]).
@@ -25,8 +26,8 @@ use std::{
 struct Entry {
     /// Whether a [`Takeover`] of it lives.
     taken: AtomicBool,
-    /// The thread to send it to; 0 if the handler is not installed.
-    target: AtomicI32,
+    /// The threads to send it to; 0 is none.
+    targets: [AtomicI32; Takeover::TARGETS],
     /// The process that the handler was installed in. A child made by fork(2) inherits the handler
     /// but not the queue.
     process: AtomicI32,
@@ -42,13 +43,30 @@ impl Entry {
     const fn new() -> Self {
         Self {
             taken: AtomicBool::new(false),
-            target: AtomicI32::new(0),
+            targets: [const { AtomicI32::new(0) }; Takeover::TARGETS],
             process: AtomicI32::new(0),
             undelivered: AtomicU32::new(0),
             former_handler: AtomicUsize::new(libc::SIG_DFL),
             former_flags: AtomicI32::new(0),
             former_mask: AtomicU64::new(0),
         }
+    }
+
+    fn targets(&self) -> impl Iterator<Item = i32> {
+        self.targets.iter().map(|target| target.load(Ordering::Acquire)).filter(|&it| it != 0)
+    }
+
+    /// Puts `to` in the place of `from`; `false` if that is nowhere.
+    fn replace(&self, from: i32, to: i32) -> bool {
+        let exchange = |target: &AtomicI32| {
+            target.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        };
+        self.targets.iter().any(exchange)
+    }
+
+    fn let_go(&self) {
+        self.targets.iter().for_each(|target| target.store(0, Ordering::Release));
+        self.taken.store(false, Ordering::Release);
     }
 }
 
@@ -81,10 +99,11 @@ pub fn disposition(signal: i32) -> Result<Disposition> {
     })
 }
 
-/// The action of a signal, taken over: whichever thread of the process gets it sends it on to one.
+/// The action of a signal, taken over: whichever thread of the process gets it sends it on to the
+/// targets.
 ///
-/// The target thread must block the signal and read it with a [`SignalFd`](super::SignalFd). Should
-/// it come to the target itself, because that thread unblocked it, it is blocked again there.
+/// These must block the signal and read it with a [`SignalFd`](super::SignalFd). Should it come to a
+/// target itself, because that thread unblocked it, it is blocked again there.
 /// `SA_NOCLDSTOP` and `SA_NOCLDWAIT` stay as they were, and ignoring `SIGCHLD` goes on meaning that
 /// children leave no zombie. Calls that a handler interrupts are restarted where the kernel can
 /// (`SA_RESTART`, signal(7)).
@@ -108,6 +127,9 @@ pub struct Takeover {
 }
 
 impl Takeover {
+    /// How many targets a signal can have.
+    pub const TARGETS: usize = 8;
+
     /// Takes over `signal` and sends it to the thread `target` of this process.
     ///
     /// # Errors
@@ -127,7 +149,7 @@ impl Takeover {
         entry.former_mask.store(mask, Ordering::Relaxed);
         entry.undelivered.store(0, Ordering::Relaxed);
         entry.process.store(std::process::id().cast_signed(), Ordering::Relaxed);
-        entry.target.store(target, Ordering::Release);
+        entry.targets[0].store(target, Ordering::Release);
 
         let mut flags = former.sa_flags & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
         if signal == libc::SIGCHLD && former.sa_sigaction == libc::SIG_IGN {
@@ -136,22 +158,34 @@ impl Takeover {
         flags |= libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK;
         let installed = set_action(signal, forward as *const () as usize, flags, SignalSet::full());
         if let Err(error) = installed {
-            entry.target.store(0, Ordering::Release);
-            entry.taken.store(false, Ordering::Release);
+            entry.let_go();
             return Err(error);
         }
         Ok(Self { signal })
     }
 
-    /// Sends it to the thread `target` from now on.
-    pub fn retarget(&self, target: i32) {
+    /// The threads that it is sent to.
+    pub fn targets(&self) -> impl Iterator<Item = i32> {
+        entry(self.signal).into_iter().flat_map(Entry::targets)
+    }
+
+    /// Sends it to the thread `target` too. `false` if there are [`Takeover::TARGETS`] others.
+    pub fn add_target(&self, target: i32) -> bool {
+        let add =
+            |entry: &Entry| entry.targets().any(|it| it == target) || entry.replace(0, target);
+        entry(self.signal).is_some_and(add)
+    }
+
+    /// Sends it to the thread `target` no longer. Should that have been the last one, what comes to
+    /// other threads now is raised there again and again: drop it instead.
+    pub fn remove_target(&self, target: i32) {
         if let Some(entry) = entry(self.signal) {
-            entry.target.store(target, Ordering::Release);
+            entry.replace(target, 0);
         }
     }
 
-    /// How many could not be sent on since the last call: the target thread had ended, or the user's
-    /// limit of pending signals was reached (`RLIMIT_SIGPENDING`).
+    /// How many could be sent to no target since the last call: they had ended, or the user's limit
+    /// of pending signals was reached (`RLIMIT_SIGPENDING`).
     #[must_use]
     pub fn take_undelivered(&self) -> u32 {
         entry(self.signal).map_or(0, |entry| entry.undelivered.swap(0, Ordering::Relaxed))
@@ -164,8 +198,7 @@ impl Drop for Takeover {
         if action(self.signal).is_ok_and(|now| now.sa_sigaction == forward as *const () as usize) {
             restore(self.signal, entry);
         }
-        entry.target.store(0, Ordering::Release);
-        entry.taken.store(false, Ordering::Release);
+        entry.let_go();
     }
 }
 
@@ -210,12 +243,11 @@ fn set_action(signal: i32, handler: usize, flags: i32, mask: SignalSet) -> Resul
     }
 }
 
-/// The handler: sends the signal on to the thread that reads it.
+/// The handler: sends the signal on to the threads that read it.
 extern "C" fn forward(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     let Some(entry) = entry(signal) else { return };
     // SAFETY: the C library's pointer to this thread's errno is valid for as long as the thread.
     let errno = unsafe { *libc::__errno_location() };
-    let target = entry.target.load(Ordering::Acquire);
     // SAFETY: getpid(2) and gettid(2) have no requirement.
     let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
 
@@ -224,16 +256,21 @@ extern "C" fn forward(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
         // is only read, for after vfork(2) it is the parent's.
         restore(signal, entry);
         queue_to(process, thread, signal, info);
-    } else if target == 0 {
+    } else if entry.targets().next().is_none() {
         queue_to(process, thread, signal, info);
     } else {
         // SAFETY: the kernel hands a SA_SIGINFO handler a valid siginfo.
-        let mut info = unsafe { forwarded(&*info) };
-        if !queue_to(process, target, signal, &raw mut info) {
+        let mut copy = unsafe { forwarded(&*info) };
+        let (mut reached, mut is_target) = (false, false);
+        for target in entry.targets() {
+            reached |= queue_to(process, target, signal, &raw mut copy);
+            is_target |= target == thread;
+        }
+        if !reached {
             entry.undelivered.fetch_add(1, Ordering::Relaxed);
         }
-        if thread == target {
-            // The target was to block it. Blocked when the handler returns, or it would come here
+        if is_target {
+            // It was to block the signal. Blocked when the handler returns, or it would come here
             // again and again.
             // SAFETY: the kernel hands a SA_SIGINFO handler a valid ucontext.
             unsafe { block_in(context.cast(), signal) };
@@ -323,15 +360,17 @@ pub(super) fn carries_value(code: i32) -> bool {
 
 /// Where shifted codes lie: far from the kernel's, and from those that programs make up.
 const SHIFT: i32 = -0x4000_0000;
-/// Codes this near to 0 are shifted; others are negative as it is, or no kernel made them.
+/// The codes that can be shifted, all of the kernel's among them.
 const SHIFTED: std::ops::Range<i32> = -0x1000_0000..0x1000_0000;
 
-/// A code that one thread may send to another.
-fn shifted_code(code: i32) -> i32 {
-    if SHIFTED.contains(&code) { code + SHIFT } else { code }
+/// A code that one thread may send to another, and that says that it was sent on. What a program
+/// made up out of range becomes a plain sigqueue(3).
+pub(super) fn shifted_code(code: i32) -> i32 {
+    SHIFT + if SHIFTED.contains(&code) { code } else { libc::SI_QUEUE }
 }
 
-/// The code before [`shifted_code`].
-pub(super) fn original_code(code: i32) -> i32 {
-    if SHIFTED.contains(&code.wrapping_sub(SHIFT)) { code - SHIFT } else { code }
+/// The code before [`shifted_code`], and whether it had been shifted: sent on by a [`Takeover`].
+pub(super) fn original_code(code: i32) -> (i32, bool) {
+    let original = code.wrapping_sub(SHIFT);
+    if SHIFTED.contains(&original) { (original, true) } else { (code, false) }
 }

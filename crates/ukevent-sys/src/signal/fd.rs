@@ -2,6 +2,7 @@
 
 use super::{SignalSet, action};
 use crate::{Error, Result};
+use std::mem::offset_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Bytes of the kernel's `struct signalfd_siginfo`.
@@ -20,6 +21,8 @@ pub struct SignalRecord {
     pub uid: u32,
     /// `si_code`, as in sigaction(2).
     pub code: i32,
+    /// Whether a [`Takeover`](super::Takeover) sent it on, from another thread to all its targets.
+    pub forwarded: bool,
     /// The value that sigqueue(3) sent, as a pointer-sized number; its low half is `sival_int`. 0
     /// for a signal without value.
     pub value: u64,
@@ -110,13 +113,14 @@ fn decode(bytes: &[u8]) -> SignalRecord {
     let wide = |at: usize| {
         bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_ne_bytes)
     };
-    use std::mem::offset_of;
-    let code = action::original_code(word(offset_of!(libc::signalfd_siginfo, ssi_code)) as i32);
+    let code = word(offset_of!(libc::signalfd_siginfo, ssi_code)) as i32;
+    let (code, forwarded) = action::original_code(code);
     SignalRecord {
         signal: word(offset_of!(libc::signalfd_siginfo, ssi_signo)) as i32,
         pid: word(offset_of!(libc::signalfd_siginfo, ssi_pid)) as i32,
         uid: word(offset_of!(libc::signalfd_siginfo, ssi_uid)),
         code,
+        forwarded,
         value: if action::carries_value(code) {
             wide(offset_of!(libc::signalfd_siginfo, ssi_ptr))
         } else {

@@ -40,6 +40,27 @@ const NAMES: &[(&str, i32)] = &[
     ("SIGSYS", libc::SIGSYS),
 ];
 
+/// `SIGHUP`.
+pub const HUP: i32 = libc::SIGHUP;
+/// `SIGINT`.
+pub const INT: i32 = libc::SIGINT;
+/// `SIGQUIT`.
+pub const QUIT: i32 = libc::SIGQUIT;
+/// `SIGUSR1`.
+pub const USR1: i32 = libc::SIGUSR1;
+/// `SIGUSR2`.
+pub const USR2: i32 = libc::SIGUSR2;
+/// `SIGALRM`.
+pub const ALRM: i32 = libc::SIGALRM;
+/// `SIGTERM`.
+pub const TERM: i32 = libc::SIGTERM;
+/// `SIGCHLD`.
+pub const CHLD: i32 = libc::SIGCHLD;
+/// `SIGCONT`.
+pub const CONT: i32 = libc::SIGCONT;
+/// `SIGWINCH`.
+pub const WINCH: i32 = libc::SIGWINCH;
+
 /// The first real-time signal that is free: the C library keeps those below it.
 #[must_use]
 pub fn rt_min() -> i32 {
@@ -64,11 +85,10 @@ pub fn name(signal: i32) -> Option<Cow<'static, str>> {
     if let Some(&(name, _)) = NAMES.iter().find(|&&(_, number)| number == signal) {
         return Some(name.into());
     }
-    match signal - rt_min() {
-        0 => Some("SIGRTMIN".into()),
-        above if above > 0 && signal <= rt_max() => Some(format!("SIGRTMIN+{above}").into()),
-        _ => None,
+    if signal == rt_min() {
+        return Some("SIGRTMIN".into());
     }
+    real_time(signal).map(|signal| format!("SIGRTMIN+{}", signal - rt_min()).into())
 }
 
 /// The number of a signal, given its name in either case, with or without `SIG`, or the number
