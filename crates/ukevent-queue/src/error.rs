@@ -58,7 +58,9 @@ impl fmt::Display for RegisterError {
                 "the queue holds its limit of {limit} registrations; remove some or build it with \
                  a larger limit"
             ),
-            Self::Unsupported { what, needs } => write!(f, "{what} cannot be had here: it needs {needs}"),
+            Self::Unsupported { what, needs } => {
+                write!(f, "{what} cannot be had here: it needs {needs}")
+            }
             Self::Denied { what, needs } => write!(f, "{what} is not permitted: it needs {needs}"),
             Self::Invalid(why) => f.write_str(why),
             Self::WrongThread => WrongThread.fmt(f),
@@ -141,7 +143,9 @@ pub struct NoSuchKey;
 
 impl fmt::Display for NoSuchKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no such registration: it was removed, was delivered once, or is another queue's")
+        f.write_str(
+            "no such registration: it was removed, was delivered once, or is another queue's",
+        )
     }
 }
 
@@ -258,7 +262,9 @@ impl fmt::Display for BuildError {
                 f,
                 "UKEVENT_BACKEND: there is no backend {name:?}; there are io_uring, epoll, poll and sim"
             ),
-            Self::Unavailable { backend, why } => write!(f, "the backend {backend} cannot be had: {why}"),
+            Self::Unavailable { backend, why } => {
+                write!(f, "the backend {backend} cannot be had: {why}")
+            }
             Self::Kernel(error) => error.fmt(f),
         }
     }

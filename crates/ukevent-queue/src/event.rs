@@ -9,7 +9,7 @@ use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 /// Something happened to a registration.
 ///
-/// Taken from the queue by [`Queue::next`](crate::Queue::next). Owns all it carries.
+/// Taken from the queue by [`Queue::next_event`](crate::Queue::next_event). Owns all it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// The registration.
@@ -44,7 +44,8 @@ pub enum Kind {
     /// kept within bounds: look again at what is being watched.
     Rescan,
     /// The kernel refused or ended the watch with this errno; no further event comes until the
-    /// registration is modified or enabled again.
+    /// registration is modified or enabled again. Of a tree: a directory in it could not be watched;
+    /// the rest goes on.
     Failed(Errno),
 }
 
@@ -105,17 +106,15 @@ impl Ready {
     /// Readable, or at an end that a read will show.
     #[must_use]
     pub const fn is_readable(self) -> bool {
-        self.readiness.intersects(
-            Readiness::READABLE.union(Readiness::HANG_UP).union(Readiness::ERROR),
-        )
+        self.readiness
+            .intersects(Readiness::READABLE.union(Readiness::HANG_UP).union(Readiness::ERROR))
     }
 
     /// Writable, or in a state that a write will show.
     #[must_use]
     pub const fn is_writable(self) -> bool {
-        self.readiness.intersects(
-            Readiness::WRITABLE.union(Readiness::HANG_UP).union(Readiness::ERROR),
-        )
+        self.readiness
+            .intersects(Readiness::WRITABLE.union(Readiness::HANG_UP).union(Readiness::ERROR))
     }
 
     /// Bytes waiting to be read, or for a listener the connections waiting to be accepted.

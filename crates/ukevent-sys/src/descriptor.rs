@@ -1,7 +1,8 @@
-//! Descriptors as such: duplicating one (fcntl(2)).
+//! Descriptors as such: duplicating one (fcntl(2)), and whether it can be waited for (fstat(2)).
 
 use crate::{Error, Result};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use rustix::fs::{FileType, fstat};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A second, close-on-exec descriptor of the file that `fd` names.
 ///
@@ -15,4 +16,15 @@ pub fn duplicate(fd: RawFd) -> Result<OwnedFd> {
     }
     // SAFETY: the kernel returned `fd` just now and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether poll(2) calls it ready at all times, because there is nothing to wait for: a regular file
+/// or a directory.
+///
+/// # Errors
+/// `EOVERFLOW`, if the file's size does not fit.
+pub fn is_always_ready(fd: BorrowedFd<'_>) -> Result<bool> {
+    let stat = fstat(fd).map_err(Error::rustix("fstat"))?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    Ok(matches!(kind, FileType::RegularFile | FileType::Directory))
 }

@@ -187,8 +187,8 @@ fn devices_are_heard_of() {
             let head = buffer[..len].split(|&byte| byte == 0).next().unwrap();
             heads.push(String::from_utf8(head.to_vec()).unwrap());
         }
-        ["left", "right"].iter().all(|name| {
-            heads.contains(&format!("add@/devices/virtual/net/{name}"))
-        })
+        ["left", "right"]
+            .iter()
+            .all(|name| heads.contains(&format!("add@/devices/virtual/net/{name}")))
     });
 }

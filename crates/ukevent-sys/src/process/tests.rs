@@ -209,10 +209,12 @@ fn heard(connector: &ProcConnector, pid: i32, enough: usize) -> Vec<ProcMessage>
     let mut messages = Vec::new();
     wait_until("the kernel told", || {
         while let Received::Datagram(len) = connector.receive(&mut buffer).unwrap() {
-            messages.extend(ProcConnector::decode(&buffer[..len]).filter(|message| match message {
-                ProcMessage::Forked { parent, .. } => *parent == pid,
-                ProcMessage::Executed { pid: who } => *who == pid,
-            }));
+            messages.extend(ProcConnector::decode(&buffer[..len]).filter(
+                |message| match message {
+                    ProcMessage::Forked { parent, .. } => *parent == pid,
+                    ProcMessage::Executed { pid: who } => *who == pid,
+                },
+            ));
         }
         messages.len() >= enough
     });
@@ -260,8 +262,7 @@ fn another_namespace_hears_nothing_and_says_so() {
 /// Runs again in a process namespace of its own, where the kernel answers nothing.
 #[test]
 fn another_process_namespace_hears_nothing_and_says_so() {
-    const NAME: &str =
-        "process::tests::another_process_namespace_hears_nothing_and_says_so";
+    const NAME: &str = "process::tests::another_process_namespace_hears_nothing_and_says_so";
     const INSIDE: &str = "UKEVENT_TEST_INSIDE";
     if env::var_os(INSIDE).is_some() {
         assert_eq!(ProcConnector::open().unwrap_err().errno(), libc::EPERM);

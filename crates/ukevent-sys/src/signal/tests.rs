@@ -86,8 +86,27 @@ fn several_names_of_one_signal_are_known() {
 #[test]
 fn what_is_no_signal_has_no_number() {
     let wrong = [
-        "", "SIG", "sigsig", "hu", "0", "65", "-1", "+1", "99999999999999999999", "rtmin+", "rtmin-1",
-        "rtmin+99", "rtmax+1", "rtmax-99", "rtmin++1", "rtmin+001", "rt", "ħup", "sı", " hup", "hup ",
+        "",
+        "SIG",
+        "sigsig",
+        "hu",
+        "0",
+        "65",
+        "-1",
+        "+1",
+        "99999999999999999999",
+        "rtmin+",
+        "rtmin-1",
+        "rtmin+99",
+        "rtmax+1",
+        "rtmax-99",
+        "rtmin++1",
+        "rtmin+001",
+        "rt",
+        "ħup",
+        "sı",
+        " hup",
+        "hup ",
     ];
     for wrong in wrong {
         assert_eq!(number(wrong), None, "{wrong:?}");
@@ -147,10 +166,8 @@ fn a_signal_comes_with_its_sender() {
         block(&set).unwrap();
         let fd = SignalFd::new(&set).unwrap();
         assert_eq!(read_all(&fd), []);
-        let mut child = Command::new("sh")
-            .args(["-c", "exec env kill -USR1 $PPID"])
-            .spawn()
-            .unwrap();
+        let mut child =
+            Command::new("sh").args(["-c", "exec env kill -USR1 $PPID"]).spawn().unwrap();
         assert!(child.wait().unwrap().success());
         let mut records = Vec::new();
         wait_until("it came", || {

@@ -1,0 +1,254 @@
+//! epoll: every change is a system call, and the kernel keeps the state.
+//!
+//! The three ways of arming are epoll's own: level, `EPOLLET`, `EPOLLONESHOT`. Three things are made
+//! up for here: epoll takes a descriptor once only, so a second registration watches a duplicate; it
+//! refuses regular files, which poll(2) calls always ready, so they are; and a level that was
+//! reported ends the next wait too, so while the queue waits for more it is taken out (`parked`).
+
+use super::{Arm, Backend, Completion, EventFdWake, Patience, Poll, Tally, Ticket};
+use crate::post::Wake;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use ukevent_sys::Result;
+use ukevent_sys::epoll::{Epoll, Report, Trigger};
+use ukevent_sys::poll::PollMask;
+
+const EPERM: i32 = 1;
+/// Reports taken from the kernel at a time.
+const BATCH: usize = 256;
+
+/// What a slot has in the epoll set.
+struct Entry {
+    ticket: Ticket,
+    poll: Poll,
+    /// A duplicate of the descriptor, if another slot watches the descriptor itself.
+    duplicate: Option<OwnedFd>,
+    place: Place,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the epoll set.
+    Set,
+    /// Out of it for the rest of this wait.
+    Parked,
+    /// epoll does not take it: always ready. `bool`: still to be reported.
+    File(bool),
+}
+
+impl Entry {
+    fn fd(&self) -> RawFd {
+        self.duplicate.as_ref().map_or(self.poll.fd, AsRawFd::as_raw_fd)
+    }
+}
+
+pub(crate) struct EpollBackend {
+    epoll: Epoll,
+    /// By slot.
+    entries: Vec<Option<Entry>>,
+    /// Which slot watches the descriptor itself, by its number.
+    holders: Vec<Option<u32>>,
+    parked: Vec<u32>,
+    files: Vec<u32>,
+    /// Levels reported since the queue began this wait.
+    levels: Vec<u32>,
+    reports: Box<[Report; BATCH]>,
+    wake: EventFdWake,
+    system_calls: u64,
+}
+
+impl EpollBackend {
+    pub(crate) fn new() -> Result<Self> {
+        let epoll = Epoll::new()?;
+        let wake = EventFdWake::new()?;
+        let wake_fd = wake.as_fd().as_raw_fd();
+        epoll.add(wake_fd, PollMask::IN, Trigger::Edge, Ticket::WAKE.to_bits())?;
+        Ok(Self {
+            epoll,
+            entries: Vec::new(),
+            holders: Vec::new(),
+            parked: Vec::new(),
+            files: Vec::new(),
+            levels: Vec::new(),
+            reports: Box::new([Report::empty(); BATCH]),
+            wake,
+            system_calls: 0,
+        })
+    }
+
+    fn add(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
+        let number = poll.fd as usize;
+        let watched_already = self.holders.get(number).is_some_and(Option::is_some);
+        let duplicate =
+            watched_already.then(|| ukevent_sys::descriptor::duplicate(poll.fd)).transpose()?;
+        let mut entry = Entry { ticket, poll, duplicate, place: Place::Set };
+        self.system_calls += 1;
+        match self.epoll.add(entry.fd(), poll.mask, trigger(poll.arm), ticket.to_bits()) {
+            Ok(()) => {}
+            Err(error) if error.errno() == EPERM => {
+                entry.place = Place::File(true);
+                self.files.push(ticket.index);
+            }
+            Err(error) => return Err(error),
+        }
+        if entry.duplicate.is_none() {
+            *at(&mut self.holders, number) = Some(ticket.index);
+        }
+        *at(&mut self.entries, ticket.index as usize) = Some(entry);
+        Ok(())
+    }
+
+    /// Puts back what was taken out for the wait before.
+    fn unpark(&mut self) -> Result<()> {
+        while let Some(index) = self.parked.pop() {
+            let Some(entry) = entry(&mut self.entries, index) else { continue };
+            if entry.place != Place::Parked {
+                continue;
+            }
+            let (fd, ticket) = (entry.fd(), entry.ticket.to_bits());
+            self.system_calls += 1;
+            let added = self.epoll.add(fd, entry.poll.mask, trigger(entry.poll.arm), ticket);
+            if let Err(error) = added {
+                self.parked.push(index);
+                return Err(error);
+            }
+            entry.place = Place::Set;
+        }
+        Ok(())
+    }
+
+    /// Takes the levels that were reported out of the set.
+    fn park(&mut self) -> Result<()> {
+        for index in self.levels.drain(..) {
+            let Some(entry) = entry(&mut self.entries, index) else { continue };
+            if entry.place == Place::Set && entry.poll.arm == Arm::Level {
+                self.system_calls += 1;
+                self.epoll.remove(entry.fd())?;
+                entry.place = Place::Parked;
+                self.parked.push(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether there are files to report, which no epoll instance tells about.
+    pub(super) fn has_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    fn report_files(&mut self, reports: &mut Vec<Completion>) {
+        for index in &self.files {
+            let Some(entry) = entry(&mut self.entries, *index) else { continue };
+            let ready = entry.poll.mask & (PollMask::IN | PollMask::OUT);
+            if entry.place == Place::File(true) && !ready.is_empty() {
+                let last = entry.poll.arm == Arm::Once;
+                reports.push(Completion::ready(entry.ticket, ready, last));
+                // A level is reported in each wait; the rest when armed anew.
+                entry.place = Place::File(entry.poll.arm == Arm::Level);
+            }
+        }
+    }
+}
+
+fn entry(entries: &mut [Option<Entry>], index: u32) -> Option<&mut Entry> {
+    entries.get_mut(index as usize)?.as_mut()
+}
+
+/// The place at an index, which is made if there is none.
+fn at<T>(places: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
+    if index >= places.len() {
+        places.resize_with(index + 1, || None);
+    }
+    &mut places[index]
+}
+
+const fn trigger(arm: Arm) -> Trigger {
+    match arm {
+        Arm::Once => Trigger::Once,
+        Arm::Edge => Trigger::Edge,
+        Arm::Level => Trigger::Level,
+    }
+}
+
+impl Backend for EpollBackend {
+    fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
+        let Some(entry) = entry(&mut self.entries, ticket.index) else {
+            return self.add(ticket, poll);
+        };
+        let (fd, data) = (entry.fd(), ticket.to_bits());
+        self.system_calls += 1;
+        match entry.place {
+            Place::Set => self.epoll.modify(fd, poll.mask, trigger(poll.arm), data)?,
+            Place::Parked => {
+                self.epoll.add(fd, poll.mask, trigger(poll.arm), data)?;
+                entry.place = Place::Set;
+            }
+            Place::File(_) => entry.place = Place::File(true),
+        }
+        entry.ticket = ticket;
+        entry.poll = poll;
+        Ok(())
+    }
+
+    fn cancel(&mut self, ticket: Ticket, _fd: RawFd, _armed: bool) {
+        let Some(entry) = self.entries.get_mut(ticket.index as usize).and_then(Option::take) else {
+            return;
+        };
+        match entry.place {
+            Place::Set => {
+                self.system_calls += 1;
+                // The descriptor is open and in the set, so this cannot fail.
+                let _: Result<()> = self.epoll.remove(entry.fd());
+            }
+            Place::Parked => {}
+            Place::File(_) => self.files.retain(|&index| index != ticket.index),
+        }
+        let holder = &mut self.holders[entry.poll.fd as usize];
+        if *holder == Some(ticket.index) {
+            *holder = None;
+        }
+    }
+
+    fn wait(&mut self, patience: Patience<'_>, reports: &mut Vec<Completion>) -> Result<()> {
+        let before = reports.len();
+        if patience.again {
+            self.park()?;
+        } else {
+            self.levels.clear();
+            self.unpark()?;
+            self.report_files(reports);
+        }
+        let ready_already = reports.len() > before;
+        let timeout =
+            if ready_already || patience.is_none() { Some(0) } else { patience.timeout_ns };
+        self.system_calls += 1;
+        let count = match self.epoll.wait(&mut self.reports[..], timeout, patience.mask) {
+            Err(error) if ready_already && error.interrupted() => 0,
+            count => count?,
+        };
+        for report in &self.reports[..count] {
+            let ticket = Ticket::from_bits(report.data());
+            if ticket.index == Ticket::WAKE.index {
+                continue;
+            }
+            let arm =
+                entry(&mut self.entries, ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
+            if arm == Arm::Level {
+                self.levels.push(ticket.index);
+            }
+            reports.push(Completion::ready(ticket, report.mask(), arm == Arm::Once));
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Box<dyn Wake> {
+        Box::new(self.wake.clone())
+    }
+
+    fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str> {
+        Ok(self.epoll.as_fd())
+    }
+
+    fn tally(&self) -> Tally {
+        Tally { system_calls: self.system_calls, overflows: 0 }
+    }
+}

@@ -1,0 +1,167 @@
+//! The seam: what the queue needs of a kernel, and the four that provide it.
+//!
+//! A backend watches descriptors and waits; it knows no events, tokens or modes. The queue tells it
+//! what to arm under which [`Ticket`], and gets [`Completion`]s back. What the kernels differ in is
+//! settled below this line, in one file each.
+
+pub(crate) mod choice;
+pub(crate) mod epoll;
+pub(crate) mod poll;
+pub mod sim;
+pub(crate) mod uring;
+
+use crate::post::Wake;
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
+use std::sync::Arc;
+use ukevent_sys::clock::Clock;
+use ukevent_sys::eventfd::EventFd;
+use ukevent_sys::poll::{PollFd, PollMask};
+use ukevent_sys::signal::SignalSet;
+use ukevent_sys::{Error, Result};
+
+/// The name of one arming: a slot, and how often it was armed before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket {
+    pub(crate) index: u32,
+    pub(crate) serial: u32,
+}
+
+impl Ticket {
+    /// The backend's own: its wake-up.
+    pub(crate) const WAKE: Self = Self { index: u32::MAX, serial: u32::MAX };
+    /// The backend's own: a submission whose completion nobody waits for.
+    pub(crate) const NOBODY: Self = Self { index: u32::MAX, serial: 0 };
+
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.serial as u64) << 32 | self.index as u64
+    }
+
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self { index: bits as u32, serial: (bits >> 32) as u32 }
+    }
+}
+
+/// For how long a descriptor is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arm {
+    /// Until it was reported once.
+    Once,
+    /// Until cancelled; reported when it becomes ready and when there is news.
+    Edge,
+    /// Until cancelled; reported in every wait while it is ready. A backend that cannot reports once,
+    /// and the queue arms it again ([`Completion::last`]).
+    Level,
+}
+
+/// What to watch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Poll {
+    pub(crate) fd: RawFd,
+    pub(crate) mask: PollMask,
+    pub(crate) arm: Arm,
+}
+
+/// A report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Completion {
+    pub(crate) ticket: Ticket,
+    /// The mask of what is ready; or, below zero, the negated errno that ended the watching.
+    pub(crate) result: i32,
+    /// No more reports come under this ticket.
+    pub(crate) last: bool,
+}
+
+impl Completion {
+    pub(crate) const fn ready(ticket: Ticket, mask: PollMask, last: bool) -> Self {
+        Self { ticket, result: mask.bits() as i32, last }
+    }
+}
+
+/// How a backend is to wait.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience<'a> {
+    /// Return when so many reports came; 0 never blocks.
+    pub(crate) reports: u32,
+    /// Or after this time; `None` is for ever.
+    pub(crate) timeout_ns: Option<u64>,
+    pub(crate) mask: Option<&'a SignalSet>,
+    /// The queue waits again because it did not get enough: what was reported and is still ready
+    /// must not end this wait too.
+    pub(crate) again: bool,
+}
+
+impl Patience<'_> {
+    pub(crate) const fn is_none(&self) -> bool {
+        self.reports == 0 || matches!(self.timeout_ns, Some(0))
+    }
+}
+
+/// A kernel, as the queue sees it.
+pub(crate) trait Backend: Send {
+    /// Watches a descriptor under a ticket, in place of what the slot had armed before. The caller
+    /// keeps the descriptor open until it cancels. Errors that a kernel finds only later come as a
+    /// completion.
+    fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()>;
+
+    /// Ends what the slot of this ticket has armed (`armed`: it has not reported for the last time)
+    /// and forgets the descriptor.
+    fn cancel(&mut self, ticket: Ticket, fd: RawFd, armed: bool);
+
+    /// Lets what was submitted take effect, waits, and appends the reports. An error loses nothing.
+    fn wait(&mut self, patience: Patience<'_>, reports: &mut Vec<Completion>) -> Result<()>;
+
+    /// Looks which of `fds` are ready at this moment.
+    fn probe(&mut self, fds: &mut [PollFd]) -> Result<()> {
+        ukevent_sys::poll::poll(fds, Some(0), None).map(drop)
+    }
+
+    /// What ends the backend's wait, from any thread.
+    fn waker(&self) -> Box<dyn Wake>;
+
+    /// The time of a clock.
+    fn now(&self, clock: Clock) -> u64 {
+        clock.now()
+    }
+
+    /// A descriptor that becomes readable when a wait would return; from then on what is submitted
+    /// takes effect at once. `Unsupported` in words if there is none.
+    fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str>;
+
+    /// How often the kernel was called, and how often its completions overflowed.
+    fn tally(&self) -> Tally;
+}
+
+/// What a backend counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) system_calls: u64,
+    pub(crate) overflows: u64,
+}
+
+/// The wake-up of the backends that have a kernel: an eventfd that is watched for edges, so that
+/// nobody need read it.
+#[derive(Clone)]
+pub(crate) struct EventFdWake(Arc<EventFd>);
+
+impl EventFdWake {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(Arc::new(EventFd::new()?)))
+    }
+
+    pub(crate) fn clear(&self) -> Result<()> {
+        self.0.clear()
+    }
+}
+
+impl AsFd for EventFdWake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Wake for EventFdWake {
+    fn wake(&self) {
+        // A live eventfd cannot refuse; and the caller, on another thread, could do nothing.
+        let _: std::result::Result<(), Error> = self.0.signal();
+    }
+}

@@ -1,0 +1,222 @@
+//! io_uring: arming and ending are entries in memory, submitted by the next wait.
+//!
+//! Level is watched once and armed again by the queue: the arming looks at the state, in the same
+//! system call that waits. Edge is a multishot poll. More submissions between two waits than the ring
+//! holds go to a backlog in memory, in order. Completions are made only while this thread is in the
+//! kernel (deferred), at most twenty in a pass, so the wait passes again while the kernel says that
+//! work is left. Linux 6.1; KERNEL: io_uring_setup(2), io_uring_enter(2).
+
+use super::{Arm, Backend, Completion, EventFdWake, Patience, Poll, Tally, Ticket};
+use crate::post::Wake;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use ukevent_sys::clock::Clock;
+use ukevent_sys::poll::PollMask;
+use ukevent_sys::ring::{Completed, EnterWait, Ring, RingOptions, Submission};
+use ukevent_sys::{Error, Result};
+
+/// Reports taken in one wait, at most: a busy ring must not keep the thread from its timers.
+const REPORTS_PER_WAIT: usize = 1024;
+
+const ECANCELED: i32 = 125;
+const ETIME: i32 = 62;
+const EBUSY: i32 = 16;
+
+pub(crate) struct Uring {
+    ring: Ring,
+    backlog: VecDeque<Submission>,
+    wake: EventFdWake,
+    enabled: bool,
+    /// Another queue watches this one: submit at once.
+    nested: bool,
+    overflows: u64,
+    /// Taken while submitting outside a wait.
+    early: Vec<Completion>,
+}
+
+impl Uring {
+    pub(crate) fn new(options: RingOptions) -> Result<Self> {
+        let ring = Ring::new(options)?;
+        let wake = EventFdWake::new()?;
+        let mut uring = Self {
+            ring,
+            backlog: VecDeque::new(),
+            wake,
+            enabled: false,
+            nested: false,
+            overflows: 0,
+            early: Vec::new(),
+        };
+        uring.watch_wake();
+        Ok(uring)
+    }
+
+    fn watch_wake(&mut self) {
+        let fd = self.wake.as_fd().as_raw_fd();
+        self.push(Submission::poll(fd, PollMask::IN, true, Ticket::WAKE.to_bits()));
+    }
+
+    #[inline]
+    fn push(&mut self, submission: Submission) {
+        if self.backlog.is_empty() {
+            match self.ring.push(submission) {
+                Ok(()) => {}
+                Err(submission) => self.backlog.push_back(submission),
+            }
+        } else {
+            self.backlog.push_back(submission);
+        }
+    }
+
+    /// Moves the backlog into the ring, entering the kernel for each ring full; the last one is left
+    /// to the wait. What completes on the way is taken, so that it does not overflow.
+    fn submit_backlog(&mut self, reports: &mut Vec<Completion>) -> Result<()> {
+        while let Some(submission) = self.backlog.pop_front() {
+            if let Err(submission) = self.ring.push(submission) {
+                self.backlog.push_front(submission);
+                self.enter(EnterWait::default())?;
+                self.reap(reports);
+            }
+        }
+        Ok(())
+    }
+
+    fn enable(&mut self) -> Result<()> {
+        if !self.enabled {
+            self.ring.enable()?;
+            self.enabled = true;
+        }
+        Ok(())
+    }
+
+    /// Takes what lies in the ring.
+    fn reap(&mut self, reports: &mut Vec<Completion>) {
+        let mut wake_ended = false;
+        for completed in self.ring.completions() {
+            let ticket = Ticket::from_bits(completed.user_data);
+            if ticket.index == Ticket::WAKE.index {
+                wake_ended |= ticket == Ticket::WAKE && !completed.more;
+                continue;
+            }
+            // The end of what was cancelled; its ticket is stale already.
+            if completed.result == -ECANCELED {
+                continue;
+            }
+            let Completed { result, more, .. } = completed;
+            reports.push(Completion { ticket, result, last: !more });
+        }
+        if wake_ended {
+            self.watch_wake();
+        }
+    }
+
+    /// Enters once and takes what came. Whether the kernel says that nothing came in the given time
+    /// is left to the caller's clock.
+    fn enter(&mut self, wait: EnterWait<'_>) -> Result<()> {
+        if self.ring.overflowing() {
+            self.overflows += 1;
+        }
+        match self.ring.enter(wait) {
+            Err(error) if error.errno() == ETIME || error.errno() == EBUSY => Ok(()),
+            done => done,
+        }
+    }
+}
+
+impl Backend for Uring {
+    #[inline]
+    fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
+        let multishot = poll.arm == Arm::Edge;
+        self.push(Submission::poll(poll.fd, poll.mask, multishot, ticket.to_bits()));
+        if self.nested { self.flush() } else { Ok(()) }
+    }
+
+    #[inline]
+    fn cancel(&mut self, ticket: Ticket, _fd: RawFd, armed: bool) {
+        if armed {
+            self.push(Submission::end_poll(ticket.to_bits(), Ticket::NOBODY.to_bits()));
+        }
+    }
+
+    fn wait(&mut self, patience: Patience<'_>, reports: &mut Vec<Completion>) -> Result<()> {
+        self.enable()?;
+        let before = reports.len();
+        reports.append(&mut self.early);
+        self.submit_backlog(reports)?;
+        self.reap(reports);
+        let taken = (reports.len() - before) as u32;
+        if patience.is_none() || taken >= patience.reports {
+            if patience.mask.is_some() {
+                // The kernel swaps the mask only if it waits: for nothing, but it does.
+                let completions = self.ring.waiting() + 1;
+                self.enter(EnterWait { completions, timeout_ns: Some(0), mask: patience.mask })?;
+            } else if self.ring.unsubmitted() == 0 && !self.ring.work_waits() {
+                return Ok(());
+            } else {
+                self.enter(EnterWait::default())?;
+            }
+        } else {
+            let submitted = self.ring.unsubmitted();
+            let wanted = patience.reports - taken;
+            let entered =
+                (submitted > 0 && patience.timeout_ns.is_some()).then(|| Clock::Monotonic.now());
+            self.enter(EnterWait {
+                completions: wanted,
+                timeout_ns: patience.timeout_ns,
+                mask: patience.mask,
+            })?;
+            let came = self.ring.waiting();
+            // A wait that also submitted reports neither its time-out nor its interruption: an
+            // early return with too little is the latter.
+            if submitted > 0 && came < wanted && !self.ring.work_waits() {
+                let over = match (entered, patience.timeout_ns) {
+                    (Some(entered), Some(timeout)) => {
+                        Clock::Monotonic.now() >= entered.saturating_add(timeout)
+                    }
+                    _ => false,
+                };
+                if !over {
+                    self.reap(reports);
+                    return if reports.len() == before {
+                        Err(Error::new("io_uring_enter", 4))
+                    } else {
+                        Ok(())
+                    };
+                }
+            }
+        }
+        self.reap(reports);
+        while self.ring.work_waits() && reports.len() - before < REPORTS_PER_WAIT {
+            self.enter(EnterWait::default())?;
+            self.reap(reports);
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Box<dyn Wake> {
+        Box::new(self.wake.clone())
+    }
+
+    fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str> {
+        self.nested = true;
+        Ok(self.ring.as_fd())
+    }
+
+    fn tally(&self) -> Tally {
+        Tally { system_calls: self.ring.enters(), overflows: self.overflows }
+    }
+}
+
+impl Uring {
+    fn flush(&mut self) -> Result<()> {
+        self.enable()?;
+        let mut early = std::mem::take(&mut self.early);
+        let submitted = self.submit_backlog(&mut early);
+        self.early = early;
+        submitted?;
+        if self.ring.unsubmitted() > 0 {
+            self.enter(EnterWait::default())?;
+        }
+        Ok(())
+    }
+}

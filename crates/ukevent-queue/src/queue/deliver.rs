@@ -1,0 +1,155 @@
+//! How events get out: one at a time, the sources in turn.
+
+use super::Queue;
+use crate::event::{Errno, Event, Expired, Kind, Readiness, Ready, UNMEASURED};
+use crate::key::Key;
+use crate::mode::Mode;
+use crate::slot::{Flags, Slot};
+use crate::source::{State, Stream};
+use std::collections::VecDeque;
+use ukevent_sys::poll::PollMask;
+
+impl Queue {
+    /// Takes the next event that the last wait let out; `None` when all were taken.
+    ///
+    /// Between two events the program may do with the queue what it likes: an event of a registration
+    /// that was removed or disabled meanwhile does not come. Sources with many events give one and go
+    /// to the back of the line. No system call, unless the registration asked for measures.
+    #[inline]
+    #[doc(alias = "kevent_get_events")]
+    pub fn next_event(&mut self) -> Option<Event> {
+        if self.spent.is_some() {
+            self.spent = None;
+        }
+        while self.grant > 0 {
+            let Some(key) = self.ready.pop_front() else {
+                self.grant = 0;
+                break;
+            };
+            let Some(slot) = self.slots.unlist(key) else { continue };
+            let (token, mode) = (slot.token, slot.mode);
+            let Some((kind, more)) = take(slot) else {
+                slot.flags.remove(Flags::READY);
+                continue;
+            };
+            if more {
+                slot.flags.insert(Flags::LISTED);
+                self.ready.push_back(key);
+            } else {
+                slot.flags.remove(Flags::READY);
+            }
+            self.grant -= 1;
+            self.ready_events -= 1;
+            self.counters.events += 1;
+            if mode != Mode::Edge {
+                self.after_delivery(key, mode);
+            }
+            return Some(Event { key, token, kind });
+        }
+        None
+    }
+
+    /// What the mode says is to be done once an event was delivered.
+    fn after_delivery(&mut self, key: Key, mode: Mode) {
+        let (_, slot) = self.slots.at(key.index);
+        match mode {
+            Mode::Edge => {}
+            Mode::Level => {
+                let is_fd = matches!(slot.state, State::Fd { .. });
+                if is_fd && !slot.flags.contains(Flags::ARMED) && slot.failed == 0 {
+                    self.to_arm_later(key);
+                }
+            }
+            Mode::Dispatch => {
+                slot.flags.remove(Flags::ENABLED);
+                self.unready(key);
+            }
+            Mode::OneShot => {
+                self.unready(key);
+                self.spent = Some(self.give_up(key));
+            }
+        }
+    }
+
+    /// Takes a slot out of the list of ready ones; what a stream keeps stays kept.
+    pub(super) fn unready(&mut self, key: Key) {
+        let (_, slot) = self.slots.at(key.index);
+        if let State::Fd { .. } = slot.state {
+            slot.pending = PollMask::empty();
+        }
+        if slot.flags.contains(Flags::READY) {
+            slot.flags.remove(Flags::READY);
+            self.ready_events -= events_of(slot);
+            // The grant counts events that can be taken: it must not promise more.
+            self.grant = self.grant.min(self.ready_events);
+        }
+    }
+
+    /// Puts a slot into the list of ready ones for what it kept while it was disabled.
+    pub(super) fn queue_kept(&mut self, key: Key) {
+        let (_, slot) = self.slots.at(key.index);
+        let events = events_of(slot);
+        if events > 0 && enlist(&mut self.ready, key, slot) {
+            self.ready_events += events;
+        }
+    }
+}
+
+/// Puts a slot into the list of ready ones, at the end if it has no place there yet; false if it was
+/// ready before.
+#[inline]
+pub(super) fn enlist(ready: &mut VecDeque<Key>, key: Key, slot: &mut Slot) -> bool {
+    if slot.flags.contains(Flags::READY) {
+        return false;
+    }
+    slot.flags.insert(Flags::READY);
+    if !slot.flags.contains(Flags::LISTED) {
+        slot.flags.insert(Flags::LISTED);
+        ready.push_back(key);
+    }
+    true
+}
+
+/// How many events a slot has to deliver.
+fn events_of(slot: &Slot) -> usize {
+    match &slot.state {
+        State::Fd { .. } => 1,
+        State::Timer(timer) => usize::from(timer.expirations > 0),
+        State::User(user) => user.counted as usize,
+        State::Stream(stream) => stream.kept.len(),
+        State::Own(_) | State::Free { .. } => 0,
+    }
+}
+
+/// Takes an event out of a slot; and whether it has more.
+#[inline]
+fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
+    let measured = slot.flags.contains(Flags::MEASURED);
+    match &mut slot.state {
+        State::Fd { held, .. } => {
+            let pending = std::mem::take(&mut slot.pending);
+            if slot.failed != 0 {
+                return Some((Kind::Failed(Errno(slot.failed)), false));
+            }
+            let readiness = Readiness::from_mask(pending);
+            let [waiting, room] = if measured { held.measure() } else { [None; 2] }
+                .map(|measure| measure.map_or(UNMEASURED, |value| value.min(UNMEASURED - 1)));
+            Some((Kind::Ready(Ready { readiness, waiting, room }), false))
+        }
+        State::Timer(timer) => {
+            let expirations = u64::from(std::mem::take(&mut timer.expirations));
+            (expirations > 0).then_some((Kind::Timer(Expired { expirations }), false))
+        }
+        State::User(user) => {
+            let posted = user.take()?;
+            Some((Kind::User(posted), user.counted > 0))
+        }
+        State::Stream(stream) => take_kept(stream),
+        State::Own(_) | State::Free { .. } => None,
+    }
+}
+
+fn take_kept(stream: &mut Stream) -> Option<(Kind, bool)> {
+    let kind = stream.kept.pop_front()?;
+    Some((kind, !stream.kept.is_empty()))
+}

@@ -1,0 +1,494 @@
+//! How registrations come, change and go.
+
+use super::Queue;
+use crate::backend::choice::BackendKind;
+use crate::backend::{Arm, Poll, Ticket};
+use crate::error::{ChangeError, NoSuchKey, RegisterError, WrongThread};
+use crate::event::Changes;
+use crate::key::{Key, Token};
+use crate::mode::{Interest, Mode};
+use crate::slot::{Flags, Slot};
+use crate::source::InodeHub;
+use crate::source::NetlinkWatch;
+use crate::source::SignalHub;
+use crate::source::{ConnectorHub, ProcessWatch};
+use crate::source::{
+    Fd, Inode, Netlink, Own, Process, Removed, Signal, Source, State, Stream, StreamSource, Timer,
+};
+use std::os::fd::{AsRawFd, RawFd};
+use std::thread::ThreadId;
+use ukevent_sys::Error;
+use ukevent_sys::poll::PollMask;
+
+/// A change of a registration, for [`Queue::modify`]: what is not named stays.
+///
+/// ```
+/// use ukevent_queue::{Change, Interest, Mode};
+///
+/// let change = Change::new().interest(Interest::WRITE).mode(Mode::Edge);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct Change {
+    token: Option<Token>,
+    mode: Option<Mode>,
+    interest: Option<Interest>,
+    timer: Option<Timer>,
+    changes: Option<Changes>,
+}
+
+impl Change {
+    /// Changes nothing yet.
+    pub const fn new() -> Self {
+        Self { token: None, mode: None, interest: None, timer: None, changes: None }
+    }
+
+    /// Another token, for the events delivered from now on.
+    pub const fn token(mut self, token: Token) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Another mode.
+    pub const fn mode(mut self, mode: Mode) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// Another interest, of a descriptor or socket.
+    pub const fn interest(mut self, interest: Interest) -> Self {
+        self.interest = Some(interest);
+        self
+    }
+
+    /// Another time, of a timer: it starts anew, and what expired but was not delivered is dropped.
+    pub const fn timer(mut self, timer: Timer) -> Self {
+        self.timer = Some(timer);
+        self
+    }
+
+    /// Other changes to be told of, of an inode.
+    pub const fn changes(mut self, changes: Changes) -> Self {
+        self.changes = Some(changes);
+        self
+    }
+}
+
+impl Queue {
+    /// Registers a source: its events carry `token` and come as `mode` says, until the key that is
+    /// returned is removed.
+    ///
+    /// Takes the source; [`Queue::remove`] gives the owner of a descriptor back. The same descriptor
+    /// or inode may be registered several times. On io_uring it costs no system call of its own for
+    /// descriptors and timers.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; the source is dropped and nothing is left behind.
+    #[doc(alias = "EV_ADD")]
+    pub fn register(
+        &mut self,
+        source: impl Into<Source>,
+        token: Token,
+        mode: Mode,
+    ) -> Result<Key, RegisterError> {
+        let key = self.slots.vacant().ok_or(RegisterError::Full { limit: self.slots.limit() })?;
+        match source.into() {
+            Source::Timer(timer) => self.register_timer(key, timer, token, mode),
+            Source::Fd(fd) => self.register_fd(key, fd, token, mode)?,
+            Source::User(user) => {
+                let state = State::User(Box::new(user.state(key.to_bits())));
+                self.slots.insert(key, token, mode, state);
+            }
+            Source::Inode(inode) => return self.register_inode(&inode, token, mode),
+            Source::Signal(signal) => return self.register_signal(&signal, token, mode),
+            Source::Process(process) => return self.register_process(&process, token, mode),
+            Source::Netlink(netlink) => self.register_netlink(key, &netlink, token, mode)?,
+        }
+        self.changed()?;
+        Ok(key)
+    }
+
+    fn register_fd(
+        &mut self,
+        key: Key,
+        fd: Fd,
+        token: Token,
+        mode: Mode,
+    ) -> Result<(), RegisterError> {
+        if fd.held.simulated() != (self.kind == BackendKind::Sim) {
+            return Err(RegisterError::Unsupported {
+                what: "this descriptor",
+                needs: "a queue of its own kind: simulated descriptors go with the sim backend, \
+                        real ones with the others",
+            });
+        }
+        let number = fd.held.number();
+        let state = State::Fd { held: fd.held, fd: number, interest: fd.interest };
+        let slot = self.slots.insert(key, token, mode, state);
+        slot.flags.set(Flags::MEASURED, fd.measured);
+        self.arm(key).inspect_err(|_| drop(self.slots.remove(key)))?;
+        Ok(())
+    }
+
+    fn register_inode(
+        &mut self,
+        inode: &Inode,
+        token: Token,
+        mode: Mode,
+    ) -> Result<Key, RegisterError> {
+        self.refuse_sim("an inode")?;
+        if self.hubs.inodes.is_none() {
+            let hub = InodeHub::new()?;
+            let key = self.watch_own(Own::Inodes)?;
+            self.hubs.inodes = Some((hub, key));
+            self.arm_own(key)?;
+        }
+        let key = self.insert_stream(StreamSource::Inode, token, mode)?;
+        let (hub, watched_by) = self.hubs.inodes.as_mut().expect("made above");
+        hub.add(key.index, inode).inspect_err(|_| drop(self.slots.remove(key)))?;
+        if hub.has_news() {
+            self.hot.push(*watched_by);
+        }
+        self.changed()?;
+        Ok(key)
+    }
+
+    fn register_signal(
+        &mut self,
+        signal: &Signal,
+        token: Token,
+        mode: Mode,
+    ) -> Result<Key, RegisterError> {
+        self.refuse_sim("a signal")?;
+        self.claim_thread()?;
+        if self.hubs.signals.is_none() {
+            let hub = SignalHub::new()?;
+            let key = self.watch_own(Own::Signals)?;
+            self.hubs.signals = Some((hub, key));
+            self.arm_own(key)?;
+        }
+        let key = self.insert_stream(StreamSource::Signal, token, mode)?;
+        let (hub, _) = self.hubs.signals.as_mut().expect("made above");
+        hub.add(key.index, signal).inspect_err(|_| drop(self.slots.remove(key)))?;
+        self.changed()?;
+        Ok(key)
+    }
+
+    fn register_process(
+        &mut self,
+        process: &Process,
+        token: Token,
+        mode: Mode,
+    ) -> Result<Key, RegisterError> {
+        self.refuse_sim("a process")?;
+        let watch = ProcessWatch::new(process)?;
+        let life = watch.changes().intersection(ProcessWatch::BY_CONNECTOR);
+        let pid = watch.pid();
+        if !life.is_empty() && self.hubs.connector.is_none() {
+            let hub = ConnectorHub::new()?;
+            let key = self.watch_own(Own::Connector)?;
+            self.hubs.connector = Some((hub, key));
+            self.arm_own(key)?;
+        }
+        let key = self.insert_stream(StreamSource::Process(watch), token, mode)?;
+        self.arm(key).inspect_err(|_| drop(self.slots.remove(key)))?;
+        if !life.is_empty() {
+            let (hub, _) = self.hubs.connector.as_mut().expect("made above");
+            hub.add(key.index, pid, life);
+        }
+        self.changed()?;
+        Ok(key)
+    }
+
+    fn register_netlink(
+        &mut self,
+        key: Key,
+        netlink: &Netlink,
+        token: Token,
+        mode: Mode,
+    ) -> Result<(), RegisterError> {
+        self.refuse_sim("netlink")?;
+        let stream = Stream::new(StreamSource::Netlink(NetlinkWatch::new(netlink)?));
+        self.slots.insert(key, token, mode, State::Stream(Box::new(stream)));
+        self.arm(key).inspect_err(|_| drop(self.slots.remove(key)))?;
+        Ok(())
+    }
+
+    fn insert_stream(
+        &mut self,
+        from: StreamSource,
+        token: Token,
+        mode: Mode,
+    ) -> Result<Key, RegisterError> {
+        let key = self.slots.vacant().ok_or(RegisterError::Full { limit: self.slots.limit() })?;
+        self.slots.insert(key, token, mode, State::Stream(Box::new(Stream::new(from))));
+        Ok(key)
+    }
+
+    /// A slot for a descriptor of the queue's own.
+    pub(super) fn watch_own(&mut self, own: Own) -> Result<Key, RegisterError> {
+        let key = self.slots.vacant().ok_or(RegisterError::Full { limit: self.slots.limit() })?;
+        self.slots.insert(key, Token::default(), Mode::Level, State::Own(own));
+        Ok(key)
+    }
+
+    /// Lets the backend watch it; if that fails, all is as if it had never been wanted.
+    pub(super) fn arm_own(&mut self, key: Key) -> Result<(), RegisterError> {
+        self.arm(key).map_err(|error| {
+            if let State::Own(own) = self.slots.remove(key) {
+                match own {
+                    Own::Inodes => self.hubs.inodes = None,
+                    Own::Signals => self.hubs.signals = None,
+                    Own::Connector => self.hubs.connector = None,
+                    Own::Clock(clock) => self.timers.forget_fd(clock),
+                    Own::Deadline => {}
+                }
+            }
+            error.into()
+        })
+    }
+
+    fn refuse_sim(&self, what: &'static str) -> Result<(), RegisterError> {
+        if self.kind == BackendKind::Sim {
+            return Err(RegisterError::Unsupported {
+                what,
+                needs: "a backend with a kernel, not sim",
+            });
+        }
+        Ok(())
+    }
+
+    /// Changes a registration, in place: the key stays. What is ready now is reported (again).
+    ///
+    /// # Errors
+    /// [`ChangeError::NoSuchKey`]; [`ChangeError::Refused`] if the change does not fit the source,
+    /// which then is as before.
+    #[doc(alias = "EPOLL_CTL_MOD")]
+    pub fn modify(&mut self, key: Key, change: Change) -> Result<(), ChangeError> {
+        let slot = self.slots.find(key).ok_or(NoSuchKey)?;
+        let fits = match &slot.state {
+            State::Fd { .. } => change.timer.is_none() && change.changes.is_none(),
+            State::Timer(_) => change.interest.is_none() && change.changes.is_none(),
+            State::Stream(stream) => {
+                let inode = matches!(stream.from, StreamSource::Inode);
+                change.interest.is_none()
+                    && change.timer.is_none()
+                    && (inode || change.changes.is_none())
+            }
+            State::User(_) => {
+                change.interest.is_none() && change.timer.is_none() && change.changes.is_none()
+            }
+            State::Own(_) | State::Free { .. } => return Err(ChangeError::NoSuchKey),
+        };
+        if !fits {
+            return Err(RegisterError::Invalid(
+                "this change is for another kind of source: interest is for descriptors, timer for \
+                 timers, changes for inodes",
+            )
+            .into());
+        }
+        if let (Some(changes), Some((hub, _))) = (change.changes, &mut self.hubs.inodes) {
+            hub.modify(key.index, changes)?;
+        }
+        if let Some(token) = change.token {
+            slot.token = token;
+        }
+        if let Some(mode) = change.mode {
+            slot.mode = mode;
+        }
+        if let State::Fd { interest, .. } = &mut slot.state {
+            if let Some(new) = change.interest {
+                *interest = new;
+            }
+            self.unready(key);
+            self.arm_if_enabled(key)?;
+        }
+        if let Some(timer) = change.timer {
+            self.unready(key);
+            self.restart_timer(key, timer);
+        }
+        self.changed()?;
+        Ok(())
+    }
+
+    /// Lets a registration report again, after [`Queue::disable`] or a [`Mode::Dispatch`] event.
+    /// What happened meanwhile, or is so now, is reported.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    #[doc(alias = "EV_ENABLE")]
+    pub fn enable(&mut self, key: Key) -> Result<(), ChangeError> {
+        let slot = self.slots.find(key).ok_or(NoSuchKey)?;
+        if slot.flags.contains(Flags::ENABLED) {
+            return Ok(());
+        }
+        slot.flags.insert(Flags::ENABLED);
+        if matches!(slot.state, State::Fd { .. }) {
+            self.arm(key)?;
+        } else {
+            self.queue_kept(key);
+        }
+        self.changed()?;
+        Ok(())
+    }
+
+    /// Keeps a registration, but delivers nothing of it until it is enabled. Timers go on, posts and
+    /// changes are kept; the state of a descriptor is looked at when it is enabled.
+    ///
+    /// # Errors
+    /// [`NoSuchKey`].
+    #[doc(alias = "EV_DISABLE")]
+    pub fn disable(&mut self, key: Key) -> Result<(), NoSuchKey> {
+        let slot = self.slots.find(key).ok_or(NoSuchKey)?;
+        slot.flags.remove(Flags::ENABLED);
+        if matches!(slot.state, State::Fd { .. }) {
+            self.disarm(key);
+        }
+        self.unready(key);
+        Ok(())
+    }
+
+    /// Ends a registration. When this returns, no event of it is delivered any more. Gives back the
+    /// owner of a descriptor; dropping that closes it. On io_uring the kernel lets go of the file
+    /// with the next wait.
+    ///
+    /// # Errors
+    /// [`NoSuchKey`].
+    #[doc(alias = "EV_DELETE")]
+    pub fn remove(&mut self, key: Key) -> Result<Removed, NoSuchKey> {
+        match self.slots.find_ref(key).map(|slot| &slot.state) {
+            None | Some(State::Own(_)) => return Err(NoSuchKey),
+            Some(_) if self.is_wait_deadline(key) => return Err(NoSuchKey),
+            Some(_) => {}
+        }
+        self.unready(key);
+        Ok(self.give_up(key))
+    }
+
+    /// Takes a slot that is not in the list of ready ones out of everything.
+    pub(super) fn give_up(&mut self, key: Key) -> Removed {
+        self.disarm(key);
+        let removed = match self.slots.remove(key) {
+            State::Fd { held, .. } => Removed(Some(held)),
+            State::Timer(timer) => {
+                self.timers.remove(key.index, timer.clock);
+                Removed(None)
+            }
+            State::User(user) => {
+                if user.inbox.close() {
+                    self.orphans.insert(key.to_bits(), user.inbox);
+                }
+                Removed(None)
+            }
+            State::Stream(stream) => {
+                self.leave_hub(key.index, &stream);
+                Removed(None)
+            }
+            State::Own(_) | State::Free { .. } => Removed(None),
+        };
+        removed
+    }
+
+    fn leave_hub(&mut self, index: u32, stream: &Stream) {
+        match &stream.from {
+            StreamSource::Inode => {
+                if let Some((hub, _)) = &mut self.hubs.inodes {
+                    hub.remove(index);
+                }
+            }
+            StreamSource::Signal => {
+                if let Some((hub, _)) = &mut self.hubs.signals {
+                    hub.remove(index);
+                }
+            }
+            StreamSource::Process(_) => {
+                if let Some((hub, _)) = &mut self.hubs.connector {
+                    hub.remove(index);
+                }
+            }
+            StreamSource::Netlink(_) => {}
+        }
+    }
+
+    /// Hands the descriptor of a slot to the backend. Without one there is nothing to do.
+    #[inline]
+    pub(super) fn arm(&mut self, key: Key) -> Result<(), Error> {
+        let (_, slot) = self.slots.at(key.index);
+        let Some((fd, mask)) = watched(&self.hubs, &self.timers, slot) else { return Ok(()) };
+        let arm = match (&slot.state, slot.mode) {
+            _ if slot.flags.contains(Flags::HALF_CLOSED) => Arm::Edge,
+            (State::Fd { .. }, Mode::Level) => Arm::Level,
+            (State::Fd { .. }, Mode::OneShot | Mode::Dispatch) => Arm::Once,
+            // Streams are read until dry, and read again when there is news.
+            _ => Arm::Edge,
+        };
+        if slot.flags.contains(Flags::ARMED) {
+            self.backend.cancel(Ticket { index: key.index, serial: slot.ticket }, fd, true);
+        }
+        slot.ticket = slot.ticket.wrapping_add(1);
+        let ticket = Ticket { index: key.index, serial: slot.ticket };
+        slot.flags.remove(Flags::TO_ARM | Flags::ARMED);
+        slot.failed = 0;
+        self.backend.submit(ticket, Poll { fd, mask, arm })?;
+        slot.flags.insert(Flags::ARMED | Flags::KNOWN);
+        Ok(())
+    }
+
+    fn arm_if_enabled(&mut self, key: Key) -> Result<(), Error> {
+        let (_, slot) = self.slots.at(key.index);
+        if slot.flags.contains(Flags::ENABLED) { self.arm(key) } else { Ok(()) }
+    }
+
+    pub(super) fn disarm(&mut self, key: Key) {
+        let (_, slot) = self.slots.at(key.index);
+        if !slot.flags.contains(Flags::KNOWN) {
+            return;
+        }
+        let Some((fd, _)) = watched(&self.hubs, &self.timers, slot) else { return };
+        let armed = slot.flags.contains(Flags::ARMED);
+        self.backend.cancel(Ticket { index: key.index, serial: slot.ticket }, fd, armed);
+        slot.ticket = slot.ticket.wrapping_add(1);
+        slot.flags.remove(Flags::ARMED | Flags::KNOWN | Flags::TO_ARM);
+    }
+
+    /// The queue belongs to the thread that first asks here.
+    pub(super) fn claim_thread(&mut self) -> Result<(), WrongThread> {
+        thread_local! {
+            // Asking the thread itself costs an atomic count each time.
+            static CURRENT: ThreadId = std::thread::current().id();
+        }
+        let current = CURRENT.with(|id| *id);
+        match self.owner {
+            None => self.owner = Some(current),
+            Some(owner) if owner == current => {}
+            Some(_) => return Err(WrongThread),
+        }
+        Ok(())
+    }
+}
+
+impl From<WrongThread> for RegisterError {
+    fn from(_: WrongThread) -> Self {
+        Self::WrongThread
+    }
+}
+
+/// The descriptor that a slot is watched by, and for what.
+fn watched(hubs: &super::Hubs, timers: &super::Timers, slot: &Slot) -> Option<(RawFd, PollMask)> {
+    let number = match &slot.state {
+        State::Fd { fd, interest, .. } => return Some((*fd, interest.mask())),
+        State::Stream(stream) => match &stream.from {
+            StreamSource::Process(watch) => watch.fd()?.as_raw_fd(),
+            StreamSource::Netlink(watch) => watch.fd().as_raw_fd(),
+            StreamSource::Inode | StreamSource::Signal => return None,
+        },
+        State::Own(Own::Inodes) => hubs.inodes.as_ref()?.0.fd().as_raw_fd(),
+        State::Own(Own::Signals) => hubs.signals.as_ref()?.0.fd().as_raw_fd(),
+        State::Own(Own::Connector) => hubs.connector.as_ref()?.0.fd().as_raw_fd(),
+        State::Own(Own::Clock(clock)) => timers.fd(*clock)?.as_raw_fd(),
+        State::Own(Own::Deadline) | State::Timer(_) | State::User(_) | State::Free { .. } => {
+            return None;
+        }
+    };
+    Some((number, PollMask::IN))
+}

@@ -1,0 +1,281 @@
+//! Timers of three clocks.
+//!
+//! The monotonic wheel's next deadline is an argument of the wait. The other clocks may jump while the
+//! thread sleeps (a suspended machine, a clock that is set), which no wait of the kernel follows: each
+//! of them gets one timerfd, set to the first deadline of its wheel, once it has a timer. A wall clock
+//! that was set is seen by the timerfd (`ECANCELED`) and by every look at the clock; the wheel is then
+//! built anew.
+
+use super::Queue;
+use super::deliver::enlist;
+use crate::backend::choice::BackendKind;
+use crate::error::RegisterError;
+use crate::key::{Key, Token};
+use crate::mode::Mode;
+use crate::slot::{Flags, Slots};
+use crate::source::{First, Own, State, Timer, TimerState};
+use crate::wheel::Wheel;
+use std::os::fd::{AsFd, BorrowedFd};
+use ukevent_sys::Error;
+use ukevent_sys::clock::Clock;
+use ukevent_sys::timerfd::{Expiry, TimerFd};
+
+pub(super) struct Timers {
+    monotonic: Wheel,
+    boot: Option<OtherClock>,
+    wall: Option<OtherClock>,
+    /// The slot whose timer is the deadline of a wait on another clock.
+    deadline: Option<Key>,
+    pub(super) deadline_passed: bool,
+    /// Kept for its memory.
+    due: Vec<u32>,
+}
+
+struct OtherClock {
+    wheel: Wheel,
+    /// The timerfd and the slot that watches it. Without a kernel there is none.
+    fd: Option<(TimerFd, Key)>,
+    /// What the timerfd is set to.
+    set_ns: Option<u64>,
+}
+
+impl Timers {
+    pub(super) fn new(now_ns: u64) -> Self {
+        Self {
+            monotonic: Wheel::new(now_ns),
+            boot: None,
+            wall: None,
+            deadline: None,
+            deadline_passed: false,
+            due: Vec::new(),
+        }
+    }
+
+    const fn other(&mut self, clock: Clock) -> &mut Option<OtherClock> {
+        match clock {
+            Clock::Wall => &mut self.wall,
+            Clock::Boot | Clock::Monotonic => &mut self.boot,
+        }
+    }
+
+    fn wheel(&mut self, clock: Clock) -> Option<&mut Wheel> {
+        match clock {
+            Clock::Monotonic => Some(&mut self.monotonic),
+            Clock::Boot | Clock::Wall => self.other(clock).as_mut().map(|other| &mut other.wheel),
+        }
+    }
+
+    pub(super) fn fd(&self, clock: Clock) -> Option<BorrowedFd<'_>> {
+        let other = if clock == Clock::Wall { &self.wall } else { &self.boot };
+        other.as_ref()?.fd.as_ref().map(|(fd, _)| fd.as_fd())
+    }
+
+    pub(super) fn forget_fd(&mut self, clock: Clock) {
+        *self.other(clock) = None;
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, index: u32, clock: Clock) {
+        if let Some(wheel) = self.wheel(clock) {
+            wheel.remove(index);
+        }
+    }
+
+    pub(super) fn own_slots(&self) -> u32 {
+        let fd =
+            |other: &Option<OtherClock>| other.as_ref().is_some_and(|other| other.fd.is_some());
+        u32::from(fd(&self.boot)) + u32::from(fd(&self.wall)) + u32::from(self.deadline.is_some())
+    }
+
+    fn none_live(&self) -> bool {
+        let none = |other: &Option<OtherClock>| other.as_ref().is_none_or(|o| o.wheel.is_empty());
+        self.monotonic.is_empty() && none(&self.boot) && none(&self.wall)
+    }
+}
+
+impl Queue {
+    #[inline]
+    pub(super) fn register_timer(&mut self, key: Key, timer: Timer, token: Token, mode: Mode) {
+        let state = self.timer_state(timer);
+        self.slots.insert(key, token, mode, State::Timer(state));
+        self.start_timer(key.index, state);
+    }
+
+    fn timer_state(&self, timer: Timer) -> TimerState {
+        let deadline_ns = match timer.first {
+            First::At(ns) => ns,
+            First::After(ns) => self.backend.now(timer.clock).saturating_add(ns),
+        };
+        TimerState { deadline_ns, period_ns: timer.period_ns, expirations: 0, clock: timer.clock }
+    }
+
+    #[inline]
+    fn start_timer(&mut self, index: u32, state: TimerState) {
+        if state.clock == Clock::Monotonic {
+            self.timers.monotonic.add(index, state.deadline_ns);
+        } else {
+            self.follow(state.clock).add(index, state.deadline_ns);
+        }
+    }
+
+    pub(super) fn restart_timer(&mut self, key: Key, timer: Timer) {
+        let new = self.timer_state(timer);
+        let (_, slot) = self.slots.at(key.index);
+        if let State::Timer(state) = &mut slot.state {
+            self.timers.remove(key.index, state.clock);
+            *state = new;
+            self.start_timer(key.index, new);
+        }
+    }
+
+    /// The wheel of another clock, in step with it.
+    fn follow(&mut self, clock: Clock) -> &mut Wheel {
+        let now_ns = self.backend.now(clock);
+        let slots = &mut self.slots;
+        let other = self.timers.other(clock).get_or_insert_with(|| OtherClock {
+            wheel: Wheel::new(now_ns),
+            fd: None,
+            set_ns: None,
+        });
+        // Set back: everything that was near is far again.
+        if now_ns < other.wheel.taken_ns() {
+            other.wheel.rebuild(now_ns, |index| deadline_of(slots, index));
+        }
+        &mut other.wheel
+    }
+
+    /// Expires what is due on every clock.
+    pub(super) fn expire_timers(&mut self) {
+        if self.timers.none_live() {
+            return;
+        }
+        for clock in [Clock::Monotonic, Clock::Boot, Clock::Wall] {
+            let Some(wheel) = self.timers.wheel(clock) else { continue };
+            if wheel.is_empty() {
+                continue;
+            }
+            let now_ns = match clock {
+                Clock::Monotonic => self.monotonic_ns(),
+                Clock::Boot | Clock::Wall => self.backend.now(clock),
+            };
+            let mut due = std::mem::take(&mut self.timers.due);
+            let wheel = match clock {
+                Clock::Monotonic => &mut self.timers.monotonic,
+                Clock::Boot | Clock::Wall => self.follow(clock),
+            };
+            wheel.advance(now_ns, |index| due.push(index));
+            for index in due.drain(..) {
+                self.expire(index, clock, now_ns);
+            }
+            self.timers.due = due;
+        }
+    }
+
+    #[inline]
+    fn expire(&mut self, index: u32, clock: Clock, now_ns: u64) {
+        let (key, slot) = self.slots.at(index);
+        let State::Timer(timer) = &mut slot.state else { return };
+        if timer.expire(now_ns) {
+            let deadline_ns = timer.deadline_ns;
+            if let Some(wheel) = self.timers.wheel(clock) {
+                wheel.add(index, deadline_ns);
+            }
+        }
+        if self.timers.deadline == Some(key) {
+            self.timers.deadline_passed = true;
+            return;
+        }
+        let (_, slot) = self.slots.at(index);
+        if slot.flags.contains(Flags::ENABLED) && enlist(&mut self.ready, key, slot) {
+            self.ready_events += 1;
+        }
+    }
+
+    /// How long the wait may sleep for the timers' sake; sets the timerfds of the other clocks.
+    pub(super) fn until_next_timer(&mut self) -> Result<Option<u64>, Error> {
+        let mut sleep = None;
+        if let Some(next_ns) = self.timers.monotonic.next_ns() {
+            sleep = Some(next_ns.saturating_sub(self.monotonic_ns()));
+        }
+        for clock in [Clock::Boot, Clock::Wall] {
+            let Some(other) = self.timers.other(clock) else { continue };
+            let next_ns = other.wheel.next_ns();
+            if self.kind == BackendKind::Sim {
+                let now_ns = self.backend.now(clock);
+                let other = next_ns.map(|next| next.saturating_sub(now_ns));
+                sleep = sleep.into_iter().chain(other).min();
+            } else if next_ns != other.set_ns {
+                self.set_timerfd(clock, next_ns)?;
+            }
+        }
+        Ok(sleep)
+    }
+
+    fn set_timerfd(&mut self, clock: Clock, next_ns: Option<u64>) -> Result<(), Error> {
+        let made = match self.timers.other(clock) {
+            Some(OtherClock { fd: None, .. }) => Some(TimerFd::new(clock)?),
+            _ => None,
+        };
+        if let Some(fd) = made {
+            let key =
+                self.watch_own(Own::Clock(clock)).map_err(|_| Error::new("timerfd_create", 12))?;
+            if let Some(other) = self.timers.other(clock) {
+                other.fd = Some((fd, key));
+            }
+            self.arm(key)?;
+        }
+        if let Some(OtherClock { fd: Some((fd, _)), set_ns, .. }) = self.timers.other(clock) {
+            fd.set(next_ns)?;
+            *set_ns = next_ns;
+        }
+        Ok(())
+    }
+
+    /// The timerfd of a clock is readable: its time has come, or the clock was set. Either way the
+    /// wheel is looked at next; after a step it must be set anew.
+    pub(super) fn read_timerfd(&mut self, clock: Clock) -> Result<(), Error> {
+        let Some(OtherClock { fd: Some((fd, _)), set_ns, .. }) = self.timers.other(clock) else {
+            return Ok(());
+        };
+        if fd.read()? != Expiry::Pending {
+            *set_ns = None;
+        }
+        Ok(())
+    }
+
+    /// Makes the deadline of a wait on another clock a timer of that clock, or takes it away.
+    pub(super) fn set_wait_deadline(
+        &mut self,
+        deadline: Option<(Clock, u64)>,
+    ) -> Result<(), RegisterError> {
+        if let Some(key) = self.timers.deadline {
+            let (_, slot) = self.slots.at(key.index);
+            if let State::Timer(timer) = slot.state {
+                self.timers.remove(key.index, timer.clock);
+            }
+        }
+        self.timers.deadline_passed = false;
+        let Some((clock, deadline_ns)) = deadline else { return Ok(()) };
+        let key = match self.timers.deadline {
+            Some(key) => key,
+            None => self.watch_own(Own::Deadline)?,
+        };
+        self.timers.deadline = Some(key);
+        let timer = TimerState { deadline_ns, period_ns: 0, expirations: 0, clock };
+        self.slots.at(key.index).1.state = State::Timer(timer);
+        self.start_timer(key.index, timer);
+        Ok(())
+    }
+
+    /// Whether a key is the queue's own timer.
+    pub(super) fn is_wait_deadline(&self, key: Key) -> bool {
+        self.timers.deadline == Some(key)
+    }
+}
+
+fn deadline_of(slots: &mut Slots, index: u32) -> u64 {
+    match &slots.at(index).1.state {
+        State::Timer(timer) => timer.deadline_ns,
+        _ => u64::MAX,
+    }
+}

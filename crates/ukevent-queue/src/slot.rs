@@ -1,0 +1,177 @@
+//! The slots: where registrations live, found by index and checked by generation.
+//!
+//! A slot fits a cache line. Its generation changes when it is given up, so a stale key dies in
+//! [`Slots::find`]; its ticket changes with every arming, so a stale completion dies in
+//! [`Slots::armed`]. Those are the only two places.
+
+use crate::mode::Mode;
+use crate::source::State;
+use crate::{Key, Token};
+use bitflags::bitflags;
+use ukevent_sys::poll::PollMask;
+
+bitflags! {
+    /// What is the case with a slot.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Flags: u8 {
+        /// Events may be delivered.
+        const ENABLED = 1;
+        /// The backend watches the descriptor and has not reported for the last time.
+        const ARMED = 1 << 1;
+        /// Has something to deliver.
+        const READY = 1 << 2;
+        /// To be armed at the next wait.
+        const TO_ARM = 1 << 3;
+        /// The backend knows the descriptor.
+        const KNOWN = 1 << 4;
+        /// Says how many bytes wait and how much room there is.
+        const MEASURED = 1 << 5;
+        /// Has its place in the list of ready slots, though perhaps nothing to deliver any more.
+        const LISTED = 1 << 6;
+        /// The peer of the socket closed its side, which the kernel reports unasked and at once: only
+        /// an edge waits for anything else.
+        const HALF_CLOSED = 1 << 7;
+    }
+}
+
+/// A registration.
+pub(crate) struct Slot {
+    generation: u32,
+    /// Which arming a completion must belong to.
+    pub(crate) ticket: u32,
+    pub(crate) token: Token,
+    /// What the backend reported and was not delivered.
+    pub(crate) pending: PollMask,
+    /// The errno with which the kernel refused to watch, or 0.
+    pub(crate) failed: i32,
+    pub(crate) mode: Mode,
+    pub(crate) flags: Flags,
+    pub(crate) state: State,
+}
+
+const _: () = assert!(size_of::<Slot>() <= 64, "a slot fits a cache line");
+
+/// All registrations of a queue.
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    free: u32,
+    live: u32,
+    limit: u32,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl Slots {
+    pub(crate) const fn new(limit: u32) -> Self {
+        Self { slots: Vec::new(), free: NONE, live: 0, limit }
+    }
+
+    pub(crate) const fn live(&self) -> u32 {
+        self.live
+    }
+
+    pub(crate) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// The key that the next insertion will have; `None` if the slots are full.
+    #[inline]
+    pub(crate) fn vacant(&self) -> Option<Key> {
+        if self.free != NONE {
+            let generation = self.slots[self.free as usize].generation;
+            return Some(Key { index: self.free, generation });
+        }
+        let index = self.slots.len() as u32;
+        (index < self.limit).then_some(Key { index, generation: 1 })
+    }
+
+    /// Fills the slot that [`Slots::vacant`] named.
+    #[inline]
+    pub(crate) fn insert(&mut self, key: Key, token: Token, mode: Mode, state: State) -> &mut Slot {
+        self.live += 1;
+        if key.index == self.free {
+            let slot = &mut self.slots[key.index as usize];
+            if let State::Free { next } = slot.state {
+                self.free = next;
+            }
+            slot.token = token;
+            slot.mode = mode;
+            slot.state = state;
+            slot.pending = PollMask::empty();
+            slot.failed = 0;
+            slot.flags = Flags::ENABLED;
+        } else {
+            self.slots.push(Slot {
+                generation: key.generation,
+                ticket: 0,
+                token,
+                pending: PollMask::empty(),
+                failed: 0,
+                mode,
+                flags: Flags::ENABLED,
+                state,
+            });
+        }
+        &mut self.slots[key.index as usize]
+    }
+
+    /// Gives the slot up and returns what was in it.
+    #[inline]
+    pub(crate) fn remove(&mut self, key: Key) -> State {
+        let slot = &mut self.slots[key.index as usize];
+        // Generations begin at 1 and skip 0, so a key made of a small number names nothing.
+        slot.generation = slot.generation.wrapping_add(1).max(1);
+        slot.ticket = slot.ticket.wrapping_add(1);
+        slot.flags = Flags::empty();
+        let state = std::mem::replace(&mut slot.state, State::Free { next: self.free });
+        self.free = key.index;
+        self.live -= 1;
+        state
+    }
+
+    #[inline]
+    pub(crate) fn find(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key.index as usize).filter(|slot| {
+            slot.generation == key.generation && !matches!(slot.state, State::Free { .. })
+        })
+    }
+
+    pub(crate) fn find_ref(&self, key: Key) -> Option<&Slot> {
+        self.slots.get(key.index as usize).filter(|slot| {
+            slot.generation == key.generation && !matches!(slot.state, State::Free { .. })
+        })
+    }
+
+    /// The slot that a completion of this arming belongs to; `None` if it is stale.
+    #[inline]
+    pub(crate) fn armed(&mut self, index: u32, ticket: u32) -> Option<(Key, &mut Slot)> {
+        let slot = self.slots.get_mut(index as usize)?;
+        if slot.ticket != ticket || !slot.flags.contains(Flags::ARMED) {
+            return None;
+        }
+        Some((Key { index, generation: slot.generation }, slot))
+    }
+
+    /// The slot of a key that was taken from the list of ready ones, if it is still ready.
+    #[inline]
+    pub(crate) fn unlist(&mut self, key: Key) -> Option<&mut Slot> {
+        let slot = self.slots.get_mut(key.index as usize)?;
+        if slot.generation != key.generation {
+            return None;
+        }
+        slot.flags.remove(Flags::LISTED);
+        slot.flags.contains(Flags::READY).then_some(slot)
+    }
+
+    /// The slot at an index that is known to be live.
+    #[inline]
+    pub(crate) fn at(&mut self, index: u32) -> (Key, &mut Slot) {
+        let slot = &mut self.slots[index as usize];
+        (Key { index, generation: slot.generation }, slot)
+    }
+
+    /// Every live slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Slot)> {
+        (0..).zip(&self.slots).filter(|(_, slot)| !matches!(slot.state, State::Free { .. }))
+    }
+}

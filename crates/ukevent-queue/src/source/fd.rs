@@ -1,0 +1,197 @@
+//! Descriptors and sockets: what poll(2) can tell about.
+
+use crate::backend::sim::SimDescriptor;
+use crate::mode::Interest;
+use std::any::Any;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use ukevent_sys::socket::{self, SocketDiag};
+
+/// What keeps a registered descriptor open.
+pub(crate) trait Held: Send {
+    fn number(&self) -> RawFd;
+    fn simulated(&self) -> bool;
+    /// Ready at all times, so that it never becomes so.
+    fn always_ready(&self) -> bool;
+    /// What waits to be taken and what room there is, each if the kernel can tell.
+    fn measure(&self) -> [Option<u32>; 2];
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    fn as_any(&self) -> &dyn Any;
+}
+
+struct Real<T>(T);
+
+impl<T: AsFd + Send + 'static> Held for Real<T> {
+    fn number(&self) -> RawFd {
+        self.0.as_fd().as_raw_fd()
+    }
+
+    fn simulated(&self) -> bool {
+        false
+    }
+
+    fn always_ready(&self) -> bool {
+        ukevent_sys::descriptor::is_always_ready(self.0.as_fd()).unwrap_or(false)
+    }
+
+    fn measure(&self) -> [Option<u32>; 2] {
+        // A measure that fails is one that the kernel cannot give.
+        let fd = self.0.as_fd();
+        let waiting = if socket::is_listener(fd).unwrap_or(false) {
+            backlog(fd)
+        } else {
+            socket::readable_bytes(fd)
+        };
+        [waiting, socket::send_room(fd)].map(|measure| measure.ok().flatten())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        Box::new(self.0)
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        &self.0
+    }
+}
+
+fn backlog(listener: BorrowedFd<'_>) -> ukevent_sys::Result<Option<u32>> {
+    match socket::tcp_backlog(listener)? {
+        Some(count) => Ok(Some(count)),
+        None => SocketDiag::new()?.unix_backlog(listener),
+    }
+}
+
+/// Any descriptor that can be polled: a pipe, a terminal, a device, an eventfd, another queue.
+///
+/// It takes what owns the descriptor, so that it cannot be closed while it is watched: a `File`, an
+/// `OwnedFd`, an `Arc` of which the program keeps a clone. [`Queue::remove`](crate::Queue::remove)
+/// gives it back. A regular file is always ready, as in poll(2).
+///
+/// ```
+/// use std::{io::Write, sync::Arc};
+/// use ukevent_queue::{Fd, Interest, Kind, Mode, Queue, Token, Wait};
+///
+/// let (reader, mut writer) = std::io::pipe()?;
+/// let mut queue = Queue::new()?;
+/// let key = queue.register(Fd::new(reader).interest(Interest::READ), Token(1), Mode::Level)?;
+/// writer.write_all(b"!")?;
+/// queue.wait(Wait::forever())?;
+/// let event = queue.next_event().expect("waited for one");
+/// assert!(matches!(event.kind, Kind::Ready(ready) if ready.is_readable()));
+/// let reader = queue.remove(key)?.downcast::<std::io::PipeReader>();
+/// assert!(reader.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub struct Fd {
+    pub(crate) held: Box<dyn Held>,
+    pub(crate) interest: Interest,
+    pub(crate) measured: bool,
+}
+
+impl Fd {
+    /// Watches a descriptor for reading. Allocates a box for its owner.
+    pub fn new(source: impl AsFd + Send + 'static) -> Self {
+        Self { held: Box::new(Real(source)), interest: Interest::READ, measured: false }
+    }
+
+    /// Watches a descriptor of a simulation, on a queue of the same simulation.
+    pub fn simulated(descriptor: &SimDescriptor) -> Self {
+        Self { held: Box::new(descriptor.clone()), interest: Interest::READ, measured: false }
+    }
+
+    /// For what.
+    pub const fn interest(mut self, interest: Interest) -> Self {
+        self.interest = interest;
+        self
+    }
+
+    /// Measures with every event how many bytes wait and how much room there is, where the kernel
+    /// can tell: one or two more system calls for each.
+    pub const fn measured(mut self) -> Self {
+        self.measured = true;
+        self
+    }
+}
+
+impl std::fmt::Debug for Fd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fd")
+            .field("number", &self.held.number())
+            .field("interest", &self.interest)
+            .field("measured", &self.measured)
+            .finish()
+    }
+}
+
+/// A socket: a stream, a datagram socket, a listener.
+///
+/// The same as [`Fd`], with the words of sockets. Of a listener [`Ready::waiting`](crate::Ready)
+/// counts the connections that wait to be accepted.
+///
+/// ```
+/// use std::{net::{TcpListener, TcpStream}, sync::Arc};
+/// use ukevent_queue::{Kind, Mode, Queue, Socket, Token, Wait};
+///
+/// let listener = Arc::new(TcpListener::bind("127.0.0.1:0")?);
+/// let mut queue = Queue::new()?;
+/// queue.register(Socket::listener(listener.clone()).measured(), Token(1), Mode::Level)?;
+/// let _client = TcpStream::connect(listener.local_addr()?)?;
+/// queue.wait(Wait::forever())?;
+/// let Some(Kind::Ready(ready)) = queue.next_event().map(|event| event.kind) else { panic!() };
+/// assert_eq!(ready.waiting(), Some(1));
+/// listener.accept()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct Socket(Fd);
+
+impl Socket {
+    /// Watches a socket for data to receive.
+    pub fn new(socket: impl AsFd + Send + 'static) -> Self {
+        Self(Fd::new(socket))
+    }
+
+    /// Watches a listener for connections to accept.
+    pub fn listener(listener: impl AsFd + Send + 'static) -> Self {
+        Self(Fd::new(listener))
+    }
+
+    /// For what: [`Interest::READ`] is something to receive or to accept, [`Interest::WRITE`] room to
+    /// send.
+    pub const fn interest(mut self, interest: Interest) -> Self {
+        self.0.interest = interest;
+        self
+    }
+
+    /// Measures with every event how many bytes (of a listener: connections) wait, and how much room
+    /// the send buffer has: a few more system calls for each.
+    pub const fn measured(mut self) -> Self {
+        self.0.measured = true;
+        self
+    }
+}
+
+impl From<Socket> for Fd {
+    fn from(socket: Socket) -> Self {
+        socket.0
+    }
+}
+
+/// What [`Queue::remove`](crate::Queue::remove) gives back: the owner of the descriptor, if there was
+/// one. Dropping it closes what it owns.
+pub struct Removed(pub(crate) Option<Box<dyn Held>>);
+
+impl Removed {
+    /// The owner of the descriptor, if it was registered as a `T`.
+    #[must_use]
+    pub fn downcast<T: 'static>(self) -> Option<T> {
+        self.0?.into_any().downcast().ok().map(|owner| *owner)
+    }
+}
+
+impl std::fmt::Debug for Removed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Removed").field(&self.0.as_ref().map(|held| held.number())).finish()
+    }
+}

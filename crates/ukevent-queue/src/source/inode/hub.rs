@@ -1,0 +1,490 @@
+//! The inotify instance of a queue, and who watches what through it.
+//!
+//! One instance for all registrations, because a user may have only 128. inotify gives an inode one
+//! watch per instance, so registrations of the same inode share it: it watches for the union, and each
+//! is told what it asked for. A report of a watch that nobody has any more is dropped; the kernel does
+//! not give its number again for a long time.
+
+use super::tree::{NodeId, ROOT, Tree};
+use super::{ALWAYS, Inode, changes_of, mask_of};
+use crate::error::RegisterError;
+use crate::event::{Changes, Errno, InodeChange, Kind};
+use crate::source::{Drained, Sink};
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use ukevent_sys::Error;
+use ukevent_sys::inotify::{Inotify, Report, WatchMask, Wd, parse};
+
+/// What is read from the kernel at a time: about a thousand reports.
+const BUFFER_BYTES: usize = 32 * 1024;
+
+const EACCES: i32 = 13;
+const ENOTDIR: i32 = 20;
+const ENOENT: i32 = 2;
+const ELOOP: i32 = 40;
+
+pub(crate) struct InodeHub {
+    inotify: Inotify,
+    watches: HashMap<Wd, Vec<User>>,
+    registrations: HashMap<u32, Registration>,
+    buffer: Vec<u8>,
+    /// What of the buffer was read from the kernel and not looked at.
+    unread: Range<usize>,
+    /// Something waits for the kernel's queue to be empty.
+    unsettled: bool,
+}
+
+/// Who is told of a watch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct User {
+    slot: u32,
+    node: NodeId,
+}
+
+struct Registration {
+    changes: Changes,
+    /// Where it was when it was registered.
+    path: PathBuf,
+    /// The watched inode, unless it is a tree.
+    wd: Wd,
+    tree: Option<Tree>,
+    /// Sizes last seen, if growth is asked for, by name.
+    sizes: HashMap<PathBuf, u64>,
+    /// Why parts of the tree could not be watched when it was registered.
+    failures: Vec<Errno>,
+}
+
+/// What a directory of a tree must be watched for, whatever the program asked.
+const TREE_MASK: WatchMask = WatchMask::CREATE
+    .union(WatchMask::MOVED_FROM)
+    .union(WatchMask::MOVED_TO)
+    .union(WatchMask::DELETE)
+    .union(WatchMask::ONLY_DIRECTORY);
+
+impl InodeHub {
+    pub(crate) fn new() -> Result<Self, RegisterError> {
+        Ok(Self {
+            inotify: Inotify::new()?,
+            watches: HashMap::new(),
+            registrations: HashMap::new(),
+            buffer: vec![0; BUFFER_BYTES],
+            unread: 0..0,
+            unsettled: false,
+        })
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.inotify.as_fd()
+    }
+
+    /// Watches for a registration. On an error nothing of it is left.
+    pub(crate) fn add(&mut self, slot: u32, source: &Inode) -> Result<(), RegisterError> {
+        let path = std::path::absolute(&source.path)
+            .map_err(|_| RegisterError::Invalid("an inode needs a path that is not empty"))?;
+        let changes = source.changes | ALWAYS;
+        let mut mask = mask_of(changes) | WatchMask::WIDEN;
+        if source.tree {
+            mask |= TREE_MASK;
+        }
+        if !source.follow {
+            mask |= WatchMask::NO_FOLLOW;
+        }
+        let wd = self.inotify.add(&path, mask)?;
+        self.watches.entry(wd).or_default().push(User { slot, node: ROOT });
+        let mut registration = Registration {
+            changes,
+            path: path.clone(),
+            wd,
+            tree: source.tree.then(|| Tree::new(path, wd)),
+            sizes: HashMap::new(),
+            failures: Vec::new(),
+        };
+        if changes.contains(Changes::GREW) && !source.tree {
+            registration.note_size(Path::new(""));
+        }
+        self.registrations.insert(slot, registration);
+        if source.tree {
+            let watched = self.watch_below(slot, ROOT, &mut None);
+            if let Err(error) = watched {
+                self.remove(slot);
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Other changes to tell of.
+    pub(crate) fn modify(&mut self, slot: u32, changes: Changes) -> Result<(), RegisterError> {
+        let Some(registration) = self.registrations.get_mut(&slot) else { return Ok(()) };
+        let changes = changes | ALWAYS;
+        let before = std::mem::replace(&mut registration.changes, changes);
+        let mask = mask_of(changes) | WatchMask::WIDEN;
+        if mask_of(before).contains(mask.difference(WatchMask::WIDEN)) {
+            return Ok(());
+        }
+        // The watches are known by path only; what has moved since keeps what it was watched for.
+        let mut paths = vec![registration.path.clone()];
+        if let Some(tree) = &mut registration.tree {
+            let names = tree.ids().into_iter().filter(|&id| id != ROOT);
+            let names: Vec<_> = names.filter_map(|id| tree.name_of(id, OsStr::new(""))).collect();
+            paths.extend(names.iter().map(|name| tree.full_path(name)));
+        }
+        for path in paths {
+            match self.inotify.add(&path, mask) {
+                Ok(wd) if !self.watches.contains_key(&wd) => {
+                    // Another inode has the name now.
+                    self.inotify.remove(wd)?;
+                }
+                Ok(_) => {}
+                Err(error) if is_gone(error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a registration; nothing of it is told any more.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(mut registration) = self.registrations.remove(&slot) else { return };
+        let mut watches = vec![registration.wd];
+        if let Some(tree) = &mut registration.tree {
+            watches.extend(tree.ids().into_iter().filter_map(|id| tree.remove(id)));
+        }
+        for wd in watches {
+            self.leave(wd, slot);
+        }
+    }
+
+    /// A registration needs a watch no longer.
+    fn leave(&mut self, wd: Wd, slot: u32) {
+        let Some(users) = self.watches.get_mut(&wd) else { return };
+        users.retain(|user| user.slot != slot);
+        if users.is_empty() {
+            self.watches.remove(&wd);
+            // It fails only if the inode is gone, and the watch with it.
+            let _: Result<(), Error> = self.inotify.remove(wd);
+        }
+    }
+
+    /// Whether there is something to tell that the kernel will not report.
+    pub(crate) const fn has_news(&self) -> bool {
+        self.unsettled
+    }
+
+    /// Tells what the kernel reported, about `budget` events of it.
+    pub(crate) fn drain(&mut self, budget: usize, sink: Sink<'_>) -> Result<Drained, Error> {
+        let mut told = 0;
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let drained = loop {
+            while let Some((report, bytes)) = parse(&buffer[self.unread.clone()]) {
+                if told >= budget {
+                    break;
+                }
+                self.unread.start += bytes;
+                self.take_in(report, &mut |slot, kind| {
+                    told += 1;
+                    sink(slot, kind);
+                });
+            }
+            if told >= budget {
+                break Ok(Drained::Budget);
+            }
+            match self.inotify.read(&mut buffer) {
+                Ok(0) => break Ok(Drained::Dry),
+                Ok(bytes) => self.unread = 0..bytes,
+                Err(error) => break Err(error),
+            }
+        };
+        self.buffer = buffer;
+        if self.unsettled && drained == Ok(Drained::Dry) {
+            self.unsettled = false;
+            self.settle(sink);
+        }
+        drained
+    }
+
+    /// The kernel's queue was empty: what was renamed away and did not turn up has left the tree.
+    fn settle(&mut self, sink: Sink<'_>) {
+        let mut left = Vec::new();
+        for (&slot, registration) in &mut self.registrations {
+            for errno in registration.failures.drain(..) {
+                sink(slot, Kind::Failed(errno));
+            }
+            let Some(tree) = &mut registration.tree else { continue };
+            tree.forget_fresh();
+            for (_, id) in std::mem::take(&mut tree.moved) {
+                left.extend(tree.remove_below(id).into_iter().map(|wd| (wd, slot)));
+            }
+        }
+        for (wd, slot) in left {
+            self.leave(wd, slot);
+        }
+    }
+
+    fn take_in(&mut self, report: Report<'_>, sink: Sink<'_>) {
+        if report.mask.contains(WatchMask::OVERFLOW) {
+            self.look_anew(sink);
+            return;
+        }
+        let mut turn = 0;
+        while let Some(&user) = self.watches.get(&report.wd).and_then(|users| users.get(turn)) {
+            self.tell(user, report, sink);
+            turn += 1;
+        }
+        if report.mask.contains(WatchMask::IGNORED)
+            && let Some(users) = self.watches.remove(&report.wd)
+        {
+            for user in users {
+                if let Some(tree) = self.tree(user.slot) {
+                    tree.remove(user.node);
+                }
+            }
+        }
+    }
+
+    fn tree(&mut self, slot: u32) -> Option<&mut Tree> {
+        self.registrations.get_mut(&slot)?.tree.as_mut()
+    }
+
+    /// Tells one user of a watch what was reported, and keeps its tree.
+    fn tell(&mut self, user: User, report: Report<'_>, sink: Sink<'_>) {
+        let is_entry = !report.name.is_empty();
+        let mut was_found = false;
+        if let Some(tree) = self.tree(user.slot) {
+            // What happens to a directory below the root is told by its parent.
+            if !is_entry && user.node != ROOT {
+                return;
+            }
+            was_found = tree.node(user.node).is_some_and(|node| node.fresh.remove(report.name));
+            if was_found && report.mask.contains(WatchMask::CREATE) {
+                return;
+            }
+            if report.mask.contains(WatchMask::MOVED_FROM | WatchMask::DIRECTORY)
+                && let Some(id) = tree.child(user.node, report.name)
+            {
+                tree.detach(id);
+                tree.moved.insert(report.cookie, id);
+                self.unsettled = true;
+            }
+        }
+        let Some(registration) = self.registrations.get_mut(&user.slot) else { return };
+        registration.tell(user, report, sink);
+        let appears = report.mask.intersects(WatchMask::CREATE | WatchMask::MOVED_TO);
+        // What reading found was watched, and read in its turn, then.
+        if appears && !was_found && report.mask.contains(WatchMask::DIRECTORY) {
+            self.grow(user, report.name, sink);
+        }
+    }
+
+    /// A directory appeared in a tree: one of the tree's own, renamed; or a new one, to be watched and
+    /// then read.
+    fn grow(&mut self, user: User, name: &OsStr, sink: Sink<'_>) {
+        let Some(tree) = self.tree(user.slot) else { return };
+        // Whichever of them it is, its inode says.
+        let Some(below) = tree.name_of(user.node, name) else { return };
+        let path = tree.full_path(&below);
+        match self.watch_directory(user.slot, user.node, name, &path) {
+            Ok((_, true)) | Err(None) => {}
+            Ok((id, false)) => {
+                if let Err(error) = self.watch_below(user.slot, id, &mut Some(sink)) {
+                    sink(user.slot, Kind::Failed(Errno(error.errno())));
+                }
+            }
+            Err(Some(error)) => sink(user.slot, Kind::Failed(Errno(error.errno()))),
+        }
+    }
+
+    /// Watches a directory of a tree. Returns its node, and whether it is one of the tree's own that
+    /// stood elsewhere. `Err(None)` if it is gone.
+    fn watch_directory(
+        &mut self,
+        slot: u32,
+        parent: NodeId,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<(NodeId, bool), Option<Error>> {
+        let Some(registration) = self.registrations.get_mut(&slot) else { return Err(None) };
+        let mask =
+            mask_of(registration.changes) | TREE_MASK | WatchMask::NO_FOLLOW | WatchMask::WIDEN;
+        let wd = match self.inotify.add(path, mask) {
+            Ok(wd) => wd,
+            Err(error) if is_gone(error) => return Err(None),
+            Err(error) => return Err(Some(error)),
+        };
+        let Some(tree) = &mut registration.tree else { return Err(None) };
+        let users = self.watches.entry(wd).or_default();
+        if let Some(user) = users.iter().find(|user| user.slot == slot) {
+            return Ok((user.node, tree.attach(user.node, parent, name)));
+        }
+        let node = tree.insert(parent, name, wd);
+        users.push(User { slot, node });
+        Ok((node, false))
+    }
+
+    /// Watches every directory below one that is watched. With a sink, what is found is told as
+    /// created; without, a part that may not be read is remembered as a failure.
+    fn watch_below(
+        &mut self,
+        slot: u32,
+        top: NodeId,
+        sink: &mut Option<Sink<'_>>,
+    ) -> Result<(), Error> {
+        let mut rest = vec![top];
+        while let Some(id) = rest.pop() {
+            let Some(tree) = self.tree(slot) else { return Ok(()) };
+            if let (Some(_), Some(node)) = (&sink, tree.node(id))
+                && std::mem::replace(&mut node.told, true)
+            {
+                // Its name may come again, for a directory of that name that is gone by now.
+                continue;
+            }
+            let Some(below) = tree.name_of(id, OsStr::new("")) else { continue };
+            let directory = tree.full_path(&below);
+            // What vanishes while it is read is told by the kernel.
+            let Ok(entries) = fs::read_dir(&directory) else { continue };
+            for entry in entries.flatten() {
+                let name = entry.file_name();
+                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if let Some(sink) = sink {
+                    self.tell_found(slot, id, &name, is_directory, sink);
+                }
+                if !is_directory {
+                    continue;
+                }
+                match self.watch_directory(slot, id, &name, &entry.path()) {
+                    // What moved here is watched, and was told where it was.
+                    Ok((_, true)) if sink.is_some() => {}
+                    Ok((child, _)) => rest.push(child),
+                    Err(None) => {}
+                    Err(Some(error)) if error.errno() == EACCES => {
+                        self.tell_failure(slot, error, sink);
+                    }
+                    Err(Some(error)) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reading a new directory found an entry.
+    fn tell_found(
+        &mut self,
+        slot: u32,
+        node: NodeId,
+        name: &OsStr,
+        is_directory: bool,
+        sink: Sink<'_>,
+    ) {
+        let Some(registration) = self.registrations.get_mut(&slot) else { return };
+        if let Some(tree) = &mut registration.tree {
+            tree.found(node, name);
+            self.unsettled = true;
+        }
+        let mut mask = WatchMask::CREATE;
+        mask.set(WatchMask::DIRECTORY, is_directory);
+        let report = Report { wd: registration.wd, mask, cookie: 0, name };
+        registration.tell(User { slot, node }, report, sink);
+    }
+
+    fn tell_failure(&mut self, slot: u32, error: Error, sink: &mut Option<Sink<'_>>) {
+        let errno = Errno(error.errno());
+        match (sink, self.registrations.get_mut(&slot)) {
+            (Some(sink), _) => sink(slot, Kind::Failed(errno)),
+            (None, Some(registration)) => {
+                registration.failures.push(errno);
+                self.unsettled = true;
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// The kernel's queue overflowed: everyone is to look again, and the trees are put in step with
+    /// what is there now.
+    fn look_anew(&mut self, sink: Sink<'_>) {
+        let slots: Vec<u32> = self.registrations.keys().copied().collect();
+        for slot in slots {
+            sink(slot, Kind::Rescan);
+            let Some(tree) = self.tree(slot) else { continue };
+            tree.forget_fresh();
+            tree.moved.clear();
+            let before: HashSet<NodeId> = tree.ids().into_iter().collect();
+            for &id in &before {
+                tree.detach(id);
+            }
+            if let Err(error) = self.watch_below(slot, ROOT, &mut None) {
+                sink(slot, Kind::Failed(Errno(error.errno())));
+            }
+            // What has no place now was not found again.
+            let Some(tree) = self.tree(slot) else { continue };
+            let lost = before.into_iter().filter(|&id| tree.name_of(id, OsStr::new("")).is_none());
+            let lost: Vec<NodeId> = lost.collect();
+            let watches: Vec<Wd> = lost.into_iter().filter_map(|id| tree.remove(id)).collect();
+            for wd in watches {
+                self.leave(wd, slot);
+            }
+        }
+    }
+}
+
+impl Registration {
+    /// Tells what was reported, if it was asked for.
+    fn tell(&mut self, user: User, report: Report<'_>, sink: Sink<'_>) {
+        let grows = self.changes.contains(Changes::GREW);
+        let mut changes = changes_of(report.mask) & self.changes;
+        let looks = grows && report.mask.intersects(WatchMask::MODIFY | WatchMask::CREATE);
+        let forgets = grows && report.mask.intersects(WatchMask::DELETE | WatchMask::MOVED_FROM);
+        if changes.is_empty() && !looks && !forgets {
+            return;
+        }
+        let name = match &self.tree {
+            Some(tree) => match tree.name_of(user.node, report.name) {
+                Some(name) => name,
+                None => return,
+            },
+            None => PathBuf::from(report.name),
+        };
+        let mut size = None;
+        if looks && report.mask.contains(WatchMask::CREATE) {
+            self.sizes.insert(name.clone(), 0);
+        } else if looks {
+            let (now, grew) = self.note_size(&name);
+            size = now;
+            changes.set(Changes::GREW, grew);
+        } else if forgets {
+            self.sizes.remove(&name);
+        }
+        if changes.is_empty() {
+            return;
+        }
+        let is_directory = report.mask.contains(WatchMask::DIRECTORY);
+        let cookie = report.cookie;
+        sink(
+            user.slot,
+            Kind::Inode(Box::new(InodeChange { changes, name, cookie, is_directory, size })),
+        );
+    }
+
+    /// The size of a file now, and whether that is more than was last seen.
+    fn note_size(&mut self, name: &Path) -> (Option<u64>, bool) {
+        let path =
+            if name.as_os_str().is_empty() { self.path.clone() } else { self.path.join(name) };
+        let Ok(size) = fs::metadata(path).map(|metadata| metadata.len()) else {
+            return (None, false);
+        };
+        let before = self.sizes.insert(name.to_owned(), size);
+        (Some(size), before.is_some_and(|before| size > before))
+    }
+}
+
+/// The entry is no directory (any more).
+fn is_gone(error: Error) -> bool {
+    matches!(error.errno(), ENOENT | ENOTDIR | ELOOP)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

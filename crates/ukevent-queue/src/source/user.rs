@@ -1,0 +1,87 @@
+//! Events of the program itself, posted from any thread.
+
+use crate::event::Posted;
+use crate::post::{Inbox, Merge};
+use crate::primitive::Arc;
+
+/// A source the program posts to, with 64 bits each time.
+///
+/// ```
+/// use ukevent_queue::{Kind, Merge, Mode, Queue, Token, User, Wait};
+///
+/// let mut queue = Queue::new()?;
+/// let key = queue.register(User::merged(Merge::Sum), Token(1), Mode::Level)?;
+/// let poster = queue.poster(key)?;
+/// std::thread::spawn(move || {
+///     poster.post(40).expect("the queue lives");
+///     poster.post(2).expect("the queue lives");
+/// })
+/// .join()
+/// .expect("does not panic");
+/// queue.wait(Wait::forever())?;
+/// let Some(Kind::User(posted)) = queue.next_event().map(|event| event.kind) else { panic!() };
+/// assert_eq!((posted.data, posted.count), (42, 2));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[doc(alias = "EVFILT_USER")]
+pub struct User(pub(crate) Posting);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posting {
+    Merged(Merge),
+    Each(u32),
+}
+
+impl User {
+    /// Posts that wait together become one event, which says how many they were.
+    pub const fn merged(merge: Merge) -> Self {
+        Self(Posting::Merged(merge))
+    }
+
+    /// Every post is an event of its own, in order. Holds `capacity` of them (rounded up to a power
+    /// of two); then posting fails with [`PostError::Full`](crate::PostError::Full).
+    pub const fn each(capacity: u32) -> Self {
+        Self(Posting::Each(capacity))
+    }
+
+    pub(crate) fn state(self, key: u64) -> UserState {
+        let inbox = Arc::new(match self.0 {
+            Posting::Merged(merge) => Inbox::merging(key, merge),
+            Posting::Each(capacity) => Inbox::each(key, capacity),
+        });
+        UserState { inbox, merged: None, counted: 0 }
+    }
+}
+
+/// A user source in its slot.
+pub(crate) struct UserState {
+    pub(crate) inbox: Arc<Inbox>,
+    /// Merged posts that were taken and not delivered.
+    pub(crate) merged: Option<Posted>,
+    /// How many events of this source count as ready.
+    pub(crate) counted: u32,
+}
+
+impl UserState {
+    /// Takes note of what was posted; returns how many more events can be delivered.
+    pub(crate) fn collect(&mut self) -> u32 {
+        let before = self.counted;
+        if let Some(later) = self.inbox.take_merged() {
+            self.merged = Some(match self.merged.take() {
+                Some(earlier) => self.inbox.merge(earlier, later),
+                None => later,
+            });
+        }
+        self.counted = self.counted.max(u32::from(self.merged.is_some()) + self.inbox.waiting());
+        self.counted - before
+    }
+
+    /// The next event, if there is one.
+    pub(crate) fn take(&mut self) -> Option<Posted> {
+        let posted = self.merged.take().or_else(|| self.inbox.take_one())?;
+        self.counted = self.counted.saturating_sub(1);
+        Some(posted)
+    }
+}

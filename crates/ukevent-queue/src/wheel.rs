@@ -1,0 +1,261 @@
+//! The timer wheel: deadlines of many timers, in constant time each.
+//!
+//! Hierarchical (Varghese and Lauck, 1987): eight levels of 64 lists. A list of level 0 holds the
+//! timers of one tick, a list of level *n* those of 64^n ticks; when time reaches a list of a higher
+//! level, its timers move down. The level follows from the highest bit in which the deadline differs
+//! from the time that was reached, so that every list of a level lies after every list below it: the
+//! first list of the lowest level in use is the next one due.
+//!
+//! A timer is a node of sixteen bytes at the index of its slot. The lists are doubly linked by index;
+//! nothing is allocated but the array of nodes. Timers never fire early and at most one tick late.
+
+/// Nanoseconds of a tick, as a power of two: 16.4 µs.
+const TICK_SHIFT: u32 = 14;
+const LEVELS: usize = 8;
+const LISTS_SHIFT: u32 = 6;
+const LISTS: usize = 1 << LISTS_SHIFT;
+/// The list of timers that were due already when they were added.
+const OVERDUE: usize = LEVELS * LISTS;
+/// The furthest tick that the levels reach: 146 years.
+const LAST_TICK: u64 = (1 << (LISTS_SHIFT * LEVELS as u32)) - 1;
+
+const NIL: u32 = u32::MAX;
+/// Set in `previous` of a list's first node, whose rest is the number of the list.
+const HEAD: u32 = 1 << 31;
+
+#[derive(Clone, Copy)]
+struct Node {
+    tick: u64,
+    next: u32,
+    previous: u32,
+}
+
+/// Not in any list.
+const LOOSE: Node = Node { tick: 0, next: NIL, previous: NIL };
+
+/// Deadlines by slot index.
+pub(crate) struct Wheel {
+    nodes: Vec<Node>,
+    heads: Box<[u32; OVERDUE + 1]>,
+    /// One bit for each list of a level that is not empty.
+    occupied: [u64; LEVELS],
+    /// The first tick whose timers were not taken yet. Every node of a level shares with it all bits
+    /// above that level, and no list of a level above 0 begins at or before it.
+    reached: u64,
+    live: usize,
+    /// A time before which nothing is due, in ticks; `None` if it must be found anew.
+    earliest: Option<u64>,
+}
+
+impl Wheel {
+    pub(crate) fn new(now_ns: u64) -> Self {
+        Self {
+            nodes: Vec::new(),
+            heads: Box::new([NIL; OVERDUE + 1]),
+            occupied: [0; LEVELS],
+            reached: now_ns >> TICK_SHIFT,
+            live: 0,
+            earliest: Some(u64::MAX),
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Everything due before this time was taken: a clock that shows less was set back.
+    pub(crate) const fn taken_ns(&self) -> u64 {
+        self.reached.saturating_sub(1) << TICK_SHIFT
+    }
+
+    /// Adds the timer of slot `index`, which must not be in the wheel.
+    #[inline]
+    pub(crate) fn add(&mut self, index: u32, deadline_ns: u64) {
+        let tick =
+            (deadline_ns >> TICK_SHIFT) + u64::from(deadline_ns & ((1 << TICK_SHIFT) - 1) != 0);
+        if index as usize >= self.nodes.len() {
+            self.nodes.resize((index as usize + 1).next_power_of_two(), LOOSE);
+        }
+        self.live += 1;
+        if let Some(earliest) = &mut self.earliest {
+            *earliest = (*earliest).min(tick);
+        }
+        self.link(index, tick);
+    }
+
+    /// Removes the timer of slot `index`; false if it is not in the wheel.
+    #[inline]
+    pub(crate) fn remove(&mut self, index: u32) -> bool {
+        let Some(&node) = self.nodes.get(index as usize) else { return false };
+        if node.previous == NIL {
+            return false;
+        }
+        self.unlink(node);
+        self.nodes[index as usize].previous = NIL;
+        self.live -= 1;
+        // `earliest` stays: too early costs one look, and the common timer is cancelled.
+        if self.live == 0 {
+            self.earliest = Some(u64::MAX);
+        }
+        true
+    }
+
+    /// A time at which the wheel should be advanced: that of the next timer, or a little before if
+    /// it is far away. `None` if there is no timer.
+    #[inline]
+    pub(crate) fn next_ns(&mut self) -> Option<u64> {
+        if self.live == 0 {
+            return None;
+        }
+        let tick = match self.earliest {
+            Some(tick) => tick,
+            None => {
+                let tick = self.find_earliest();
+                self.earliest = Some(tick);
+                tick
+            }
+        };
+        Some(tick.saturating_mul(1 << TICK_SHIFT))
+    }
+
+    /// Takes out every timer that is due at `now_ns`, in the order of their ticks, and calls `fire`
+    /// with its index.
+    pub(crate) fn advance(&mut self, now_ns: u64, mut fire: impl FnMut(u32)) {
+        let now = (now_ns >> TICK_SHIFT).min(LAST_TICK - 1);
+        if self.earliest.is_some_and(|earliest| earliest > now) {
+            return;
+        }
+        self.earliest = None;
+        self.fire_list(OVERDUE, &mut fire);
+        while let Some((level, list, start)) = self.first_list() {
+            if level == 0 {
+                if start > now {
+                    break;
+                }
+                self.occupied[0] &= !(1 << list);
+                self.fire_list(list, &mut fire);
+            } else {
+                // One tick ahead: level 0 must hold all of the ticks it stands for.
+                if start > now + 1 {
+                    break;
+                }
+                self.reached = self.reached.max(start);
+                self.move_down(level, list);
+            }
+        }
+        self.reached = self.reached.max(now + 1);
+        if self.live == 0 {
+            self.earliest = Some(u64::MAX);
+        }
+    }
+
+    /// Puts every timer where it belongs at `now_ns`: for a clock that was set. `deadline_ns` says
+    /// what a slot waits for.
+    pub(crate) fn rebuild(&mut self, now_ns: u64, mut deadline_ns: impl FnMut(u32) -> u64) {
+        let indexes: Vec<u32> = (0..self.nodes.len() as u32)
+            .filter(|&index| self.nodes[index as usize].previous != NIL)
+            .collect();
+        for &index in &indexes {
+            self.remove(index);
+        }
+        self.reached = now_ns >> TICK_SHIFT;
+        for &index in &indexes {
+            self.add(index, deadline_ns(index));
+        }
+    }
+
+    /// The level, list and first tick of the next list due.
+    fn first_list(&self) -> Option<(usize, usize, u64)> {
+        for level in 0..LEVELS {
+            if self.occupied[level] == 0 {
+                continue;
+            }
+            // By construction no list of a level lies before the one that was reached.
+            let list = self.occupied[level].trailing_zeros() as usize;
+            let shift = LISTS_SHIFT * level as u32;
+            let above = self.reached >> shift >> LISTS_SHIFT << LISTS_SHIFT;
+            return Some((level, list, (above | list as u64) << shift));
+        }
+        None
+    }
+
+    fn find_earliest(&self) -> u64 {
+        if self.heads[OVERDUE] != NIL {
+            return 0;
+        }
+        let Some((level, list, start)) = self.first_list() else { return u64::MAX };
+        if level == 0 {
+            return start;
+        }
+        // A short list is looked through: a lone timer far away then wakes nobody on its way down.
+        let mut earliest = u64::MAX;
+        let mut index = self.heads[level * LISTS + list];
+        for _ in 0..16 {
+            if index == NIL {
+                return earliest;
+            }
+            let node = &self.nodes[index as usize];
+            earliest = earliest.min(node.tick);
+            index = node.next;
+        }
+        start
+    }
+
+    #[inline]
+    fn link(&mut self, index: u32, tick: u64) {
+        let tick_in_reach = tick.min(LAST_TICK);
+        let list = if tick_in_reach < self.reached {
+            OVERDUE
+        } else {
+            let differing = (tick_in_reach ^ self.reached) | (LISTS as u64 - 1);
+            let level = ((63 - differing.leading_zeros()) / LISTS_SHIFT) as usize;
+            let place = (tick_in_reach >> (LISTS_SHIFT * level as u32)) as usize % LISTS;
+            self.occupied[level] |= 1 << place;
+            level * LISTS + place
+        };
+        let first = std::mem::replace(&mut self.heads[list], index);
+        self.nodes[index as usize] = Node { tick, next: first, previous: HEAD | list as u32 };
+        if first != NIL {
+            self.nodes[first as usize].previous = index;
+        }
+    }
+
+    #[inline]
+    fn unlink(&mut self, node: Node) {
+        if node.next != NIL {
+            self.nodes[node.next as usize].previous = node.previous;
+        }
+        if node.previous & HEAD == 0 {
+            self.nodes[node.previous as usize].next = node.next;
+            return;
+        }
+        let list = (node.previous & !HEAD) as usize;
+        self.heads[list] = node.next;
+        if node.next == NIL && list != OVERDUE {
+            self.occupied[list / LISTS] &= !(1 << (list % LISTS));
+        }
+    }
+
+    fn fire_list(&mut self, list: usize, fire: &mut impl FnMut(u32)) {
+        let mut index = std::mem::replace(&mut self.heads[list], NIL);
+        while index != NIL {
+            let node = std::mem::replace(&mut self.nodes[index as usize], LOOSE);
+            self.live -= 1;
+            fire(index);
+            index = node.next;
+        }
+    }
+
+    fn move_down(&mut self, level: usize, list: usize) {
+        self.occupied[level] &= !(1 << list);
+        let mut index = std::mem::replace(&mut self.heads[level * LISTS + list], NIL);
+        while index != NIL {
+            let node = self.nodes[index as usize];
+            self.link(index, node.tick);
+            index = node.next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
