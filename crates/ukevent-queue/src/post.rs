@@ -53,6 +53,14 @@ impl Mailbox {
         idle
     }
 
+    /// Whether nothing is left of those who could post or wake and are gone: then nobody can while the
+    /// queue sleeps, and it need not say so.
+    pub(crate) fn is_left_idle(&self) -> bool {
+        // Comes after the last of them let go of the mailbox.
+        fence(Ordering::Acquire);
+        self.is_idle()
+    }
+
     /// Says that the queue is awake again.
     pub(crate) fn end_sleep(&self) {
         self.sleeping.store(false, Ordering::Relaxed);

@@ -28,9 +28,9 @@ bitflags! {
         const MEASURED = 1 << 5;
         /// Has its place in the list of ready slots, though perhaps nothing to deliver any more.
         const LISTED = 1 << 6;
-        /// The peer of the socket closed its side, which the kernel reports unasked and at once: only
-        /// an edge waits for anything else.
-        const HALF_CLOSED = 1 << 7;
+        /// The kernel reports at once what nobody asked for (that the peer of a socket closed its
+        /// side): only an edge waits for anything else.
+        const BY_EDGE = 1 << 7;
     }
 }
 
@@ -42,8 +42,10 @@ pub(crate) struct Slot {
     pub(crate) token: Token,
     /// What the backend reported and was not delivered.
     pub(crate) pending: PollMask,
+    /// In which wait it was armed: what was watched longer may be reported late.
+    pub(crate) armed_in: u32,
     /// The errno with which the kernel refused to watch, or 0.
-    pub(crate) failed: i32,
+    pub(crate) failed: i16,
     pub(crate) mode: Mode,
     pub(crate) flags: Flags,
     pub(crate) state: State,
@@ -51,10 +53,18 @@ pub(crate) struct Slot {
 
 const _: () = assert!(size_of::<Slot>() <= 64, "a slot fits a cache line");
 
+impl Slot {
+    fn is_named_by(&self, key: Key) -> bool {
+        let is_own = matches!(self.state, State::Own(_) | State::Free { .. });
+        self.generation == key.generation && !is_own
+    }
+}
+
 /// All registrations of a queue.
 pub(crate) struct Slots {
     slots: Vec<Slot>,
     free: u32,
+    /// Registrations of the program.
     live: u32,
     limit: u32,
 }
@@ -66,7 +76,8 @@ impl Slots {
         Self { slots: Vec::new(), free: NONE, live: 0, limit }
     }
 
-    pub(crate) const fn live(&self) -> u32 {
+    /// How many registrations the program has.
+    pub(crate) const fn registered(&self) -> u32 {
         self.live
     }
 
@@ -74,21 +85,26 @@ impl Slots {
         self.limit
     }
 
-    /// The key that the next insertion will have; `None` if the slots are full.
+    /// The key that the next insertion will have; `None` if there are as many registrations as may
+    /// be.
     #[inline]
     pub(crate) fn vacant(&self) -> Option<Key> {
-        if self.free != NONE {
-            let generation = self.slots[self.free as usize].generation;
-            return Some(Key { index: self.free, generation });
+        (self.live < self.limit).then(|| self.vacant_own())
+    }
+
+    /// The same for a slot of the queue's own, which no limit counts.
+    #[inline]
+    pub(crate) fn vacant_own(&self) -> Key {
+        if self.free == NONE {
+            return Key { index: self.slots.len() as u32, generation: 1 };
         }
-        let index = self.slots.len() as u32;
-        (index < self.limit).then_some(Key { index, generation: 1 })
+        Key { index: self.free, generation: self.slots[self.free as usize].generation }
     }
 
     /// Fills the slot that [`Slots::vacant`] named.
     #[inline]
     pub(crate) fn insert(&mut self, key: Key, token: Token, mode: Mode, state: State) -> &mut Slot {
-        self.live += 1;
+        self.live += u32::from(!matches!(state, State::Own(_)));
         if key.index == self.free {
             let slot = &mut self.slots[key.index as usize];
             if let State::Free { next } = slot.state {
@@ -106,6 +122,7 @@ impl Slots {
                 ticket: 0,
                 token,
                 pending: PollMask::empty(),
+                armed_in: 0,
                 failed: 0,
                 mode,
                 flags: Flags::ENABLED,
@@ -125,21 +142,24 @@ impl Slots {
         slot.flags = Flags::empty();
         let state = std::mem::replace(&mut slot.state, State::Free { next: self.free });
         self.free = key.index;
-        self.live -= 1;
+        self.live -= u32::from(!matches!(state, State::Own(_)));
         state
     }
 
+    /// The registration that a key of the program names.
     #[inline]
     pub(crate) fn find(&mut self, key: Key) -> Option<&mut Slot> {
-        self.slots.get_mut(key.index as usize).filter(|slot| {
-            slot.generation == key.generation && !matches!(slot.state, State::Free { .. })
-        })
+        self.slots.get_mut(key.index as usize).filter(|slot| slot.is_named_by(key))
     }
 
     pub(crate) fn find_ref(&self, key: Key) -> Option<&Slot> {
-        self.slots.get(key.index as usize).filter(|slot| {
-            slot.generation == key.generation && !matches!(slot.state, State::Free { .. })
-        })
+        self.slots.get(key.index as usize).filter(|slot| slot.is_named_by(key))
+    }
+
+    /// The slot of a key from a list of the queue's, unless it was given up since.
+    #[inline]
+    pub(crate) fn live(&mut self, key: Key) -> Option<&mut Slot> {
+        self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
 
     /// The slot that a completion of this arming belongs to; `None` if it is stale.

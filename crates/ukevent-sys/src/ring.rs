@@ -32,12 +32,23 @@ pub struct RingOptions {
 #[derive(Clone, Debug)]
 pub struct Submission(squeue::Entry);
 
+/// `POLLRDBAND`. The kernel takes `POLLPRI` for one of its own flags and passes over wake-ups that
+/// carry nothing else that was asked for; those of urgent data carry this too.
+const PRIORITY_WAKES: u32 = 0x80;
+
 impl Submission {
     /// Reports once, or each time, that `fd` is ready: `IORING_OP_POLL_ADD`, once since Linux 5.1,
     /// each time (`multishot`) since 5.13. The kernel holds the file until the last completion.
+    ///
+    /// Two things poll(2) does not do: [`PollMask::RDHUP`] is reported unasked, and
+    /// [`PollMask::PRI`], if asked for, also when there is ordinary data (both up to Linux 6.18).
     #[must_use]
     pub fn poll(fd: RawFd, mask: PollMask, multishot: bool, user_data: u64) -> Self {
-        let entry = opcode::PollAdd::new(types::Fd(fd), mask.bits()).multi(multishot).build();
+        let mut bits = mask.bits();
+        if mask.contains(PollMask::PRI) {
+            bits |= PRIORITY_WAKES;
+        }
+        let entry = opcode::PollAdd::new(types::Fd(fd), bits).multi(multishot).build();
         Self(entry.user_data(user_data))
     }
 

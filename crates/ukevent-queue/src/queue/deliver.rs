@@ -129,7 +129,7 @@ fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
         State::Fd { held, .. } => {
             let pending = std::mem::take(&mut slot.pending);
             if slot.failed != 0 {
-                return Some((Kind::Failed(Errno(slot.failed)), false));
+                return Some((Kind::Failed(Errno(i32::from(slot.failed))), false));
             }
             let readiness = Readiness::from_mask(pending);
             let [waiting, room] = if measured { held.measure() } else { [None; 2] }

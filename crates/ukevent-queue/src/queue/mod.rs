@@ -65,6 +65,10 @@ pub struct Queue {
     spent: Option<Removed>,
     owner: Option<ThreadId>,
     counters: Counters,
+    /// Which wait is going on, or comes next.
+    epoch: u32,
+    /// Slots whose report may be late.
+    doubtful: Vec<Key>,
     /// The monotonic time, if it was read since the last sleep.
     now_ns: Option<u64>,
     /// Kept for their memory.
@@ -139,6 +143,8 @@ impl Queue {
             owner: None,
             counters: Counters::default(),
             reports: Vec::new(),
+            epoch: 1,
+            doubtful: Vec::new(),
             now_ns: None,
             probes: Vec::new(),
             probed: Vec::new(),
@@ -171,7 +177,7 @@ impl Queue {
         Counters {
             system_calls: tally.system_calls,
             overflows: tally.overflows,
-            registered: u64::from(self.slots.live() - self.own_slots()),
+            registered: u64::from(self.slots.registered()),
             ..self.counters
         }
     }
@@ -216,13 +222,6 @@ impl Queue {
     fn monotonic_ns(&mut self) -> u64 {
         *self.now_ns.get_or_insert_with(|| self.backend.now(Clock::Monotonic))
     }
-
-    fn own_slots(&self) -> u32 {
-        u32::from(self.hubs.inodes.is_some())
-            + u32::from(self.hubs.signals.is_some())
-            + u32::from(self.hubs.connector.is_some())
-            + self.timers.own_slots()
-    }
 }
 
 impl Drop for Queue {
@@ -239,7 +238,7 @@ impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queue")
             .field("backend", &self.kind)
-            .field("registered", &(self.slots.live() - self.own_slots()))
+            .field("registered", &self.slots.registered())
             .field("ready", &self.ready_events)
             .finish_non_exhaustive()
     }

@@ -139,7 +139,7 @@ impl Queue {
         self.refuse_sim("an inode")?;
         if self.hubs.inodes.is_none() {
             let hub = InodeHub::new()?;
-            let key = self.watch_own(Own::Inodes)?;
+            let key = self.watch_own(Own::Inodes);
             self.hubs.inodes = Some((hub, key));
             self.arm_own(key)?;
         }
@@ -163,7 +163,7 @@ impl Queue {
         self.claim_thread()?;
         if self.hubs.signals.is_none() {
             let hub = SignalHub::new()?;
-            let key = self.watch_own(Own::Signals)?;
+            let key = self.watch_own(Own::Signals);
             self.hubs.signals = Some((hub, key));
             self.arm_own(key)?;
         }
@@ -186,7 +186,7 @@ impl Queue {
         let pid = watch.pid();
         if !life.is_empty() && self.hubs.connector.is_none() {
             let hub = ConnectorHub::new()?;
-            let key = self.watch_own(Own::Connector)?;
+            let key = self.watch_own(Own::Connector);
             self.hubs.connector = Some((hub, key));
             self.arm_own(key)?;
         }
@@ -226,10 +226,10 @@ impl Queue {
     }
 
     /// A slot for a descriptor of the queue's own.
-    pub(super) fn watch_own(&mut self, own: Own) -> Result<Key, RegisterError> {
-        let key = self.slots.vacant().ok_or(RegisterError::Full { limit: self.slots.limit() })?;
+    pub(super) fn watch_own(&mut self, own: Own) -> Key {
+        let key = self.slots.vacant_own();
         self.slots.insert(key, Token::default(), Mode::Level, State::Own(own));
-        Ok(key)
+        key
     }
 
     /// Lets the backend watch it; if that fails, all is as if it had never been wanted.
@@ -356,11 +356,7 @@ impl Queue {
     /// [`NoSuchKey`].
     #[doc(alias = "EV_DELETE")]
     pub fn remove(&mut self, key: Key) -> Result<Removed, NoSuchKey> {
-        match self.slots.find_ref(key).map(|slot| &slot.state) {
-            None | Some(State::Own(_)) => return Err(NoSuchKey),
-            Some(_) if self.is_wait_deadline(key) => return Err(NoSuchKey),
-            Some(_) => {}
-        }
+        self.slots.find(key).ok_or(NoSuchKey)?;
         self.unready(key);
         Ok(self.give_up(key))
     }
@@ -416,7 +412,7 @@ impl Queue {
         let (_, slot) = self.slots.at(key.index);
         let Some((fd, mask)) = watched(&self.hubs, &self.timers, slot) else { return Ok(()) };
         let arm = match (&slot.state, slot.mode) {
-            _ if slot.flags.contains(Flags::HALF_CLOSED) => Arm::Edge,
+            _ if slot.flags.contains(Flags::BY_EDGE) => Arm::Edge,
             (State::Fd { .. }, Mode::Level) => Arm::Level,
             (State::Fd { .. }, Mode::OneShot | Mode::Dispatch) => Arm::Once,
             // Streams are read until dry, and read again when there is news.
@@ -429,6 +425,8 @@ impl Queue {
         let ticket = Ticket { index: key.index, serial: slot.ticket };
         slot.flags.remove(Flags::TO_ARM | Flags::ARMED);
         slot.failed = 0;
+        // Watched by somebody else, it is armed at once: then it is old when a wait comes.
+        slot.armed_in = if self.nest.is_some() { 0 } else { self.epoch };
         self.backend.submit(ticket, Poll { fd, mask, arm })?;
         slot.flags.insert(Flags::ARMED | Flags::KNOWN);
         Ok(())

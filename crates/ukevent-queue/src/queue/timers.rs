@@ -9,7 +9,6 @@
 use super::Queue;
 use super::deliver::enlist;
 use crate::backend::choice::BackendKind;
-use crate::error::RegisterError;
 use crate::key::{Key, Token};
 use crate::mode::Mode;
 use crate::slot::{Flags, Slots};
@@ -24,8 +23,8 @@ pub(super) struct Timers {
     monotonic: Wheel,
     boot: Option<OtherClock>,
     wall: Option<OtherClock>,
-    /// The slot whose timer is the deadline of a wait on another clock.
-    deadline: Option<Key>,
+    /// The deadline of a wait on another clock, and the slot that stands for it in the wheel.
+    deadline: Option<(Key, Clock, u64)>,
     pub(super) deadline_passed: bool,
     /// Kept for its memory.
     due: Vec<u32>,
@@ -81,12 +80,6 @@ impl Timers {
         }
     }
 
-    pub(super) fn own_slots(&self) -> u32 {
-        let fd =
-            |other: &Option<OtherClock>| other.as_ref().is_some_and(|other| other.fd.is_some());
-        u32::from(fd(&self.boot)) + u32::from(fd(&self.wall)) + u32::from(self.deadline.is_some())
-    }
-
     fn none_live(&self) -> bool {
         let none = |other: &Option<OtherClock>| other.as_ref().is_none_or(|o| o.wheel.is_empty());
         self.monotonic.is_empty() && none(&self.boot) && none(&self.wall)
@@ -131,7 +124,7 @@ impl Queue {
     /// The wheel of another clock, in step with it.
     fn follow(&mut self, clock: Clock) -> &mut Wheel {
         let now_ns = self.backend.now(clock);
-        let slots = &mut self.slots;
+        let (slots, own) = (&mut self.slots, self.timers.deadline);
         let other = self.timers.other(clock).get_or_insert_with(|| OtherClock {
             wheel: Wheel::new(now_ns),
             fd: None,
@@ -139,7 +132,7 @@ impl Queue {
         });
         // Set back: everything that was near is far again.
         if now_ns < other.wheel.taken_ns() {
-            other.wheel.rebuild(now_ns, |index| deadline_of(slots, index));
+            other.wheel.rebuild(now_ns, |index| deadline_of(slots, index, own));
         }
         &mut other.wheel
     }
@@ -174,16 +167,15 @@ impl Queue {
     #[inline]
     fn expire(&mut self, index: u32, clock: Clock, now_ns: u64) {
         let (key, slot) = self.slots.at(index);
-        let State::Timer(timer) = &mut slot.state else { return };
+        let State::Timer(timer) = &mut slot.state else {
+            self.timers.deadline_passed = true;
+            return;
+        };
         if timer.expire(now_ns) {
             let deadline_ns = timer.deadline_ns;
             if let Some(wheel) = self.timers.wheel(clock) {
                 wheel.add(index, deadline_ns);
             }
-        }
-        if self.timers.deadline == Some(key) {
-            self.timers.deadline_passed = true;
-            return;
         }
         let (_, slot) = self.slots.at(index);
         if slot.flags.contains(Flags::ENABLED) && enlist(&mut self.ready, key, slot) {
@@ -217,8 +209,7 @@ impl Queue {
             _ => None,
         };
         if let Some(fd) = made {
-            let key =
-                self.watch_own(Own::Clock(clock)).map_err(|_| Error::new("timerfd_create", 12))?;
+            let key = self.watch_own(Own::Clock(clock));
             if let Some(other) = self.timers.other(clock) {
                 other.fd = Some((fd, key));
             }
@@ -243,39 +234,31 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes the deadline of a wait on another clock a timer of that clock, or takes it away.
-    pub(super) fn set_wait_deadline(
-        &mut self,
-        deadline: Option<(Clock, u64)>,
-    ) -> Result<(), RegisterError> {
-        if let Some(key) = self.timers.deadline {
-            let (_, slot) = self.slots.at(key.index);
-            if let State::Timer(timer) = slot.state {
-                self.timers.remove(key.index, timer.clock);
-            }
-        }
-        self.timers.deadline_passed = false;
-        let Some((clock, deadline_ns)) = deadline else { return Ok(()) };
+    /// Makes the deadline of a wait on another clock a timer of that clock.
+    pub(super) fn set_wait_deadline(&mut self, clock: Clock, deadline_ns: u64) {
         let key = match self.timers.deadline {
-            Some(key) => key,
-            None => self.watch_own(Own::Deadline)?,
+            Some((key, ..)) => key,
+            None => self.watch_own(Own::Deadline),
         };
-        self.timers.deadline = Some(key);
+        self.timers.deadline = Some((key, clock, deadline_ns));
         let timer = TimerState { deadline_ns, period_ns: 0, expirations: 0, clock };
-        self.slots.at(key.index).1.state = State::Timer(timer);
         self.start_timer(key.index, timer);
-        Ok(())
     }
 
-    /// Whether a key is the queue's own timer.
-    pub(super) fn is_wait_deadline(&self, key: Key) -> bool {
-        self.timers.deadline == Some(key)
+    /// Takes it away again.
+    pub(super) fn clear_wait_deadline(&mut self) {
+        self.timers.deadline_passed = false;
+        if let Some((key, clock, _)) = self.timers.deadline {
+            self.timers.remove(key.index, clock);
+        }
     }
 }
 
-fn deadline_of(slots: &mut Slots, index: u32) -> u64 {
-    match &slots.at(index).1.state {
-        State::Timer(timer) => timer.deadline_ns,
+/// What the timer of a slot waits for; `own` is the deadline of the wait.
+fn deadline_of(slots: &mut Slots, index: u32, own: Option<(Key, Clock, u64)>) -> u64 {
+    match (&slots.at(index).1.state, own) {
+        (State::Timer(timer), _) => timer.deadline_ns,
+        (_, Some((_, _, deadline_ns))) => deadline_ns,
         _ => u64::MAX,
     }
 }

@@ -2,8 +2,9 @@
 
 use super::Queue;
 use super::deliver::enlist;
+use crate::backend::choice::BackendKind;
 use crate::backend::{Completion, Patience};
-use crate::error::{RegisterError, WaitError};
+use crate::error::WaitError;
 use crate::event::Kind;
 use crate::key::Key;
 use crate::mode::Mode;
@@ -50,8 +51,9 @@ impl Queue {
         self.arm_again()?;
         let waited = self.gather(&wait);
         if matches!(wait.until, Until::At(Clock::Boot | Clock::Wall, _)) {
-            self.set_wait_deadline(None).map_err(to_wait_error)?;
+            self.clear_wait_deadline();
         }
+        self.epoch = self.epoch.wrapping_add(1).max(1);
         self.mind_nest()?;
         let interrupted = waited?;
         if interrupted && self.ready_events == 0 {
@@ -71,14 +73,13 @@ impl Queue {
                 deadline = Some(self.monotonic_ns().saturating_add(ns));
             }
             Until::At(Clock::Monotonic, ns) => deadline = Some(ns),
-            Until::At(clock, ns) => {
-                self.set_wait_deadline(Some((clock, ns))).map_err(to_wait_error)?;
-            }
+            Until::At(clock, ns) => self.set_wait_deadline(clock, ns),
         }
         let mut over = wait.until == Until::Now || wait.at_least == 0;
         let mut again = false;
         loop {
             self.collect(wait.at_least)?;
+            over |= self.timers.deadline_passed;
             let enough = self.ready_events >= wait.at_least.max(1);
             let sleep_ns = if enough || over || !self.hot.is_empty() {
                 Some(0)
@@ -95,6 +96,7 @@ impl Queue {
                 Woken::ByKernel if over || self.ready_events >= wait.at_least => return Ok(false),
                 Woken::ByKernel => again = true,
             }
+            self.arm_again()?;
         }
     }
 
@@ -114,7 +116,9 @@ impl Queue {
     ) -> Result<Woken, WaitError> {
         // Nobody but us can post while nobody else has the mailbox: then the fence is saved.
         let alone = Arc::strong_count(&self.mailbox) == 1;
-        let blocks = sleep_ns != Some(0) && (alone || self.mailbox.prepare_sleep());
+        let blocks = sleep_ns != Some(0)
+            && if alone { self.mailbox.is_left_idle() } else { self.mailbox.prepare_sleep() };
+
         let missing = wait.at_least.saturating_sub(self.ready_events).max(1);
         let patience = Patience {
             reports: if blocks { u32::try_from(missing).unwrap_or(u32::MAX) } else { 0 },
@@ -137,6 +141,7 @@ impl Queue {
             }
         }
         self.reports = reports;
+        self.confirm()?;
         match waited {
             Err(error) if error.interrupted() => return Ok(Woken::ByHandler),
             Err(error) => return Err(error.into()),
@@ -151,7 +156,7 @@ impl Queue {
     /// Arms what was delivered, or ended, since the last wait.
     fn arm_again(&mut self) -> Result<(), Error> {
         while let Some(key) = self.to_arm.pop() {
-            let Some(slot) = self.slots.find(key) else { continue };
+            let Some(slot) = self.slots.live(key) else { continue };
             let wanted = slot.flags.contains(Flags::TO_ARM);
             slot.flags.remove(Flags::TO_ARM);
             if wanted && !slot.flags.contains(Flags::ARMED) {
@@ -205,11 +210,36 @@ impl Queue {
         Ok(())
     }
 
+    /// Looks again at what the kernel may have found true earlier than now.
+    #[inline]
+    fn confirm(&mut self) -> Result<(), Error> {
+        if self.doubtful.is_empty() {
+            return Ok(());
+        }
+        self.probes.clear();
+        self.probed.clear();
+        for key in self.doubtful.drain(..) {
+            let Some(slot) = self.slots.find(key) else { continue };
+            if let State::Fd { fd, interest, .. } = &slot.state
+                && slot.flags.contains(Flags::READY)
+            {
+                self.probes.push(PollFd::new(*fd, interest.mask()));
+                self.probed.push(key);
+            }
+        }
+        self.backend.probe(&mut self.probes)?;
+        self.keep_true();
+        Ok(())
+    }
+
     /// Drops what the probes did not confirm; returns how many they did.
     fn keep_true(&mut self) -> usize {
         let mut confirmed = 0;
         for (&key, probe) in self.probed.iter().zip(&self.probes) {
             let (_, slot) = self.slots.at(key.index);
+            if !slot.flags.contains(Flags::READY) {
+                continue;
+            }
             slot.pending = probe.reported();
             if !slot.pending.is_empty() || slot.failed != 0 {
                 confirmed += 1;
@@ -232,7 +262,7 @@ impl Queue {
         self.expire_timers();
         if self.ready_events < READY_EVENTS.max(at_least) {
             for key in std::mem::take(&mut self.hot) {
-                if self.slots.find(key).is_some() {
+                if self.slots.live(key).is_some() {
                     self.read_descriptor(key)?;
                 }
             }
@@ -296,8 +326,12 @@ impl Queue {
         // The end of an edge's watching is not the end of the interest in it; but of a file that is
         // always ready there is no more to say.
         let arm_again = report.last && slot.mode == Mode::Edge && !held.always_ready();
-        let disarm =
-            !report.last && slot.flags.contains(Flags::HALF_CLOSED) && slot.mode != Mode::Edge;
+        let level = slot.mode != Mode::Edge;
+        let disarm = level && !report.last && slot.flags.contains(Flags::BY_EDGE);
+        let late = level && slot.armed_in != self.epoch && reports_late(self.kind);
+        if late || mask.contains(PollMask::PRI) {
+            self.doubtful.push(key);
+        }
         slot.pending |= mask;
         if enlist(&mut self.ready, key, slot) {
             self.ready_events += 1;
@@ -318,7 +352,7 @@ impl Queue {
     #[cold]
     fn unasked(&mut self, key: Key, last: bool) {
         let (_, slot) = self.slots.at(key.index);
-        slot.flags.insert(Flags::HALF_CLOSED);
+        slot.flags.insert(Flags::BY_EDGE);
         if last {
             self.to_arm_later(key);
         }
@@ -330,7 +364,7 @@ impl Queue {
         let (_, slot) = self.slots.at(key.index);
         slot.flags.remove(Flags::ARMED);
         slot.pending = PollMask::NVAL;
-        slot.failed = errno;
+        slot.failed = errno as i16;
         if enlist(&mut self.ready, key, slot) {
             self.ready_events += 1;
         }
@@ -411,9 +445,8 @@ fn read_stream(
     }
 }
 
-fn to_wait_error(error: RegisterError) -> WaitError {
-    match error {
-        RegisterError::Kernel(error) => error.into(),
-        _ => WaitError::Invalid("the queue is full: no slot is left for the deadline"),
-    }
+/// Whether a backend reports what it found when the kernel was woken, rather than when it was asked:
+/// io_uring keeps the state that came with the wake-up of a poll until the next entering.
+const fn reports_late(kind: BackendKind) -> bool {
+    matches!(kind, BackendKind::IoUring | BackendKind::Sim)
 }
