@@ -55,7 +55,7 @@ const _: () = assert!(size_of::<Slot>() <= 64, "a slot fits a cache line");
 
 impl Slot {
     fn is_named_by(&self, key: Key) -> bool {
-        let is_own = matches!(self.state, State::Own(_) | State::Free { .. });
+        let is_own = matches!(self.state, State::Own(_) | State::Free);
         self.generation == key.generation && !is_own
     }
 }
@@ -63,17 +63,17 @@ impl Slot {
 /// All registrations of a queue.
 pub(crate) struct Slots {
     slots: Vec<Slot>,
-    free: u32,
+    /// Indexes to be used again, the last first. Not linked through the slots: with many of them each
+    /// would be a cache miss that the next one waits for.
+    free: Vec<u32>,
     /// Registrations of the program.
     live: u32,
     limit: u32,
 }
 
-const NONE: u32 = u32::MAX;
-
 impl Slots {
     pub(crate) const fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), free: NONE, live: 0, limit }
+        Self { slots: Vec::new(), free: Vec::new(), live: 0, limit }
     }
 
     /// How many registrations the program has.
@@ -95,21 +95,18 @@ impl Slots {
     /// The same for a slot of the queue's own, which no limit counts.
     #[inline]
     pub(crate) fn vacant_own(&self) -> Key {
-        if self.free == NONE {
-            return Key { index: self.slots.len() as u32, generation: 1 };
+        match self.free.last() {
+            Some(&index) => Key { index, generation: self.slots[index as usize].generation },
+            None => Key { index: self.slots.len() as u32, generation: 1 },
         }
-        Key { index: self.free, generation: self.slots[self.free as usize].generation }
     }
 
     /// Fills the slot that [`Slots::vacant`] named.
     #[inline]
     pub(crate) fn insert(&mut self, key: Key, token: Token, mode: Mode, state: State) -> &mut Slot {
         self.live += u32::from(!matches!(state, State::Own(_)));
-        if key.index == self.free {
-            let slot = &mut self.slots[key.index as usize];
-            if let State::Free { next } = slot.state {
-                self.free = next;
-            }
+        if let Some(slot) = self.slots.get_mut(key.index as usize) {
+            self.free.pop();
             slot.token = token;
             slot.mode = mode;
             slot.state = state;
@@ -140,8 +137,8 @@ impl Slots {
         slot.generation = slot.generation.wrapping_add(1).max(1);
         slot.ticket = slot.ticket.wrapping_add(1);
         slot.flags = Flags::empty();
-        let state = std::mem::replace(&mut slot.state, State::Free { next: self.free });
-        self.free = key.index;
+        let state = std::mem::replace(&mut slot.state, State::Free);
+        self.free.push(key.index);
         self.live -= u32::from(!matches!(state, State::Own(_)));
         state
     }
@@ -192,6 +189,6 @@ impl Slots {
 
     /// Every live slot.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Slot)> {
-        (0..).zip(&self.slots).filter(|(_, slot)| !matches!(slot.state, State::Free { .. }))
+        (0..).zip(&self.slots).filter(|(_, slot)| !matches!(slot.state, State::Free))
     }
 }

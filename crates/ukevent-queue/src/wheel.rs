@@ -6,8 +6,10 @@
 //! from the time that was reached, so that every list of a level lies after every list below it: the
 //! first list of the lowest level in use is the next one due.
 //!
-//! A timer is a node of sixteen bytes at the index of its slot. The lists are doubly linked by index;
-//! nothing is allocated but the array of nodes. Timers never fire early and at most one tick late.
+//! A timer is a node of sixteen bytes at the index of its slot; a list is an array of such indexes, and
+//! a node knows its place in it. Arrays rather than links: with a million timers every step is a cache
+//! miss, and steps that do not wait for each other cost a tenth of those that do. Timers never fire
+//! early and at most one tick late.
 
 /// Nanoseconds of a tick, as a power of two: 16.4 µs.
 const TICK_SHIFT: u32 = 14;
@@ -19,24 +21,27 @@ const OVERDUE: usize = LEVELS * LISTS;
 /// The furthest tick that the levels reach: 146 years.
 const LAST_TICK: u64 = (1 << (LISTS_SHIFT * LEVELS as u32)) - 1;
 
-const NIL: u32 = u32::MAX;
-/// Set in `previous` of a list's first node, whose rest is the number of the list.
-const HEAD: u32 = 1 << 31;
+/// Indexes for which an emptied list keeps its memory.
+const KEPT_INDEXES: usize = 4096;
+
+/// The list of a node that is in none.
+const NOWHERE: u16 = u16::MAX;
 
 #[derive(Clone, Copy)]
 struct Node {
     tick: u64,
-    next: u32,
-    previous: u32,
+    /// Where in its list.
+    place: u32,
+    list: u16,
 }
 
-/// Not in any list.
-const LOOSE: Node = Node { tick: 0, next: NIL, previous: NIL };
+const LOOSE: Node = Node { tick: 0, place: 0, list: NOWHERE };
 
 /// Deadlines by slot index.
 pub(crate) struct Wheel {
     nodes: Vec<Node>,
-    heads: Box<[u32; OVERDUE + 1]>,
+    /// The lists of level 0, of level 1, …, and that of the overdue.
+    lists: Vec<Vec<u32>>,
     /// One bit for each list of a level that is not empty.
     occupied: [u64; LEVELS],
     /// The first tick whose timers were not taken yet. Every node of a level shares with it all bits
@@ -51,7 +56,7 @@ impl Wheel {
     pub(crate) fn new(now_ns: u64) -> Self {
         Self {
             nodes: Vec::new(),
-            heads: Box::new([NIL; OVERDUE + 1]),
+            lists: vec![Vec::new(); OVERDUE + 1],
             occupied: [0; LEVELS],
             reached: now_ns >> TICK_SHIFT,
             live: 0,
@@ -87,11 +92,11 @@ impl Wheel {
     #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> bool {
         let Some(&node) = self.nodes.get(index as usize) else { return false };
-        if node.previous == NIL {
+        if node.list == NOWHERE {
             return false;
         }
+        self.nodes[index as usize].list = NOWHERE;
         self.unlink(node);
-        self.nodes[index as usize].previous = NIL;
         self.live -= 1;
         // `earliest` stays: too early costs one look, and the common timer is cancelled.
         if self.live == 0 {
@@ -153,7 +158,7 @@ impl Wheel {
     /// what a slot waits for.
     pub(crate) fn rebuild(&mut self, now_ns: u64, mut deadline_ns: impl FnMut(u32) -> u64) {
         let indexes: Vec<u32> = (0..self.nodes.len() as u32)
-            .filter(|&index| self.nodes[index as usize].previous != NIL)
+            .filter(|&index| self.nodes[index as usize].list != NOWHERE)
             .collect();
         for &index in &indexes {
             self.remove(index);
@@ -180,25 +185,17 @@ impl Wheel {
     }
 
     fn find_earliest(&self) -> u64 {
-        if self.heads[OVERDUE] != NIL {
+        if !self.lists[OVERDUE].is_empty() {
             return 0;
         }
         let Some((level, list, start)) = self.first_list() else { return u64::MAX };
-        if level == 0 {
+        let indexes = &self.lists[level * LISTS + list];
+        if level == 0 || indexes.len() > 16 {
             return start;
         }
         // A short list is looked through: a lone timer far away then wakes nobody on its way down.
-        let mut earliest = u64::MAX;
-        let mut index = self.heads[level * LISTS + list];
-        for _ in 0..16 {
-            if index == NIL {
-                return earliest;
-            }
-            let node = &self.nodes[index as usize];
-            earliest = earliest.min(node.tick);
-            index = node.next;
-        }
-        start
+        let ticks = indexes.iter().map(|&index| self.nodes[index as usize].tick);
+        ticks.min().unwrap_or(start)
     }
 
     #[inline]
@@ -213,46 +210,51 @@ impl Wheel {
             self.occupied[level] |= 1 << place;
             level * LISTS + place
         };
-        let first = std::mem::replace(&mut self.heads[list], index);
-        self.nodes[index as usize] = Node { tick, next: first, previous: HEAD | list as u32 };
-        if first != NIL {
-            self.nodes[first as usize].previous = index;
-        }
+        let indexes = &mut self.lists[list];
+        let place = indexes.len() as u32;
+        self.nodes[index as usize] = Node { tick, place, list: list as u16 };
+        indexes.push(index);
     }
 
     #[inline]
     fn unlink(&mut self, node: Node) {
-        if node.next != NIL {
-            self.nodes[node.next as usize].previous = node.previous;
-        }
-        if node.previous & HEAD == 0 {
-            self.nodes[node.previous as usize].next = node.next;
-            return;
-        }
-        let list = (node.previous & !HEAD) as usize;
-        self.heads[list] = node.next;
-        if node.next == NIL && list != OVERDUE {
+        let list = usize::from(node.list);
+        let indexes = &mut self.lists[list];
+        indexes.swap_remove(node.place as usize);
+        if let Some(&moved) = indexes.get(node.place as usize) {
+            self.nodes[moved as usize].place = node.place;
+        } else if indexes.is_empty() && list != OVERDUE {
             self.occupied[list / LISTS] &= !(1 << (list % LISTS));
         }
     }
 
     fn fire_list(&mut self, list: usize, fire: &mut impl FnMut(u32)) {
-        let mut index = std::mem::replace(&mut self.heads[list], NIL);
-        while index != NIL {
-            let node = std::mem::replace(&mut self.nodes[index as usize], LOOSE);
-            self.live -= 1;
+        let mut indexes = std::mem::take(&mut self.lists[list]);
+        self.live -= indexes.len();
+        for &index in &indexes {
+            self.nodes[index as usize].list = NOWHERE;
             fire(index);
-            index = node.next;
         }
+        indexes.clear();
+        self.keep(list, indexes);
     }
 
     fn move_down(&mut self, level: usize, list: usize) {
         self.occupied[level] &= !(1 << list);
-        let mut index = std::mem::replace(&mut self.heads[level * LISTS + list], NIL);
-        while index != NIL {
-            let node = self.nodes[index as usize];
-            self.link(index, node.tick);
-            index = node.next;
+        let list = level * LISTS + list;
+        let mut indexes = std::mem::take(&mut self.lists[list]);
+        for &index in &indexes {
+            let tick = self.nodes[index as usize].tick;
+            self.link(index, tick);
+        }
+        indexes.clear();
+        self.keep(list, indexes);
+    }
+
+    /// Keeps the memory of a list that was taken, unless it is large.
+    fn keep(&mut self, list: usize, indexes: Vec<u32>) {
+        if indexes.capacity() <= KEPT_INDEXES {
+            self.lists[list] = indexes;
         }
     }
 }

@@ -9,6 +9,7 @@
 
 pub mod clock;
 pub mod descriptor;
+pub mod directory;
 pub mod epoll;
 mod error;
 pub mod eventfd;

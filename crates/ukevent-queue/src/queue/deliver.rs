@@ -117,7 +117,7 @@ fn events_of(slot: &Slot) -> usize {
         State::Timer(timer) => usize::from(timer.expirations > 0),
         State::User(user) => user.counted as usize,
         State::Stream(stream) => stream.kept.len(),
-        State::Own(_) | State::Free { .. } => 0,
+        State::Own(_) | State::Free => 0,
     }
 }
 
@@ -145,7 +145,7 @@ fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
             Some((Kind::User(posted), user.counted > 0))
         }
         State::Stream(stream) => take_kept(stream),
-        State::Own(_) | State::Free { .. } => None,
+        State::Own(_) | State::Free => None,
     }
 }
 

@@ -278,7 +278,7 @@ impl Queue {
             State::User(_) => {
                 change.interest.is_none() && change.timer.is_none() && change.changes.is_none()
             }
-            State::Own(_) | State::Free { .. } => return Err(ChangeError::NoSuchKey),
+            State::Own(_) | State::Free => return Err(ChangeError::NoSuchKey),
         };
         if !fits {
             return Err(RegisterError::Invalid(
@@ -380,7 +380,7 @@ impl Queue {
                 self.leave_hub(key.index, &stream);
                 Removed(None)
             }
-            State::Own(_) | State::Free { .. } => Removed(None),
+            State::Own(_) | State::Free => Removed(None),
         };
         removed
     }
@@ -484,7 +484,7 @@ fn watched(hubs: &super::Hubs, timers: &super::Timers, slot: &Slot) -> Option<(R
         State::Own(Own::Signals) => hubs.signals.as_ref()?.0.fd().as_raw_fd(),
         State::Own(Own::Connector) => hubs.connector.as_ref()?.0.fd().as_raw_fd(),
         State::Own(Own::Clock(clock)) => timers.fd(*clock)?.as_raw_fd(),
-        State::Own(Own::Deadline) | State::Timer(_) | State::User(_) | State::Free { .. } => {
+        State::Own(Own::Deadline) | State::Timer(_) | State::User(_) | State::Free => {
             return None;
         }
     };

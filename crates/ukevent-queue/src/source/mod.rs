@@ -87,8 +87,9 @@ pub(crate) enum Drained {
 
 /// What a slot holds.
 pub(crate) enum State {
-    /// Nothing; the next free slot.
-    Free { next: u32 },
+    /// Nothing: it is free.
+    Free,
+
     /// A descriptor and its owner.
     Fd { held: Box<dyn Held>, fd: RawFd, interest: Interest },
     /// A timer.

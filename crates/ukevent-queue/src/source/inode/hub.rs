@@ -17,6 +17,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use ukevent_sys::Error;
+use ukevent_sys::directory::{Directory, Entry};
 use ukevent_sys::inotify::{Inotify, Report, WatchMask, Wd, parse};
 
 /// What is read from the kernel at a time: about a thousand reports.
@@ -58,6 +59,9 @@ struct Registration {
     failures: Vec<Errno>,
 }
 
+/// Directories that are being read: at most as many as the tree is deep.
+type Open = Vec<(NodeId, Directory, std::vec::IntoIter<Entry>)>;
+
 /// What a directory of a tree must be watched for, whatever the program asked.
 const TREE_MASK: WatchMask = WatchMask::CREATE
     .union(WatchMask::MOVED_FROM)
@@ -87,13 +91,19 @@ impl InodeHub {
             .map_err(|_| RegisterError::Invalid("an inode needs a path that is not empty"))?;
         let changes = source.changes | ALWAYS;
         let mut mask = mask_of(changes) | WatchMask::WIDEN;
-        if source.tree {
-            mask |= TREE_MASK;
-        }
-        if !source.follow {
-            mask |= WatchMask::NO_FOLLOW;
-        }
-        let wd = self.inotify.add(&path, mask)?;
+        let mut root = None;
+        let wd = if source.tree {
+            if !Path::new("/proc/self/fd").exists() {
+                return Err(RegisterError::Unsupported { what: "a tree", needs: "/proc" });
+            }
+            let directory = Directory::open(&path, source.follow)?;
+            let wd = self.inotify.add(&directory.own_path(), mask | TREE_MASK)?;
+            root = Some(directory);
+            wd
+        } else {
+            mask.set(WatchMask::NO_FOLLOW, !source.follow);
+            self.inotify.add(&path, mask)?
+        };
         self.watches.entry(wd).or_default().push(User { slot, node: ROOT });
         let mut registration = Registration {
             changes,
@@ -107,12 +117,11 @@ impl InodeHub {
             registration.note_size(Path::new(""));
         }
         self.registrations.insert(slot, registration);
-        if source.tree {
-            let watched = self.watch_below(slot, ROOT, &mut None);
-            if let Err(error) = watched {
-                self.remove(slot);
-                return Err(error.into());
-            }
+        if let Some(root) = root
+            && let Err(error) = self.watch_below(slot, ROOT, root, &mut None)
+        {
+            self.remove(slot);
+            return Err(error.into());
         }
         Ok(())
     }
@@ -286,88 +295,96 @@ impl InodeHub {
         let Some(tree) = self.tree(user.slot) else { return };
         // Whichever of them it is, its inode says.
         let Some(below) = tree.name_of(user.node, name) else { return };
-        let path = tree.full_path(&below);
-        match self.watch_directory(user.slot, user.node, name, &path) {
-            Ok((_, true)) | Err(None) => {}
-            Ok((id, false)) => {
-                if let Err(error) = self.watch_below(user.slot, id, &mut Some(sink)) {
-                    sink(user.slot, Kind::Failed(Errno(error.errno())));
-                }
+        let opened = Directory::open(&tree.full_path(&below), false);
+        let grown = opened.and_then(|directory| {
+            match self.watch_directory(user.slot, user.node, name, &directory)? {
+                Some((id, false)) => self.watch_below(user.slot, id, directory, &mut Some(sink)),
+                _ => Ok(()),
             }
-            Err(Some(error)) => sink(user.slot, Kind::Failed(Errno(error.errno()))),
+        });
+        match grown {
+            Err(error) if !is_gone(error) => sink(user.slot, Kind::Failed(Errno(error.errno()))),
+            _ => {}
         }
     }
 
     /// Watches a directory of a tree. Returns its node, and whether it is one of the tree's own that
-    /// stood elsewhere. `Err(None)` if it is gone.
+    /// stood elsewhere.
     fn watch_directory(
         &mut self,
         slot: u32,
         parent: NodeId,
         name: &OsStr,
-        path: &Path,
-    ) -> Result<(NodeId, bool), Option<Error>> {
-        let Some(registration) = self.registrations.get_mut(&slot) else { return Err(None) };
-        let mask =
-            mask_of(registration.changes) | TREE_MASK | WatchMask::NO_FOLLOW | WatchMask::WIDEN;
-        let wd = match self.inotify.add(path, mask) {
-            Ok(wd) => wd,
-            Err(error) if is_gone(error) => return Err(None),
-            Err(error) => return Err(Some(error)),
-        };
-        let Some(tree) = &mut registration.tree else { return Err(None) };
+        directory: &Directory,
+    ) -> Result<Option<(NodeId, bool)>, Error> {
+        let Some(registration) = self.registrations.get_mut(&slot) else { return Ok(None) };
+        let Some(tree) = &mut registration.tree else { return Ok(None) };
+        let mask = mask_of(registration.changes) | TREE_MASK | WatchMask::WIDEN;
+        let wd = self.inotify.add(&directory.own_path(), mask)?;
         let users = self.watches.entry(wd).or_default();
         if let Some(user) = users.iter().find(|user| user.slot == slot) {
-            return Ok((user.node, tree.attach(user.node, parent, name)));
+            return Ok(Some((user.node, tree.attach(user.node, parent, name))));
         }
         let node = tree.insert(parent, name, wd);
         users.push(User { slot, node });
-        Ok((node, false))
+        Ok(Some((node, false)))
     }
 
-    /// Watches every directory below one that is watched. With a sink, what is found is told as
-    /// created; without, a part that may not be read is remembered as a failure.
+    /// Reads a directory that is watched, and watches and reads every directory below it: each by its
+    /// inode, whatever the names mean by now. With a sink, what is found is told as created; without, a
+    /// part that may not be read is remembered as a failure.
     fn watch_below(
         &mut self,
         slot: u32,
         top: NodeId,
+        directory: Directory,
         sink: &mut Option<Sink<'_>>,
     ) -> Result<(), Error> {
-        let mut rest = vec![top];
-        while let Some(id) = rest.pop() {
-            let Some(tree) = self.tree(slot) else { return Ok(()) };
-            if let (Some(_), Some(node)) = (&sink, tree.node(id))
-                && std::mem::replace(&mut node.told, true)
-            {
-                // Its name may come again, for a directory of that name that is gone by now.
+        let mut open = Vec::new();
+        self.enter(slot, top, directory, sink.is_some(), &mut open);
+        while let Some((id, directory, entries)) = open.last_mut() {
+            let (id, Some(entry)) = (*id, entries.next()) else {
+                open.pop();
                 continue;
+            };
+            let below = entry.may_be_directory.then(|| directory.open_below(&entry.name));
+            let is_directory = matches!(below, Some(Ok(_)));
+            if let Some(sink) = sink {
+                self.tell_found(slot, id, &entry.name, is_directory, sink);
             }
-            let Some(below) = tree.name_of(id, OsStr::new("")) else { continue };
-            let directory = tree.full_path(&below);
-            // What vanishes while it is read is told by the kernel.
-            let Ok(entries) = fs::read_dir(&directory) else { continue };
-            for entry in entries.flatten() {
-                let name = entry.file_name();
-                let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                if let Some(sink) = sink {
-                    self.tell_found(slot, id, &name, is_directory, sink);
+            let watched = below.transpose().and_then(|below| match below {
+                Some(below) => {
+                    let watched = self.watch_directory(slot, id, &entry.name, &below)?;
+                    Ok(watched.map(|(child, moved)| (child, moved, below)))
                 }
-                if !is_directory {
-                    continue;
+                None => Ok(None),
+            });
+            match watched {
+                // What moved here is watched, and was told where it was.
+                Ok(Some((_, true, _))) if sink.is_some() => {}
+                Ok(Some((child, _, below))) => {
+                    self.enter(slot, child, below, sink.is_some(), &mut open);
                 }
-                match self.watch_directory(slot, id, &name, &entry.path()) {
-                    // What moved here is watched, and was told where it was.
-                    Ok((_, true)) if sink.is_some() => {}
-                    Ok((child, _)) => rest.push(child),
-                    Err(None) => {}
-                    Err(Some(error)) if error.errno() == EACCES => {
-                        self.tell_failure(slot, error, sink);
-                    }
-                    Err(Some(error)) => return Err(error),
-                }
+                Ok(None) => {}
+                // What vanishes while it is read is told by the kernel.
+                Err(error) if is_gone(error) => {}
+                Err(error) if error.errno() == EACCES => self.tell_failure(slot, error, sink),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Reads the entries of a directory, unless all that is in it was told before.
+    fn enter(&mut self, slot: u32, id: NodeId, directory: Directory, tells: bool, open: &mut Open) {
+        let Some(node) = self.tree(slot).and_then(|tree| tree.node(id)) else { return };
+        // The name of a directory may come again, for one of that name that is gone by now.
+        if tells && std::mem::replace(&mut node.told, true) {
+            return;
+        }
+        if let Ok(entries) = directory.entries() {
+            open.push((id, directory, entries.into_iter()));
+        }
     }
 
     /// Reading a new directory found an entry.
@@ -415,7 +432,10 @@ impl InodeHub {
             for &id in &before {
                 tree.detach(id);
             }
-            if let Err(error) = self.watch_below(slot, ROOT, &mut None) {
+            let root = tree.full_path(Path::new(""));
+            let looked = Directory::open(&root, true)
+                .and_then(|root| self.watch_below(slot, ROOT, root, &mut None));
+            if let Err(error) = looked {
                 sink(slot, Kind::Failed(Errno(error.errno())));
             }
             // What has no place now was not found again.
