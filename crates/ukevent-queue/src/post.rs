@@ -205,11 +205,15 @@ impl Inbox {
     pub(crate) fn take_merged(&self) -> Option<Posted> {
         let Posts::Merged { merge, data, count } = &self.posts else { return None };
         let count = count.swap(0, Ordering::Relaxed);
+        if count == 0 {
+            // A post may be between its data and its count; both are taken when it is stacked.
+            return None;
+        }
         let data = match merge {
             Merge::Last => data.load(Ordering::Relaxed),
             Merge::Or | Merge::Sum => data.swap(0, Ordering::Relaxed),
         };
-        (count > 0).then_some(Posted { data, count })
+        Some(Posted { data, count })
     }
 
     /// What two takings of merged posts make together.

@@ -13,7 +13,7 @@ use ukevent_sys::poll::PollMask;
 bitflags! {
     /// What is the case with a slot.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct Flags: u8 {
+    pub(crate) struct Flags: u16 {
         /// Events may be delivered.
         const ENABLED = 1;
         /// The backend watches the descriptor and has not reported for the last time.
@@ -31,6 +31,8 @@ bitflags! {
         /// The kernel reports at once what nobody asked for (that the peer of a socket closed its
         /// side): only an edge waits for anything else.
         const BY_EDGE = 1 << 7;
+        /// The last wait let it out, but not all that are ready.
+        const LET_OUT = 1 << 8;
     }
 }
 

@@ -18,7 +18,7 @@ const LISTS_SHIFT: u32 = 6;
 const LISTS: usize = 1 << LISTS_SHIFT;
 /// The list of timers that were due already when they were added.
 const OVERDUE: usize = LEVELS * LISTS;
-/// The furthest tick that the levels reach: 146 years.
+/// The furthest tick that the levels reach: 146 years from when the wheel was made.
 const LAST_TICK: u64 = (1 << (LISTS_SHIFT * LEVELS as u32)) - 1;
 
 /// Indexes for which an emptied list keeps its memory.
@@ -44,6 +44,8 @@ pub(crate) struct Wheel {
     lists: Vec<Vec<u32>>,
     /// One bit for each list of a level that is not empty.
     occupied: [u64; LEVELS],
+    /// The time of tick 0.
+    origin_ns: u64,
     /// The first tick whose timers were not taken yet. Every node of a level shares with it all bits
     /// above that level, and no list of a level above 0 begins at or before it.
     reached: u64,
@@ -58,7 +60,8 @@ impl Wheel {
             nodes: Vec::new(),
             lists: vec![Vec::new(); OVERDUE + 1],
             occupied: [0; LEVELS],
-            reached: now_ns >> TICK_SHIFT,
+            origin_ns: now_ns,
+            reached: 0,
             live: 0,
             earliest: Some(u64::MAX),
         }
@@ -70,14 +73,17 @@ impl Wheel {
 
     /// Everything due before this time was taken: a clock that shows less was set back.
     pub(crate) const fn taken_ns(&self) -> u64 {
-        self.reached.saturating_sub(1) << TICK_SHIFT
+        self.time_of(self.reached.saturating_sub(1))
+    }
+
+    const fn time_of(&self, tick: u64) -> u64 {
+        self.origin_ns.saturating_add(tick.saturating_mul(1 << TICK_SHIFT))
     }
 
     /// Adds the timer of slot `index`, which must not be in the wheel.
     #[inline]
     pub(crate) fn add(&mut self, index: u32, deadline_ns: u64) {
-        let tick =
-            (deadline_ns >> TICK_SHIFT) + u64::from(deadline_ns & ((1 << TICK_SHIFT) - 1) != 0);
+        let tick = deadline_ns.saturating_sub(self.origin_ns).div_ceil(1 << TICK_SHIFT);
         if index as usize >= self.nodes.len() {
             self.nodes.resize((index as usize + 1).next_power_of_two(), LOOSE);
         }
@@ -120,13 +126,13 @@ impl Wheel {
                 tick
             }
         };
-        Some(tick.saturating_mul(1 << TICK_SHIFT))
+        Some(self.time_of(tick))
     }
 
     /// Takes out every timer that is due at `now_ns`, in the order of their ticks, and calls `fire`
     /// with its index.
     pub(crate) fn advance(&mut self, now_ns: u64, mut fire: impl FnMut(u32)) {
-        let now = (now_ns >> TICK_SHIFT).min(LAST_TICK - 1);
+        let now = (now_ns.saturating_sub(self.origin_ns) >> TICK_SHIFT).min(LAST_TICK);
         if self.earliest.is_some_and(|earliest| earliest > now) {
             return;
         }
@@ -163,7 +169,8 @@ impl Wheel {
         for &index in &indexes {
             self.remove(index);
         }
-        self.reached = now_ns >> TICK_SHIFT;
+        self.origin_ns = now_ns;
+        self.reached = 0;
         for &index in &indexes {
             self.add(index, deadline_ns(index));
         }

@@ -27,6 +27,13 @@ impl Queue {
                 break;
             };
             let Some(slot) = self.slots.unlist(key) else { continue };
+            if self.partly && !slot.flags.contains(Flags::LET_OUT) {
+                slot.flags.insert(Flags::LISTED);
+                self.ready.push_front(key);
+                self.grant = 0;
+                break;
+            }
+            slot.flags.remove(Flags::LET_OUT);
             let (token, mode) = (slot.token, slot.mode);
             let Some((kind, more)) = take(slot) else {
                 slot.flags.remove(Flags::READY);
@@ -78,10 +85,53 @@ impl Queue {
             slot.pending = PollMask::empty();
         }
         if slot.flags.contains(Flags::READY) {
-            slot.flags.remove(Flags::READY);
             self.ready_events -= events_of(slot);
+            if self.partly && slot.flags.contains(Flags::LET_OUT) {
+                self.grant -= 1;
+            }
+            slot.flags.remove(Flags::READY | Flags::LET_OUT);
             // The grant counts events that can be taken: it must not promise more.
             self.grant = self.grant.min(self.ready_events);
+        }
+    }
+
+    /// Lets events out for the program to take. If there are more sources than that, the first in the
+    /// list are marked: only they were looked at.
+    pub(super) fn let_out(&mut self, at_most: usize) {
+        self.grant = self.ready_events.min(at_most);
+        self.partly = self.grant < self.ready_events && self.grant < self.ready.len();
+        if !self.partly {
+            return;
+        }
+        let mut marked = 0;
+        for &key in &self.ready {
+            if marked == self.grant {
+                break;
+            }
+            if let Some(slot) = self.slots.live(key)
+                && slot.flags.contains(Flags::READY)
+            {
+                slot.flags.insert(Flags::LET_OUT);
+                marked += 1;
+            }
+        }
+        // Fewer sources than events: each has its turn.
+        self.partly = marked == self.grant;
+    }
+
+    /// Takes back what was let out and not taken.
+    pub(super) fn take_back(&mut self) {
+        self.grant = 0;
+        if !std::mem::take(&mut self.partly) {
+            return;
+        }
+        for &key in &self.ready {
+            if let Some(slot) = self.slots.live(key) {
+                if slot.flags.contains(Flags::READY) && !slot.flags.contains(Flags::LET_OUT) {
+                    break;
+                }
+                slot.flags.remove(Flags::LET_OUT);
+            }
         }
     }
 
@@ -137,7 +187,7 @@ fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
             Some((Kind::Ready(Ready { readiness, waiting, room }), false))
         }
         State::Timer(timer) => {
-            let expirations = u64::from(std::mem::take(&mut timer.expirations));
+            let expirations = std::mem::take(&mut timer.expirations);
             (expirations > 0).then_some((Kind::Timer(Expired { expirations }), false))
         }
         State::User(user) => {

@@ -51,6 +51,8 @@ pub struct Queue {
     ready_events: usize,
     /// How many of them the last wait let out.
     grant: usize,
+    /// Only the slots that are marked were let out.
+    partly: bool,
     /// Slots to arm at the next wait.
     to_arm: Vec<Key>,
     /// Slots whose descriptor has more to read than the budget allowed.
@@ -132,6 +134,7 @@ impl Queue {
             ready: VecDeque::new(),
             ready_events: 0,
             grant: 0,
+            partly: false,
             to_arm: Vec::new(),
             hot: Vec::new(),
             timers,

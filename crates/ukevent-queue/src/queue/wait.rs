@@ -44,7 +44,7 @@ impl Queue {
         }
         self.claim_thread().map_err(|_| WaitError::WrongThread)?;
         self.counters.waits += 1;
-        self.grant = 0;
+        self.take_back();
         self.spent = None;
         self.now_ns = None;
         self.look_again(wait.at_most)?;
@@ -59,7 +59,7 @@ impl Queue {
         if interrupted && self.ready_events == 0 {
             return Err(WaitError::Interrupted);
         }
-        self.grant = self.ready_events.min(wait.at_most);
+        self.let_out(wait.at_most);
         self.counters.batch_max = self.counters.batch_max.max(self.grant as u64);
         Ok(self.grant)
     }
@@ -86,7 +86,12 @@ impl Queue {
             } else {
                 self.sleep_ns(deadline)?
             };
+            let had_events = self.ready_events > 0;
             let woken = self.wait_once(wait, sleep_ns, again)?;
+            if had_events && sleep_ns != Some(0) {
+                // What was so before the sleep need not be so after it.
+                self.look_again(usize::MAX)?;
+            }
             self.collect(wait.at_least)?;
             over |=
                 self.timers.deadline_passed || deadline.is_some_and(|at| self.monotonic_ns() >= at);
@@ -159,7 +164,7 @@ impl Queue {
             let Some(slot) = self.slots.live(key) else { continue };
             let wanted = slot.flags.contains(Flags::TO_ARM);
             slot.flags.remove(Flags::TO_ARM);
-            if wanted && !slot.flags.contains(Flags::ARMED) {
+            if wanted {
                 self.arm(key).inspect_err(|_| self.to_arm_later(key))?;
             }
         }
@@ -240,7 +245,12 @@ impl Queue {
             if !slot.flags.contains(Flags::READY) {
                 continue;
             }
-            slot.pending = probe.reported();
+            let reported = probe.reported();
+            slot.pending = match slot.mode {
+                // Of an edge, which is an occurrence, only the urgent data is in doubt.
+                Mode::Edge => slot.pending.difference(PollMask::PRI) | (reported & PollMask::PRI),
+                _ => reported,
+            };
             if !slot.pending.is_empty() || slot.failed != 0 {
                 confirmed += 1;
                 continue;
@@ -248,7 +258,8 @@ impl Queue {
             slot.flags.remove(Flags::READY);
             self.ready_events -= 1;
             self.counters.untrue += 1;
-            if !slot.flags.intersects(Flags::ARMED | Flags::TO_ARM) {
+            // Also if it is watched: while the wait goes on, what was reported is passed over.
+            if slot.mode != Mode::Edge && !slot.flags.contains(Flags::TO_ARM) {
                 slot.flags.insert(Flags::TO_ARM);
                 self.to_arm.push(key);
             }

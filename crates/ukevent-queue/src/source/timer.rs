@@ -76,7 +76,7 @@ pub(crate) struct TimerState {
     pub(crate) deadline_ns: u64,
     pub(crate) period_ns: u64,
     /// Not delivered yet.
-    pub(crate) expirations: u32,
+    pub(crate) expirations: u64,
     pub(crate) clock: Clock,
 }
 
@@ -88,8 +88,7 @@ impl TimerState {
             return false;
         }
         let passed = now_ns.saturating_sub(self.deadline_ns) / self.period_ns + 1;
-        let count = u32::try_from(passed).unwrap_or(u32::MAX);
-        self.expirations = self.expirations.saturating_add(count);
+        self.expirations = self.expirations.saturating_add(passed);
         self.deadline_ns = self.deadline_ns.saturating_add(passed.saturating_mul(self.period_ns));
         true
     }

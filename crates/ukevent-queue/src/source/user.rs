@@ -40,8 +40,8 @@ impl User {
         Self(Posting::Merged(merge))
     }
 
-    /// Every post is an event of its own, in order. Holds `capacity` of them (rounded up to a power
-    /// of two); then posting fails with [`PostError::Full`](crate::PostError::Full).
+    /// Every post is an event of its own, in order. Holds `capacity` of them (at least 2, rounded up to
+    /// a power of two); then posting fails with [`PostError::Full`](crate::PostError::Full).
     pub const fn each(capacity: u32) -> Self {
         Self(Posting::Each(capacity))
     }
