@@ -70,17 +70,24 @@ pub(crate) struct Slots {
     free: Vec<u32>,
     /// Registrations of the program.
     live: u32,
+    /// How many of them are streams.
+    streams: u32,
     limit: u32,
 }
 
 impl Slots {
     pub(crate) const fn new(limit: u32) -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), live: 0, limit }
+        Self { slots: Vec::new(), free: Vec::new(), live: 0, streams: 0, limit }
     }
 
     /// How many registrations the program has.
     pub(crate) const fn registered(&self) -> u32 {
         self.live
+    }
+
+    /// How many of them can have several events at once.
+    pub(crate) const fn streams(&self) -> u32 {
+        self.streams
     }
 
     pub(crate) const fn limit(&self) -> u32 {
@@ -107,6 +114,7 @@ impl Slots {
     #[inline]
     pub(crate) fn insert(&mut self, key: Key, token: Token, mode: Mode, state: State) -> &mut Slot {
         self.live += u32::from(!matches!(state, State::Own(_)));
+        self.streams += u32::from(matches!(state, State::Stream(_)));
         if let Some(slot) = self.slots.get_mut(key.index as usize) {
             self.free.pop();
             slot.token = token;
@@ -142,6 +150,7 @@ impl Slots {
         let state = std::mem::replace(&mut slot.state, State::Free);
         self.free.push(key.index);
         self.live -= u32::from(!matches!(state, State::Own(_)));
+        self.streams -= u32::from(matches!(state, State::Stream(_)));
         state
     }
 

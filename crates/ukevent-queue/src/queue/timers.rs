@@ -80,6 +80,10 @@ impl Timers {
         }
     }
 
+    pub(super) const fn has_timerfds(&self) -> bool {
+        self.boot.is_some() || self.wall.is_some()
+    }
+
     fn none_live(&self) -> bool {
         let none = |other: &Option<OtherClock>| other.as_ref().is_none_or(|o| o.wheel.is_empty());
         self.monotonic.is_empty() && none(&self.boot) && none(&self.wall)

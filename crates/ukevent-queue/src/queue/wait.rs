@@ -124,7 +124,12 @@ impl Queue {
         let blocks = sleep_ns != Some(0)
             && if alone { self.mailbox.is_left_idle() } else { self.mailbox.prepare_sleep() };
 
-        let missing = wait.at_least.saturating_sub(self.ready_events).max(1);
+        // Several can be waited for at once only if each report is at most one event: not if a post, a
+        // stream or a timerfd can bring many with one.
+        let one_each = alone && self.slots.streams() == 0 && !self.timers.has_timerfds();
+
+        let missing =
+            if one_each { wait.at_least.saturating_sub(self.ready_events).max(1) } else { 1 };
         let patience = Patience {
             reports: if blocks { u32::try_from(missing).unwrap_or(u32::MAX) } else { 0 },
             timeout_ns: if blocks { sleep_ns } else { Some(0) },
