@@ -176,8 +176,11 @@ impl std::error::Error for WrongThread {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// A signal handler of the program ran. Nothing is lost; wait again.
+    /// A signal handler of the program ran; or, shortly after an io_uring instance of this thread was
+    /// closed, the kernel did its clearing up, which interrupts the thread's sleep once. Nothing is
+    /// lost; wait again.
     Interrupted,
+
     /// A system call failed.
     Kernel(SysError),
     /// The wait contradicts itself.

@@ -11,6 +11,7 @@
 
 use crate::clock::timespec;
 use crate::epoll::KERNEL_SIGSET_BYTES;
+use crate::eventfd::EventFd;
 use crate::poll::PollMask;
 use crate::signal::SignalSet;
 use crate::{Error, Result};
@@ -288,6 +289,19 @@ impl Ring {
             user_data: entry.user_data(),
             result: entry.result(),
             more: cqueue::more(entry.flags()),
+        })
+    }
+
+    /// Signals an eventfd when there is a completion, or work that makes one
+    /// (`IORING_REGISTER_EVENTFD`). The ring's own descriptor can be polled too, but up to Linux 6.18
+    /// says nothing of deferred work to a ring of the same thread, and interrupts a sleeping poll.
+    ///
+    /// # Errors
+    /// `EBUSY`: there is one already.
+    pub fn notify(&mut self, eventfd: &EventFd) -> Result<()> {
+        let registered = self.ring.submitter().register_eventfd(eventfd.as_fd().as_raw_fd());
+        registered.map_err(|error| {
+            Error::new("io_uring_register", error.raw_os_error().unwrap_or(libc::EINVAL))
         })
     }
 

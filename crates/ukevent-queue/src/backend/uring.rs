@@ -11,12 +11,15 @@ use crate::post::Wake;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use ukevent_sys::clock::Clock;
+use ukevent_sys::eventfd::EventFd;
 use ukevent_sys::poll::PollMask;
 use ukevent_sys::ring::{Completed, EnterWait, Ring, RingOptions, Submission};
 use ukevent_sys::{Error, Result};
 
 /// Reports taken in one wait, at most: a busy ring must not keep the thread from its timers.
 const REPORTS_PER_WAIT: usize = 1024;
+
+const NO_EVENTFD: &str = "an eventfd that the ring signals";
 
 const ECANCELED: i32 = 125;
 const ETIME: i32 = 62;
@@ -27,8 +30,8 @@ pub(crate) struct Uring {
     backlog: VecDeque<Submission>,
     wake: EventFdWake,
     enabled: bool,
-    /// Another queue watches this one: submit at once.
-    nested: bool,
+    /// Somebody watches this queue: what tells them. What is submitted must be submitted at once then.
+    nested: Option<EventFd>,
     overflows: u64,
     /// Taken while submitting outside a wait.
     early: Vec<Completion>,
@@ -43,7 +46,7 @@ impl Uring {
             backlog: VecDeque::new(),
             wake,
             enabled: false,
-            nested: false,
+            nested: None,
             overflows: 0,
             early: Vec::new(),
         };
@@ -128,7 +131,7 @@ impl Backend for Uring {
     fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
         let multishot = poll.arm == Arm::Edge;
         self.push(Submission::poll(poll.fd, poll.mask, multishot, ticket.to_bits()));
-        if self.nested { self.flush() } else { Ok(()) }
+        if self.nested.is_some() { self.flush() } else { Ok(()) }
     }
 
     #[inline]
@@ -140,6 +143,10 @@ impl Backend for Uring {
 
     fn wait(&mut self, patience: Patience<'_>, reports: &mut Vec<Completion>) -> Result<()> {
         self.enable()?;
+        if let Some(eventfd) = &self.nested {
+            // Before looking: what comes after signals anew.
+            eventfd.clear()?;
+        }
         let before = reports.len();
         reports.append(&mut self.early);
         self.submit_backlog(reports)?;
@@ -198,8 +205,12 @@ impl Backend for Uring {
     }
 
     fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str> {
-        self.nested = true;
-        Ok(self.ring.as_fd())
+        if self.nested.is_none() {
+            let eventfd = EventFd::new().map_err(|_| NO_EVENTFD)?;
+            self.ring.notify(&eventfd).map_err(|_| NO_EVENTFD)?;
+            self.nested = Some(eventfd);
+        }
+        self.nested.as_ref().map(AsFd::as_fd).ok_or(NO_EVENTFD)
     }
 
     fn tally(&self) -> Tally {

@@ -8,9 +8,10 @@
 //! Invariants:
 //! - The handler touches [`TABLE`], atomics of fixed size that are never freed, and makes system
 //!   calls; it takes no lock, allocates nothing and leaves errno as it was (signal-safety(7)).
-//! - An entry has a target before the handler is installed, and until it is gone. A handler that
-//!   finds none came late: the former action is in force again, and raising the signal anew gives it
-//!   what is due. A target keeps its place in the entry, so that a handler finds each thread once.
+//! - A target keeps its place in the entry, so that a handler finds each thread once. Once it is
+//!   removed, no handler sends to it any more: a handler counts itself in before it looks for targets,
+//!   and whoever removes one waits until those counted in are done. One that finds no target has a
+//!   signal that came when nobody read it any more, and drops it.
 //! - The kernel lets no thread send what looks like kill(2) or the kernel itself to another
 //!   (rt_sigqueueinfo(2)), so codes are shifted out of that range on the way ([`shifted_code`]) and
 //!   back when they are read ([`original_code`]).
@@ -20,6 +21,8 @@ use crate::{Error, Result};
 use std::{
     mem::MaybeUninit,
     sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    thread,
+    time::Duration,
 };
 
 /// What is known of one signal.
@@ -31,6 +34,8 @@ struct Entry {
     /// The process that the handler was installed in. A child made by fork(2) inherits the handler
     /// but not the queue.
     process: AtomicI32,
+    /// How many handlers are looking for targets or sending to them.
+    running: AtomicU32,
     /// How many could not be sent on.
     undelivered: AtomicU32,
     /// The action before: handler or `SIG_DFL` or `SIG_IGN`, flags, and signals to block.
@@ -45,6 +50,7 @@ impl Entry {
             taken: AtomicBool::new(false),
             targets: [const { AtomicI32::new(0) }; Takeover::TARGETS],
             process: AtomicI32::new(0),
+            running: AtomicU32::new(0),
             undelivered: AtomicU32::new(0),
             former_handler: AtomicUsize::new(libc::SIG_DFL),
             former_flags: AtomicI32::new(0),
@@ -53,19 +59,41 @@ impl Entry {
     }
 
     fn targets(&self) -> impl Iterator<Item = i32> {
-        self.targets.iter().map(|target| target.load(Ordering::Acquire)).filter(|&it| it != 0)
+        self.targets.iter().map(|target| target.load(Ordering::SeqCst)).filter(|&it| it != 0)
     }
 
     /// Puts `to` in the place of `from`; `false` if that is nowhere.
     fn replace(&self, from: i32, to: i32) -> bool {
         let exchange = |target: &AtomicI32| {
-            target.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            target.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed).is_ok()
         };
         self.targets.iter().any(exchange)
     }
 
+    /// Waits until every handler that may know of a target that was removed is done. It makes a few
+    /// system calls and waits for nobody.
+    fn settle(&self) {
+        let mut looks = 0;
+        while self.running.load(Ordering::SeqCst) > 0 && self.is_of_this_process() {
+            // Its thread may need this one's core, and have a lower priority.
+            if looks < 100 {
+                thread::yield_now()
+            } else {
+                thread::sleep(Duration::from_micros(50))
+            }
+            looks += 1;
+        }
+    }
+
+    /// Whether the handler was installed in this process, and not in the one that forked it.
+    fn is_of_this_process(&self) -> bool {
+        // SAFETY: getpid(2) has no requirement, and is async-signal-safe.
+        self.process.load(Ordering::Relaxed) == unsafe { libc::getpid() }
+    }
+
     fn let_go(&self) {
-        self.targets.iter().for_each(|target| target.store(0, Ordering::Release));
+        self.targets.iter().for_each(|target| target.store(0, Ordering::SeqCst));
+        self.settle();
         self.taken.store(false, Ordering::Release);
     }
 }
@@ -148,8 +176,12 @@ impl Takeover {
         let mask = SignalSet::from_raw(former.sa_mask).to_bits();
         entry.former_mask.store(mask, Ordering::Relaxed);
         entry.undelivered.store(0, Ordering::Relaxed);
-        entry.process.store(std::process::id().cast_signed(), Ordering::Relaxed);
-        entry.targets[0].store(target, Ordering::Release);
+        if !entry.is_of_this_process() {
+            // Handlers of threads that fork(2) left behind never end here.
+            entry.running.store(0, Ordering::Relaxed);
+        }
+        entry.process.store(rustix::process::getpid().as_raw_nonzero().get(), Ordering::Relaxed);
+        entry.targets[0].store(target, Ordering::SeqCst);
 
         let mut flags = former.sa_flags & (libc::SA_NOCLDSTOP | libc::SA_NOCLDWAIT);
         if signal == libc::SIGCHLD && former.sa_sigaction == libc::SIG_IGN {
@@ -176,11 +208,12 @@ impl Takeover {
         entry(self.signal).is_some_and(add)
     }
 
-    /// Sends it to the thread `target` no longer. Should that have been the last one, what comes to
-    /// other threads now is raised there again and again: drop it instead.
+    /// Sends it to the thread `target` no longer: when this returns, nothing more will come there
+    /// from other threads. If it was the last one, what comes to them from now on is dropped.
     pub fn remove_target(&self, target: i32) {
         if let Some(entry) = entry(self.signal) {
             entry.replace(target, 0);
+            entry.settle();
         }
     }
 
@@ -251,30 +284,31 @@ extern "C" fn forward(signal: libc::c_int, info: *mut libc::siginfo_t, context: 
     // SAFETY: getpid(2) and gettid(2) have no requirement.
     let (process, thread) = unsafe { (libc::getpid(), libc::gettid()) };
 
-    if process != entry.process.load(Ordering::Relaxed) {
-        // A child made by fork(2), where nobody reads: what the action was before is due. The table
-        // is only read, for after vfork(2) it is the parent's.
-        restore(signal, entry);
-        queue_to(process, thread, signal, info);
-    } else if entry.targets().next().is_none() {
-        queue_to(process, thread, signal, info);
-    } else {
+    if entry.is_of_this_process() {
+        entry.running.fetch_add(1, Ordering::SeqCst);
         // SAFETY: the kernel hands a SA_SIGINFO handler a valid siginfo.
         let mut copy = unsafe { forwarded(&*info) };
-        let (mut reached, mut is_target) = (false, false);
+        let (mut sent, mut reached, mut is_target) = (false, false, false);
         for target in entry.targets() {
+            sent = true;
             reached |= queue_to(process, target, signal, &raw mut copy);
             is_target |= target == thread;
         }
-        if !reached {
+        if sent && !reached {
             entry.undelivered.fetch_add(1, Ordering::Relaxed);
         }
+        entry.running.fetch_sub(1, Ordering::SeqCst);
         if is_target {
             // It was to block the signal. Blocked when the handler returns, or it would come here
             // again and again.
             // SAFETY: the kernel hands a SA_SIGINFO handler a valid ucontext.
             unsafe { block_in(context.cast(), signal) };
         }
+    } else {
+        // A child made by fork(2), where nobody reads: what the action was before is due. The table
+        // is only read, for after vfork(2) it is the parent's.
+        restore(signal, entry);
+        queue_to(process, thread, signal, info);
     }
     // SAFETY: as above.
     unsafe { *libc::__errno_location() = errno };

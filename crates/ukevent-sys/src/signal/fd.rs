@@ -75,9 +75,10 @@ impl SignalFd {
         if fd < 0 { Err(Error::last("signalfd4")) } else { Ok(()) }
     }
 
-    /// Takes what is pending, in the kernel's order (lowest number first; of one real-time signal
-    /// in the order sent), until `records` is full or nothing is left. Returns how many; fewer than
-    /// asked for means that nothing was left. Never blocks.
+    /// Takes what is pending, until `records` is full or nothing is left, in the kernel's order: what
+    /// was sent to the thread before what was sent to the process; of these the lowest number first;
+    /// of one real-time signal in the order sent. Returns how many; fewer than asked for means that
+    /// nothing was left. Never blocks.
     ///
     /// # Errors
     /// None that a live signalfd can give.

@@ -230,6 +230,22 @@ fn a_read_takes_as_many_as_fit() {
 }
 
 #[test]
+fn what_a_read_takes_is_in_the_order_sent() {
+    alone(|| {
+        let set = set_of(&[deadly()]);
+        block(&set).unwrap();
+        let fd = SignalFd::new(&set).unwrap();
+        for value in 0..100 {
+            let value = libc::sigval { sival_ptr: value as *mut libc::c_void };
+            // SAFETY: sends a signal to the calling thread; the value is a number to the receiver.
+            assert_eq!(unsafe { libc::pthread_sigqueue(libc::pthread_self(), deadly(), value) }, 0);
+        }
+        let values: Vec<u64> = read_all(&fd).iter().map(|record| record.value).collect();
+        assert_eq!(values, (0..100).collect::<Vec<_>>());
+    });
+}
+
+#[test]
 fn a_descriptor_reads_its_set_only() {
     alone(|| {
         let both = set_of(&[deadly(), deadly() + 1]);
@@ -362,9 +378,10 @@ fn ignoring_children_goes_on_leaving_no_zombies() {
     alone(|| {
         set_action(libc::SIGCHLD, libc::SIG_IGN, 0, SignalSet::empty());
         let takeover = Takeover::new(libc::SIGCHLD, this_thread()).unwrap();
-        let child = Command::new("true").spawn().unwrap();
+        let mut child = Command::new("true").spawn().unwrap();
         let entry = format!("/proc/{}", child.id());
         wait_until("it left", || !std::path::Path::new(&entry).exists());
+        assert!(child.wait().is_err(), "nothing to wait for");
         drop(takeover);
         assert_eq!(disposition(libc::SIGCHLD).unwrap(), Disposition::Ignore);
     });

@@ -201,18 +201,21 @@ fn datagram_sockets_have_room_too() {
 /// A socket whose connection was refused, with the error pending.
 fn refused() -> OwnedFd {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
-    let (listener, address) = testkit::listener();
-    drop(listener);
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
-    assert_eq!(rustix::net::connect(&socket, &address), Err(Errno::INPROGRESS));
+    let socket = || socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+    // A port that is taken and not listened to: nobody else gets it meanwhile.
+    let deaf = socket();
+    rustix::net::bind(&deaf, &std::net::SocketAddrV4::new([127, 0, 0, 1].into(), 0)).unwrap();
+    let socket = socket();
+    let connected = rustix::net::connect(&socket, &rustix::net::getsockname(&deaf).unwrap());
+    assert_eq!(connected, Err(Errno::INPROGRESS));
+    wait_until("it is refused", || has_error(&socket).unwrap());
     socket
 }
 
 #[test]
 fn an_error_is_seen_as_often_as_one_looks_and_taken_once() {
     let socket = refused();
-    wait_until("it is refused", || has_error(&socket).unwrap());
     assert!(has_error(&socket).unwrap(), "still there");
     assert_eq!(take_error(&socket).unwrap(), Some(libc::ECONNREFUSED));
     assert!(!has_error(&socket).unwrap());
@@ -224,7 +227,6 @@ fn an_error_is_seen_as_often_as_one_looks_and_taken_once() {
 fn even_a_peek_takes_the_error() {
     use rustix::net::{RecvFlags, recv};
     let socket = refused();
-    wait_until("it is refused", || has_error(&socket).unwrap());
     let peeked = recv(&socket, &mut [0; 1], RecvFlags::PEEK).unwrap_err();
     assert_eq!(peeked, Errno::CONNREFUSED);
     assert!(!has_error(&socket).unwrap());

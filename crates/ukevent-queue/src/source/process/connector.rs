@@ -1,8 +1,8 @@
 //! Forks and executions: who of a queue wants to know of whose, and the one socket that tells all.
 //!
-//! Invariant: a number is watched only as long as it is that of the process that was registered. A
-//! fork that gives it to a new process ends the watching; after lost events, in which there may have
-//! been one, the time at which the process was started is compared.
+//! Invariant: a number is watched only as long as it is that of the process that was registered. When
+//! a fork gives it to a process, and after lost events, among which there may have been such a fork,
+//! the time at which the process was started is compared.
 
 use super::{NO_PROTOCOL, NOT_PERMITTED, ProcessChanges};
 use crate::{
@@ -27,15 +27,15 @@ const BUFFER_BYTES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct ConnectorHub {
     connector: ProcConnector,
-    watched: HashMap<i32, Watched>,
+    pub(super) watched: HashMap<i32, Watched>,
     /// The process of each slot.
     pids: HashMap<u32, i32>,
 }
 
 /// A process that is watched.
 #[derive(Debug)]
-struct Watched {
-    start_ticks: u64,
+pub(super) struct Watched {
+    pub(super) start_ticks: u64,
     /// Slot and what is to be told, in the order of registration.
     registered: Vec<(u32, ProcessChanges)>,
 }
@@ -62,6 +62,12 @@ impl ConnectorHub {
     /// Readable while there is something to read.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.connector.as_fd()
+    }
+
+    /// Whether there is no registration.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pids.is_empty()
     }
 
     /// Adds a registration. Of a process that is gone already nothing will be told.
@@ -104,11 +110,10 @@ impl ConnectorHub {
         Ok(Drained::Budget)
     }
 
-    fn tell(&mut self, message: ProcMessage, sink: Sink<'_>) {
+    pub(super) fn tell(&mut self, message: ProcMessage, sink: Sink<'_>) {
         let (pid, asked, what) = match message {
             ProcMessage::Forked { parent, child } => {
-                // The number was free for it: whoever had it before is gone.
-                self.watched.remove(&child);
+                self.heard_of_birth(child);
                 (parent, ProcessChanges::FORK, ProcessEvent::Forked { child })
             }
             ProcMessage::Executed { pid } => (pid, ProcessChanges::EXEC, ProcessEvent::Executed),
@@ -121,8 +126,17 @@ impl ConnectorHub {
         }
     }
 
+    /// A process was given this number. It may be the one that is watched, which was registered
+    /// before this was read; what is gone already keeps its number for the rest of its news.
+    fn heard_of_birth(&mut self, pid: i32) {
+        let Some(watched) = self.watched.get(&pid) else { return };
+        if start_ticks(pid).is_some_and(|start| start != watched.start_ticks) {
+            self.watched.remove(&pid);
+        }
+    }
+
     /// Events were lost.
-    fn rescan(&mut self, sink: Sink<'_>) {
+    pub(super) fn rescan(&mut self, sink: Sink<'_>) {
         for &(slot, _) in self.watched.values().flat_map(|watched| &watched.registered) {
             sink(slot, Kind::Rescan);
         }

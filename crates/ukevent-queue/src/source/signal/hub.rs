@@ -68,6 +68,12 @@ impl SignalHub {
         self.epoll.as_fd()
     }
 
+    /// Whether there is no registration.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.registered.is_empty()
+    }
+
     /// Adds a registration. If it fails, all is as before.
     pub(crate) fn add(&mut self, slot: u32, signal: &Signal) -> Result<(), RegisterError> {
         let signal = signal.number();
@@ -101,11 +107,10 @@ impl SignalHub {
         let Some(mask) = self.mask.clone() else { return };
         let ours_to_take = Registry::lock().unwatch(signal, &mask, &self.inbox);
         if ours_to_take {
-            // Unblocked while pending, it would have the former action, which may be to end the
-            // process. A failure leaves it at that.
+            // A live signalfd can be read; there would be nobody to tell.
             let _ = self.take_pending(signal);
         }
-        Registry::unblock(signal, &mask);
+        Registry::let_go(signal, &mask);
         // It was set once, so it can be set again.
         let _ = self.read_registered();
         if self.registered.is_empty() {

@@ -253,9 +253,10 @@ impl Registry {
         Ok(())
     }
 
-    /// Ends a [`Registry::watch`], but for the mask: from now on the signal is sent elsewhere, or has
-    /// its former action. Returns whether what is pending in the queue's thread is to be taken
-    /// before [`Registry::unblock`]: no other queue of the thread will.
+    /// Begins the end of a [`Registry::watch`]: the signal is sent elsewhere, or nowhere, from now on.
+    /// Returns whether what is pending in the queue's thread is to be taken before
+    /// [`Registry::let_go`], because no other queue of the thread will. Untaken, it would have the
+    /// former action, which may be to end the process.
     #[must_use]
     pub(super) fn unwatch(&mut self, signal: i32, mask: &ThreadMask, inbox: &Arc<Inbox>) -> bool {
         if inbox.watched.fetch_and(!bit(signal), Ordering::Relaxed) == bit(signal) {
@@ -266,14 +267,21 @@ impl Registry {
             && let Some(at) = watched.threads.iter().position(|&thread| thread == mask.thread)
         {
             watched.threads.swap_remove(at);
-            self.aim(signal);
+            watched.aim();
         }
         mask.is_current() && !mask.is_shared(signal)
     }
 
-    /// Lets go of the mask after [`Registry::unwatch`]. Not under the lock of the registry.
-    pub(super) fn unblock(signal: i32, mask: &ThreadMask) {
+    /// Ends what [`Registry::unwatch`] began: action and mask are put back if nobody else needs them.
+    pub(super) fn let_go(signal: i32, mask: &ThreadMask) {
+        Self::lock().put_back_if_unwatched(signal);
         mask.release(signal);
+    }
+
+    fn put_back_if_unwatched(&mut self, signal: i32) {
+        if self.watched.get(&signal).is_some_and(|watched| watched.threads.is_empty()) {
+            self.watched.remove(&signal);
+        }
     }
 
     /// Gives what a queue read, and others watch, to those that have no copy of it.
@@ -305,27 +313,18 @@ impl Registry {
     fn thread_ended(&mut self, thread: i32) {
         for watched in self.watched.values_mut() {
             watched.threads.retain(|&watching| watching != thread);
+            watched.aim();
         }
-        let signals: Vec<i32> = self.watched.keys().copied().collect();
-        signals.into_iter().for_each(|signal| self.aim(signal));
-    }
-
-    /// Sends a signal to the threads that watch it, or if there is none puts its action back.
-    fn aim(&mut self, signal: i32) {
-        match self.watched.get(&signal) {
-            Some(watched) if watched.threads.is_empty() => drop(self.watched.remove(&signal)),
-            Some(watched) => watched.aim(),
-            None => {}
-        }
+        self.watched.retain(|_, watched| !watched.threads.is_empty());
     }
 }
 
 impl Watched {
-    /// Makes the targets those of the threads, of which there is one.
+    /// Makes the threads the targets.
     fn aim(&self) {
         let gone = |target: &i32| !self.threads.contains(target);
         let gone: Vec<i32> = self.action.targets().filter(gone).collect();
-        // New ones first: there is to be one at any time. Then into the room that was made.
+        // New ones first, so that there is one at any time; then into the room that was made.
         self.add_targets();
         gone.into_iter().for_each(|target| self.action.remove_target(target));
         self.add_targets();
