@@ -175,7 +175,10 @@ impl Backend for PollBackend {
         let timeout = if at_once { Some(0) } else { patience.timeout_ns };
         self.park(patience.again);
         self.system_calls += 1;
-        let ready = poll(&mut self.fds, timeout, patience.mask)?;
+        // ppoll lets signals in with a mask even if it does not block.
+        let mask = if timeout == Some(0) { None } else { patience.mask };
+        let ready = poll(&mut self.fds, timeout, mask)?;
+
         if ready == 0 {
             return Ok(());
         }

@@ -153,15 +153,10 @@ impl Backend for Uring {
         self.reap(reports);
         let taken = (reports.len() - before) as u32;
         if patience.is_none() || taken >= patience.reports {
-            if patience.mask.is_some() {
-                // The kernel swaps the mask only if it waits: for nothing, but it does.
-                let completions = self.ring.waiting() + 1;
-                self.enter(EnterWait { completions, timeout_ns: Some(0), mask: patience.mask })?;
-            } else if self.ring.unsubmitted() == 0 && !self.ring.work_waits() {
+            if self.ring.unsubmitted() == 0 && !self.ring.work_waits() {
                 return Ok(());
-            } else {
-                self.enter(EnterWait::default())?;
             }
+            self.enter(EnterWait::default())?;
         } else {
             let submitted = self.ring.unsubmitted();
             let wanted = patience.reports - taken;
