@@ -1,0 +1,334 @@
+//! What the cases stand on: a backend under test, descriptors that can be made ready on it, waits
+//! that end, and the macro that makes of each case one test for each backend.
+//!
+//! A case is a function of a [`Bench`] and does not know its backend. `cases!` lists it by where it
+//! can run: `everywhere` (the three backends that have a kernel, and the simulation), on the
+//! `kernels`, or `alone`: on the kernels, in a process of its own. A case that is not listed is dead
+//! code, which the compiler tells.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{PipeReader, PipeWriter, Read, Write},
+    sync::{
+        Arc, Mutex, Once,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+pub(crate) use ukevent_queue::BackendKind;
+use ukevent_queue::{
+    BuildError, Builder, Event, Expired, Fd, Kind, Posted, Queue, Readiness, Ready, Token, Wait,
+    WaitError, Waker,
+    sim::{Sim, SimDescriptor},
+};
+
+/// Longer than any wait of a queue that works; no case depends on its size.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const A: Token = Token(1);
+pub(crate) const B: Token = Token(2);
+pub(crate) const C: Token = Token(3);
+pub(crate) const D: Token = Token(4);
+
+/// Makes of each case one test for each backend, in a module called after the backend.
+macro_rules! cases {
+    ($($place:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
+        mod io_uring {
+            use crate::bench::{self, BackendKind};
+            $($(#[test] fn $case() { bench::$place(BackendKind::IoUring, super::$case); })*)*
+        }
+        mod epoll {
+            use crate::bench::{self, BackendKind};
+            $($(#[test] fn $case() { bench::$place(BackendKind::Epoll, super::$case); })*)*
+        }
+        mod poll {
+            use crate::bench::{self, BackendKind};
+            $($(#[test] fn $case() { bench::$place(BackendKind::Poll, super::$case); })*)*
+        }
+        simulated! { $($place: [$($case),*])* }
+    };
+}
+
+/// The part of `cases!` for the simulation, which has what comes first only: `everywhere`.
+macro_rules! simulated {
+    (everywhere: [$($case:ident),*] $($rest:tt)*) => {
+        mod sim {
+            use crate::bench::{self, BackendKind};
+            $(#[test] fn $case() { bench::everywhere(BackendKind::Sim, super::$case); })*
+        }
+    };
+    ($($rest:tt)*) => {};
+}
+
+/// Runs a case on a backend, or says aloud that it cannot be had here.
+pub(crate) fn everywhere(kind: BackendKind, case: fn(&Bench)) {
+    match Builder::new().backend(kind).build() {
+        Ok(queue) => drop(queue),
+        Err(error @ BuildError::Unavailable { .. }) => testkit::skip!("{error}"),
+        Err(error) => panic!("{kind}: {error}"),
+    }
+    case(&Bench { kind, sim: Sim::new(1) });
+}
+
+/// The same for a case that needs a kernel.
+pub(crate) fn kernels(kind: BackendKind, case: fn(&Bench)) {
+    everywhere(kind, case);
+}
+
+/// The same in a process of its own: the case counts descriptors, changes a signal mask or a limit.
+pub(crate) fn alone(kind: BackendKind, case: fn(&Bench)) {
+    testkit::alone(|| everywhere(kind, case));
+}
+
+/// A backend under test.
+pub(crate) struct Bench {
+    pub(crate) kind: BackendKind,
+    pub(crate) sim: Sim,
+}
+
+impl Bench {
+    /// A builder for queues on this backend.
+    pub(crate) fn builder(&self) -> Builder {
+        match self.kind {
+            BackendKind::Sim => Builder::new().sim(&self.sim),
+            kind => Builder::new().backend(kind),
+        }
+    }
+
+    pub(crate) fn queue(&self) -> Queue {
+        self.builder().build().expect("it could be built a moment ago")
+    }
+
+    /// A descriptor that is ready for nothing yet.
+    pub(crate) fn door(&self) -> Door {
+        if self.kind == BackendKind::Sim {
+            return Door::Simulated(self.sim.clone(), self.sim.descriptor());
+        }
+        let (reader, writer) = testkit::pipe_pair();
+        testkit::nonblocking(&reader);
+        Door::Pipe(Arc::new(reader), writer)
+    }
+
+    /// Lets time pass without a wait.
+    pub(crate) fn pass(&self, time: Duration) {
+        match self.kind {
+            BackendKind::Sim => self.sim.advance(time),
+            _ => thread::sleep(time),
+        }
+    }
+}
+
+/// A descriptor that the case makes readable: a pipe, or a simulated one.
+pub(crate) enum Door {
+    Pipe(Arc<PipeReader>, PipeWriter),
+    Simulated(Sim, SimDescriptor),
+}
+
+impl Door {
+    /// What to register, as often as the case likes.
+    pub(crate) fn source(&self) -> Fd {
+        match self {
+            Self::Pipe(reader, _) => Fd::new(reader.clone()),
+            Self::Simulated(_, descriptor) => Fd::simulated(descriptor),
+        }
+    }
+
+    /// Makes it readable; if it is already, that is news.
+    pub(crate) fn knock(&self) {
+        match self {
+            Self::Pipe(_, writer) => {
+                (&*writer).write_all(b"!").expect("a pipe has room for some bytes");
+            }
+            Self::Simulated(sim, descriptor) => sim.set(descriptor, Readiness::READABLE),
+        }
+    }
+
+    /// Reads all, so that it is readable no longer.
+    pub(crate) fn answer(&self) {
+        match self {
+            Self::Pipe(reader, _) => while (&**reader).read(&mut [0; 4096]).is_ok_and(|n| n > 0) {},
+            Self::Simulated(sim, descriptor) => sim.set(descriptor, Readiness::empty()),
+        }
+    }
+}
+
+/// While it lives, somebody looks whether a queue's wait hangs, and wakes it then.
+struct Watch {
+    number: u64,
+    start: Instant,
+    woken: Arc<AtomicBool>,
+}
+
+/// The waits that are going on, by number: who can end each, and when it hangs.
+static WATCHED: Mutex<BTreeMap<u64, (Instant, Waker, Arc<AtomicBool>)>> =
+    Mutex::new(BTreeMap::new());
+
+impl Watch {
+    fn over(queue: &Queue) -> Self {
+        static LOOKOUT: Once = Once::new();
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
+        LOOKOUT.call_once(|| drop(thread::spawn(Self::look_out)));
+        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let woken = Arc::new(AtomicBool::new(false));
+        let start = Instant::now();
+        let entry = (start + 2 * PATIENCE, queue.waker(), woken.clone());
+        WATCHED.lock().unwrap().insert(number, entry);
+        Self { number, start, woken }
+    }
+
+    fn look_out() {
+        loop {
+            thread::sleep(Duration::from_millis(250));
+            let now = Instant::now();
+            for (hangs, waker, woken) in WATCHED.lock().unwrap().values() {
+                if now > *hangs {
+                    woken.store(true, Ordering::Relaxed);
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    fn has_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        WATCHED.lock().unwrap().remove(&self.number);
+    }
+}
+
+/// A wait that ends when nothing happens.
+pub(crate) fn patient() -> Wait<'static> {
+    Wait::within(PATIENCE)
+}
+
+/// Waits; fails if that takes longer than any wait of a queue that works.
+pub(crate) fn wait(queue: &mut Queue, wait: Wait<'_>) -> Result<usize, WaitError> {
+    let watch = Watch::over(queue);
+    let waited = queue.wait(wait);
+    assert!(!watch.has_woken(), "the wait hung: {wait:?} of {queue:?}");
+    // Found only because the time was over: what should have ended the sleep did not.
+    let slept_over = watch.start.elapsed() >= PATIENCE && waited.is_ok_and(|events| events > 0);
+    assert!(!slept_over, "nothing ended the sleep: {wait:?} of {queue:?}");
+    waited
+}
+
+/// Waits, and takes all that the wait let out; they must be as many as it said.
+pub(crate) fn batch(queue: &mut Queue, wait: Wait<'_>) -> Vec<Event> {
+    let promised = self::wait(queue, wait).expect("it is valid and nobody interrupts it");
+    let events: Vec<Event> = std::iter::from_fn(|| queue.next_event()).collect();
+    assert_eq!(events.len(), promised, "the wait promised {promised}: {events:?}");
+    events
+}
+
+/// Waits patiently for one event.
+pub(crate) fn next(queue: &mut Queue) -> Event {
+    let event = batch(queue, patient().at_most(1)).pop();
+    event.unwrap_or_else(|| panic!("no event within {PATIENCE:?}: {queue:?}"))
+}
+
+/// The tokens of events, in order.
+pub(crate) fn tokens(events: &[Event]) -> Vec<Token> {
+    events.iter().map(|event| event.token).collect()
+}
+
+/// The tokens of what is there, in order, without waiting.
+pub(crate) fn now(queue: &mut Queue) -> Vec<Token> {
+    tokens(&batch(queue, Wait::now()))
+}
+
+/// The tokens of what is there, by number.
+pub(crate) fn now_sorted(queue: &mut Queue) -> Vec<Token> {
+    let mut tokens = now(queue);
+    tokens.sort_unstable();
+    tokens
+}
+
+/// Checks that nothing is reported; more than one look, for what the first one may have set off.
+pub(crate) fn silent(queue: &mut Queue) {
+    for _ in 0..3 {
+        let events = batch(queue, Wait::now());
+        assert!(events.is_empty(), "nothing was to come: {events:?}");
+    }
+}
+
+/// Runs `wait` on this thread, and `then` on another once this one sleeps.
+pub(crate) fn once_asleep<T>(wait: impl FnOnce() -> T, then: impl FnOnce() + Send) -> T {
+    let thread = ukevent_sys::signal::this_thread();
+    thread::scope(|scope| {
+        let other = scope.spawn(move || {
+            until_asleep(thread);
+            then();
+        });
+        let result = wait();
+        other.join().expect("what was to happen happens");
+        result
+    })
+}
+
+/// Runs `body` while another thread calls `work` over and over.
+pub(crate) fn while_busy<T>(work: impl Fn() + Sync, body: impl FnOnce() -> T) -> T {
+    struct Stop<'a>(&'a AtomicBool);
+    impl Drop for Stop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Also when the body panics, or the scope would wait for ever.
+        let _stop = Stop(&over);
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                work();
+            }
+        });
+        body()
+    })
+}
+
+/// Waits until a thread of this process sleeps in the kernel.
+pub(crate) fn until_asleep(thread: i32) {
+    let path = format!("/proc/self/task/{thread}/stat");
+    testkit::wait_until("the thread sleeps", || {
+        let stat = fs::read_to_string(&path).expect("the thread lives");
+        // The name before it may hold anything but stands in parentheses.
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('S'))
+    });
+}
+
+/// What a descriptor is ready for.
+#[track_caller]
+pub(crate) fn ready(event: &Event) -> Ready {
+    match event.kind {
+        Kind::Ready(ready) => ready,
+        _ => panic!("not of a descriptor: {event:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn readiness(event: &Event) -> Readiness {
+    ready(event).readiness
+}
+
+#[track_caller]
+pub(crate) fn expirations(event: &Event) -> u64 {
+    match event.kind {
+        Kind::Timer(Expired { expirations }) => expirations,
+        _ => panic!("not of a timer: {event:?}"),
+    }
+}
+
+/// Data and count of a post.
+#[track_caller]
+pub(crate) fn posted(event: &Event) -> (u64, u64) {
+    match event.kind {
+        Kind::User(Posted { data, count }) => (data, count),
+        _ => panic!("not of a post: {event:?}"),
+    }
+}

@@ -1,0 +1,22 @@
+//! The semantic suite: what must be true of a queue, on every backend.
+//!
+//! Each module tells of one side of the queue. Its cases run unchanged on io_uring, epoll and poll,
+//! and where no kernel is needed on the simulation, over real pipes, sockets, files, children and
+//! signals. No case depends on how long anything takes; what could hang has a deadline and fails
+//! with a message. A test is called `module::backend::case`.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "a test that lacks what it needs has failed")]
+
+#[macro_use]
+mod bench;
+
+mod changes;
+mod fairness;
+mod keys;
+mod losses;
+mod masks;
+mod modes;
+mod posts;
+mod readiness;
+mod timers;
+mod waits;
