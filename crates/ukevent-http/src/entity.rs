@@ -1,0 +1,168 @@
+//! What a target names: an entity with its fields and its content, wherever that lies.
+
+use crate::{conditional::Validators, counters::Counters};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    sync::Arc,
+};
+
+/// Where the answers come from: files below a directory, or the page.
+pub(crate) trait Content {
+    /// Looks up what a path names. The path is what [`target::resolve`](crate::target::resolve)
+    /// made of the target. What was seen at `seen` need not be looked at again at the same `seen`.
+    fn find(&mut self, path: &[u8], seen: Seen, counters: &Counters) -> Found;
+
+    /// Closes descriptors that are only kept for speed. Says whether there were any.
+    fn let_go(&mut self) -> bool {
+        false
+    }
+}
+
+/// The point in time of a look at the content.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seen {
+    /// Moves on whenever something may have changed: with each batch of input at the latest.
+    pub(crate) epoch: u64,
+    /// The wall clock, in seconds after 1970.
+    pub(crate) unix_s: u64,
+}
+
+/// What a path names.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Entity(Arc<Entity>),
+    /// A directory, named without its slash: 301.
+    Directory,
+    /// Something that may not be shown: 403.
+    Forbidden,
+    /// 404.
+    Nothing,
+    /// The process has no descriptor left to open it with: 503.
+    Exhausted,
+    /// The disk failed: 500.
+    Failed,
+}
+
+/// A representation: its fields, rendered once, and its content.
+#[derive(Debug)]
+pub(crate) struct Entity {
+    /// All fields of a full answer: those of a 304 first, those of a 206 next, the length last.
+    fields: Vec<u8>,
+    common: usize,
+    described: usize,
+    etag: Option<String>,
+    modified_s: Option<u64>,
+    settled: bool,
+    len: u64,
+    body: Body,
+}
+
+/// Where the content lies.
+#[derive(Debug)]
+pub(crate) enum Body {
+    Bytes(Box<[u8]>),
+    File(OwnedFd),
+}
+
+/// A part of a file on its way out. Holds the file open.
+#[derive(Clone, Debug)]
+pub(crate) struct FilePart {
+    entity: Arc<Entity>,
+    /// The next byte to send.
+    pub(crate) offset: u64,
+    /// Bytes left to send.
+    pub(crate) left: u64,
+}
+
+/// What is known of an entity, to make one of.
+#[derive(Debug)]
+pub(crate) struct Description<'a> {
+    pub(crate) media_type: &'a str,
+    pub(crate) etag: Option<String>,
+    pub(crate) modified_s: Option<u64>,
+    /// Whether `modified_s` lies back far enough to be a strong validator.
+    pub(crate) settled: bool,
+    pub(crate) len: u64,
+    /// Further fields, each with its line end.
+    pub(crate) extra: &'a str,
+}
+
+impl Entity {
+    pub(crate) fn new(of: Description<'_>, body: Body) -> Self {
+        let mut fields = Vec::with_capacity(256);
+        let mut put = |parts: &[&[u8]]| {
+            parts.iter().for_each(|part| fields.extend_from_slice(part));
+            fields.len()
+        };
+        if let Some(etag) = &of.etag {
+            put(&[b"ETag: ", etag.as_bytes(), b"\r\n"]);
+        }
+        let common = put(&[of.extra.as_bytes()]);
+        if let Some(modified_s) = of.modified_s {
+            put(&[b"Last-Modified: ", crate::date::Date::at(modified_s).text(), b"\r\n"]);
+        }
+        put(&[b"Content-Type: ", of.media_type.as_bytes(), b"\r\n"]);
+        let described = put(&[b"X-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n"]);
+        put(&[b"Content-Length: ", of.len.to_string().as_bytes(), b"\r\n"]);
+        Self {
+            fields,
+            common,
+            described,
+            etag: of.etag,
+            modified_s: of.modified_s,
+            settled: of.settled,
+            len: of.len,
+            body,
+        }
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn body(&self) -> &Body {
+        &self.body
+    }
+
+    pub(crate) fn validators(&self) -> Validators<'_> {
+        Validators {
+            etag: self.etag.as_deref(),
+            modified_s: self.modified_s,
+            settled: self.settled,
+        }
+    }
+
+    /// The fields of an answer with all of the content, its length included.
+    pub(crate) fn fields(&self) -> &[u8] {
+        &self.fields
+    }
+
+    /// The fields of an answer with a part of the content, without a length.
+    pub(crate) fn fields_of_part(&self) -> &[u8] {
+        &self.fields[..self.described]
+    }
+
+    /// The fields of an answer that says "not modified" (RFC 9110, 15.4.5).
+    pub(crate) fn fields_of_not_modified(&self) -> &[u8] {
+        &self.fields[..self.common]
+    }
+}
+
+impl FilePart {
+    /// A part of an entity whose content is a file; `None` if it is not one, or the part empty.
+    pub(crate) fn new(entity: &Arc<Entity>, offset: u64, left: u64) -> Option<Self> {
+        (matches!(entity.body, Body::File(_)) && left > 0).then(|| Self {
+            entity: Arc::clone(entity),
+            offset,
+            left,
+        })
+    }
+
+    /// The file. `None` for no part that [`FilePart::new`] made.
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        match &self.entity.body {
+            Body::File(file) => Some(file.as_fd()),
+            Body::Bytes(_) => None,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One request, one answer.
+//!
+//! Joins what the request says ([`request`](crate::request), [`target`], [`conditional`],
+//! [`range`]) with what is there ([`Content`]), and writes the answer.
+
+use crate::{
+    conditional::{self, Verdict},
+    connection::Turn,
+    entity::{Body, Content, Entity, FilePart, Found, Seen},
+    range::{self, Range},
+    request::{Expect, Method, Present, Request},
+    response::{self, Persistence},
+    status::Status,
+    target::{self, Refused, Target},
+};
+use std::sync::Arc;
+
+const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+const RETRY: &[u8] = b"Retry-After: 1\r\n";
+
+/// What the head alone says against the request, whatever it names.
+pub(crate) fn objection(request: &Request<'_, '_>) -> Option<Status> {
+    match (request.method, request.expect) {
+        (Method::Other, _) => Some(Status::MethodNotAllowed),
+        (Method::Unknown, _) => Some(Status::NotImplemented),
+        (_, Expect::Unknown) => Some(Status::ExpectationFailed),
+        _ => None,
+    }
+}
+
+/// Writes the answer to `request`. What is returned follows it on the wire.
+pub(crate) fn answer<C: Content>(
+    request: &Request<'_, '_>,
+    persistence: Persistence,
+    turn: &mut Turn<'_, C>,
+) -> Option<FilePart> {
+    turn.counters.requests += 1;
+    let mut reply = Reply { persistence, is_head: request.method == Method::Head, turn };
+    if let Some(status) = objection(request) {
+        return reply.plain(status, if status == Status::MethodNotAllowed { ALLOW } else { b"" });
+    }
+    let query = match target::resolve(request.target, reply.turn.path) {
+        Ok(Target::Path { query }) => query,
+        Ok(Target::Asterisk) if request.method == Method::Options => None,
+        Ok(Target::Asterisk) | Err(Refused::Malformed) => {
+            return reply.plain(Status::BadRequest, b"");
+        }
+        Err(Refused::Nothing) => return reply.plain(Status::NotFound, b""),
+    };
+    if request.method == Method::Options {
+        return reply.bare(Status::NoContent, ALLOW);
+    }
+    let seen = Seen { epoch: reply.turn.epoch, unix_s: reply.turn.date.unix_s() };
+    match reply.turn.content.find(reply.turn.path, seen, reply.turn.counters) {
+        Found::Entity(entity) => reply.entity(request, &entity),
+        Found::Directory => reply.directory(query),
+        Found::Forbidden => reply.plain(Status::Forbidden, b""),
+        Found::Nothing => reply.plain(Status::NotFound, b""),
+        Found::Exhausted => reply.plain(Status::ServiceUnavailable, RETRY),
+        Found::Failed => reply.plain(Status::InternalServerError, b""),
+    }
+}
+
+/// Writes an answer that ends the connection, to what is no request or gets none.
+pub(crate) fn refuse<C: Content>(status: Status, turn: &mut Turn<'_, C>) {
+    let fields = if status == Status::ServiceUnavailable { RETRY } else { b"" };
+    Reply { persistence: Persistence::Close, is_head: false, turn }.plain(status, fields);
+}
+
+/// An answer in the making.
+struct Reply<'t, 'a, C> {
+    persistence: Persistence,
+    is_head: bool,
+    turn: &'t mut Turn<'a, C>,
+}
+
+impl<C: Content> Reply<'_, '_, C> {
+    fn begin(&mut self, status: Status) {
+        self.turn.counters.answers[usize::from(status.class())] += 1;
+        response::begin(self.turn.out, status, self.turn.date);
+    }
+
+    fn plain(&mut self, status: Status, fields: &[u8]) -> Option<FilePart> {
+        let Turn { counters, out, date, .. } = &mut *self.turn;
+        counters.answers[usize::from(status.class())] += 1;
+        response::plain(out, status, date, self.persistence, fields, self.is_head);
+        None
+    }
+
+    /// An answer that can have no content.
+    fn bare(&mut self, status: Status, fields: &[u8]) -> Option<FilePart> {
+        self.begin(status);
+        response::put(self.turn.out, &[fields]);
+        response::end(self.turn.out, self.persistence);
+        None
+    }
+
+    /// The path with a slash behind it. The location is made of the resolved path, so that
+    /// `//host` cannot be made into a redirect to another host.
+    fn directory(&mut self, query: Option<&str>) -> Option<FilePart> {
+        let mut location = Vec::with_capacity(self.turn.path.len() + 32);
+        location.extend_from_slice(b"Location: ");
+        target::encode(self.turn.path, &mut location);
+        location.push(b'/');
+        if let Some(query) = query {
+            response::put(&mut location, &[b"?", query.as_bytes()]);
+        }
+        location.extend_from_slice(b"\r\n");
+        self.plain(Status::MovedPermanently, &location)
+    }
+
+    fn entity(&mut self, request: &Request<'_, '_>, entity: &Arc<Entity>) -> Option<FilePart> {
+        let ranged = match conditional::evaluate(request, entity.validators()) {
+            Verdict::Proceed { ranged } => ranged && !self.is_head,
+            Verdict::NotModified => {
+                return self.bare(Status::NotModified, entity.fields_of_not_modified());
+            }
+            Verdict::Failed => return self.plain(Status::PreconditionFailed, b""),
+        };
+        let range = match request.value(Present::RANGE) {
+            Some(value) if ranged => range::parse(value, entity.len()),
+            _ => Range::Whole,
+        };
+        let (offset, len) = match range {
+            Range::Whole => {
+                self.begin(Status::Ok);
+                response::put(self.turn.out, &[entity.fields()]);
+                (0, entity.len())
+            }
+            Range::Part { first, last } => {
+                self.part(entity, first, last);
+                (first, last - first + 1)
+            }
+            Range::Unsatisfiable => {
+                let field = format!("Content-Range: bytes */{}\r\n", entity.len());
+                return self.plain(Status::RangeNotSatisfiable, field.as_bytes());
+            }
+        };
+        response::end(self.turn.out, self.persistence);
+        if self.is_head {
+            return None;
+        }
+        if let Body::Bytes(bytes) = entity.body() {
+            self.turn.out.extend_from_slice(&bytes[offset as usize..(offset + len) as usize]);
+        }
+        FilePart::new(entity, offset, len)
+    }
+
+    fn part(&mut self, entity: &Entity, first: u64, last: u64) {
+        self.begin(Status::PartialContent);
+        let out = &mut *self.turn.out;
+        response::put(out, &[entity.fields_of_part(), b"Content-Range: bytes "]);
+        response::number(out, first);
+        out.push(b'-');
+        response::number(out, last);
+        out.push(b'/');
+        response::number(out, entity.len());
+        response::put(out, &[b"\r\nContent-Length: "]);
+        response::number(out, last - first + 1);
+        response::put(out, &[b"\r\n"]);
+    }
+}

@@ -1,0 +1,107 @@
+//! Opens paths below a directory, and nothing else.
+//!
+//! openat2(2) with `RESOLVE_BENEATH` (Linux 5.6) leaves it to the kernel that neither `..`, nor an
+//! absolute path, nor a symbolic link leads out, even while directories are being moved. Links that
+//! stay below the directory are followed.
+//!
+//! Where the kernel or a filter has no openat2, the path is walked one directory at a time without
+//! following any link: nothing leads out either, but links below the directory are refused too.
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, ResolveFlags, open, openat, openat2},
+    io::Errno,
+};
+use std::{
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+/// How often openat2 is tried again when a rename got in between (openat2(2), EAGAIN).
+const ATTEMPTS: u32 = 8;
+
+/// Not to be stopped by a FIFO without a writer, nor to get a terminal.
+const READ: OFlags =
+    OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
+
+/// Opens what lies below a directory.
+#[derive(Debug)]
+pub(super) struct Opener {
+    root: OwnedFd,
+    walks: bool,
+}
+
+impl Opener {
+    /// Opens the directory, and finds out which way is open here.
+    pub(super) fn new(path: &Path) -> Result<Self, Errno> {
+        let root = openat(CWD, path, PLACE, Mode::empty())?;
+        // Readable, and not only there: else every answer would be 403.
+        drop(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
+        // Filters of containers that are older than the call answer EPERM.
+        let walks = matches!(beneath(root.as_fd(), b".", PLACE), Err(Errno::NOSYS | Errno::PERM));
+        Ok(Self { root, walks })
+    }
+
+    #[cfg(test)]
+    pub(super) fn walking(self) -> Self {
+        Self { walks: true, ..self }
+    }
+
+    /// The directory itself.
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Opens a path for reading. The path is relative and has no `.`, no `..` and no empty segment.
+    pub(super) fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.open_as(path, READ)
+    }
+
+    /// Whether a path is a directory; the empty path is the root.
+    pub(super) fn is_directory(&self, path: &[u8]) -> bool {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        path.is_empty() || self.open_as(path, PLACE).is_ok()
+    }
+
+    fn open_as(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        if self.walks {
+            return walk(self.root(), path, flags);
+        }
+        let mut outcome = Err(Errno::AGAIN);
+        for _ in 0..ATTEMPTS {
+            outcome = beneath(self.root(), path, flags);
+            if !matches!(outcome, Err(Errno::AGAIN | Errno::INTR)) {
+                break;
+            }
+        }
+        outcome
+    }
+}
+
+fn beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, flags, Mode::empty(), resolve)
+}
+
+fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    let mut segments = path.split(|&byte| byte == b'/').peekable();
+    let mut place: Option<OwnedFd> = None;
+    while let Some(segment) = segments.next() {
+        let flags = if segments.peek().is_some() { PLACE } else { flags };
+        let from = place.as_ref().map_or(root, AsFd::as_fd);
+        let next = openat(from, segment, flags | OFlags::NOFOLLOW, Mode::empty());
+        place = Some(match next {
+            // With O_PATH and O_DIRECTORY a link is "not a directory": tell it from a file.
+            Err(Errno::NOTDIR) if is_link(from, segment) => return Err(Errno::LOOP),
+            next => next?,
+        });
+    }
+    place.ok_or(Errno::NOENT)
+}
+
+fn is_link(from: BorrowedFd<'_>, name: &[u8]) -> bool {
+    use rustix::fs::{AtFlags, FileType, statat};
+    statat(from, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Symlink)
+}

@@ -1,0 +1,93 @@
+//! Every bound of the server, in one place.
+//!
+//! What is unbounded is a way to be put out of service: each buffer, count and wait of this crate
+//! has its limit here, and reaching one has an answer that the peer can read.
+
+use std::time::Duration;
+
+/// The bounds of a server.
+///
+/// All have defaults that suit a public server; set what differs:
+///
+/// ```
+/// use std::time::Duration;
+/// use ukevent_http::Limits;
+///
+/// let limits = Limits { connections: 100, idle: Duration::from_secs(5), ..Limits::default() };
+/// assert_eq!(limits.head_bytes, 16 * 1024);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections served at a time. One more is answered 503 and closed. Default: 10,000.
+    pub connections: usize,
+    /// Bytes of a request line, its end included. Longer: 414. Default: 8 KiB.
+    pub line_bytes: usize,
+    /// Bytes of a whole head. Longer: 431. Default: 16 KiB.
+    pub head_bytes: usize,
+    /// Bytes of a request's body, which is read and thrown away. Longer: 413. For a chunked body
+    /// the bound holds for what is on the wire, chunk headers and trailers included.
+    /// Default: 64 KiB.
+    pub body_bytes: u64,
+    /// From the first byte of a request, or the start of the connection, until its head is whole.
+    /// Over: 408. Default: 10 s.
+    pub head: Duration,
+    /// From the end of a head until its body is whole. Over: 408. Default: 30 s.
+    pub body: Duration,
+    /// How long a connection may rest between requests before it is closed. Default: 60 s.
+    pub idle: Duration,
+    /// How long a peer may take nothing of an answer before the connection is dropped.
+    /// Default: 30 s.
+    pub stall: Duration,
+    /// How long the server reads on after it has ended a connection, so that its last answer is not
+    /// lost to a reset (RFC 9112, 9.6). Default: 2 s.
+    pub linger: Duration,
+    /// How long requests that are being answered may take to finish once the server was told to
+    /// end. Default: 10 s.
+    pub grace: Duration,
+}
+
+/// Header fields of a request. More: 431.
+pub(crate) const FIELDS: usize = 100;
+
+/// Answers are gathered up to this many bytes before they are sent, and no further request of the
+/// connection is looked at until they are.
+pub(crate) const GATHER_BYTES: usize = 64 * 1024;
+
+/// A file of up to this many bytes is answered from memory, a larger one by sendfile(2).
+pub(crate) const SMALL_FILE_BYTES: u64 = 16 * 1024;
+
+/// Files that are kept at hand, at most.
+pub(crate) const CACHED_FILES: usize = 1024;
+
+/// Connections beyond the limit that may be on their way out with a 503. With more of them, the
+/// server stops accepting until one is gone.
+pub(crate) const REFUSED_CONNECTIONS: usize = 64;
+
+/// Bytes read from a connection at a time.
+pub(crate) const RECEIVE_BYTES: usize = 16 * 1024;
+
+/// Bytes that one connection may send before the others get their turn.
+pub(crate) const TURN_BYTES: u64 = 512 * 1024;
+
+/// Connections accepted from one listener before the others get their turn.
+pub(crate) const ACCEPTS: usize = 64;
+
+/// Bytes that a connection in its end throws away before it is closed for good.
+pub(crate) const LINGER_BYTES: u64 = 1 << 20;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            line_bytes: 8 * 1024,
+            head_bytes: 16 * 1024,
+            body_bytes: 64 * 1024,
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+            stall: Duration::from_secs(30),
+            linger: Duration::from_secs(2),
+            grace: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The page that the server shows about itself when it was given no directory.
+//!
+//! One file, with its style and script in it, and one resource that it asks for once a second. Both
+//! come from this process, and the policy sent along keeps the browser from fetching anything from
+//! elsewhere.
+
+use crate::{
+    counters::Counters,
+    entity::{Body, Content, Description, Entity, Found, Seen},
+};
+use std::sync::Arc;
+
+const HTML: &str = include_str!("page.html");
+
+/// Nothing is loaded but what the page holds, and its counters.
+const POLICY: &str = "Cache-Control: no-store\r\n\
+    Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
+    script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'\r\n";
+
+/// The page and its counters.
+#[derive(Debug)]
+pub(crate) struct Page {
+    html: Arc<Entity>,
+}
+
+impl Page {
+    pub(crate) fn new() -> Self {
+        Self { html: Arc::new(entity("text/html; charset=utf-8", POLICY, HTML.into())) }
+    }
+}
+
+impl Content for Page {
+    fn find(&mut self, path: &[u8], _: Seen, counters: &Counters) -> Found {
+        match path {
+            b"" | b"index.html" => Found::Entity(Arc::clone(&self.html)),
+            b"counters.json" => Found::Entity(Arc::new(entity(
+                "application/json",
+                "Cache-Control: no-store\r\n",
+                json(counters),
+            ))),
+            _ => Found::Nothing,
+        }
+    }
+}
+
+fn entity(media_type: &str, extra: &str, content: String) -> Entity {
+    let len = content.len() as u64;
+    let description =
+        Description { media_type, etag: None, modified_s: None, settled: false, len, extra };
+    Entity::new(description, Body::Bytes(content.into_bytes().into_boxed_slice()))
+}
+
+/// The counters as one JSON object of numbers.
+fn json(counters: &Counters) -> String {
+    let Counters {
+        uptime_s,
+        open,
+        accepted,
+        refused,
+        pauses,
+        timed_out,
+        requests,
+        answers: [_, _, success, redirection, client_error, server_error],
+        bytes_sent,
+        events,
+        batches,
+        largest_batch,
+    } = counters;
+    let memory_bytes = resident_bytes().unwrap_or(0);
+    format!(
+        "{{\"uptime_s\":{uptime_s},\"open\":{open},\"accepted\":{accepted},\"refused\":{refused},\
+         \"pauses\":{pauses},\"timed_out\":{timed_out},\"requests\":{requests},\
+         \"success\":{success},\"redirection\":{redirection},\"client_error\":{client_error},\
+         \"server_error\":{server_error},\"bytes_sent\":{bytes_sent},\"events\":{events},\
+         \"batches\":{batches},\"largest_batch\":{largest_batch},\
+         \"memory_bytes\":{memory_bytes}}}\n"
+    )
+}
+
+/// Memory of this process that is resident (proc_pid_status(5)).
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests;

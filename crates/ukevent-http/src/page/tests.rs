@@ -1,0 +1,60 @@
+//! The page: that it is whole, and needs nothing from elsewhere.
+
+use super::*;
+use crate::testing::Bench;
+
+fn get(path: &str) -> crate::testing::Answer {
+    let mut bench = Bench::new(Page::new());
+    bench.counters.events = 7;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    bench.answers(request.as_bytes()).remove(0)
+}
+
+#[test]
+fn serves_itself_and_its_counters() {
+    for path in ["/", "/index.html", "/?x"] {
+        let answer = get(path);
+        assert_eq!((answer.status, answer.text()), (200, HTML));
+        assert_eq!(answer.field("Content-Type"), Some("text/html; charset=utf-8"));
+    }
+    assert_eq!(get("/other").status, 404);
+    let counters = get("/counters.json");
+    assert_eq!(counters.field("Content-Type"), Some("application/json"));
+    assert_eq!(counters.field("Cache-Control"), Some("no-store"));
+    assert!(counters.text().contains("\"events\":7,"), "{}", counters.text());
+    assert!(counters.text().contains("\"requests\":1,"), "{}", counters.text());
+}
+
+#[test]
+fn fetches_nothing_from_elsewhere() {
+    let answer = get("/");
+    let policy = answer.field("Content-Security-Policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; "), "{policy}");
+    for (at, _) in HTML.match_indices("http") {
+        let rest = &HTML[at..];
+        assert!(rest.starts_with("http://www.w3.org/2000/svg"), "{}", &rest[..40]);
+    }
+    for word in ["src=", "@import", "url(", "<script src", "<link rel=\"stylesheet"] {
+        assert!(!HTML.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn every_counter_that_the_page_shows_is_sent() {
+    let json = json(&Counters::default());
+    let mut shown = 0;
+    for (at, _) in HTML.match_indices("now.") {
+        let name: String = HTML[at + 4..]
+            .chars()
+            .take_while(|char| char.is_ascii_lowercase() || *char == '_')
+            .collect();
+        assert!(json.contains(&format!("\"{name}\":")), "{name}");
+        shown += 1;
+    }
+    assert!(shown > 5, "the script reads {shown} counters");
+}
+
+#[test]
+fn the_process_has_memory() {
+    assert!(resident_bytes().unwrap() > 100_000);
+}

@@ -1,0 +1,243 @@
+//! How a server is made.
+
+use super::{ARENA_BYTES, Ending, Listeners, Meaning, Peers, Server, Service, Tokens, accept};
+use crate::{files::Root, limits::Limits, page::Page, server::service::Site};
+use rustix::process::Signal as SignalNumber;
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+use ukevent_queue::{Key, Merge, Mode, Queue, RegisterError, Signal, Socket, User};
+use ukevent_sys::{
+    Error,
+    signal::{Disposition, disposition},
+};
+
+/// Makes servers.
+///
+/// ```
+/// use std::time::Duration;
+/// use ukevent_http::{Limits, Server};
+/// use ukevent_queue::Queue;
+///
+/// let directory = std::env::temp_dir();
+/// let mut queue = Queue::new()?;
+/// let server = Server::builder()
+///     .root(&directory)
+///     .listen("127.0.0.1:0".parse()?)
+///     .listen("127.0.0.1:0".parse()?)
+///     .limits(Limits { idle: Duration::from_secs(5), ..Limits::default() })
+///     .start(&mut queue)?;
+/// assert_eq!(server.addresses().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    root: Option<PathBuf>,
+    listen: Vec<SocketAddr>,
+    limits: Limits,
+    ends_by_signal: bool,
+    share_port: bool,
+    first_token: u64,
+}
+
+/// Why a server could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The directory cannot be served.
+    Root {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: Error,
+    },
+    /// An address cannot be listened to.
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        error: Error,
+    },
+    /// The queue refused a registration.
+    Register(RegisterError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Listen { address, error } => write!(f, "{address}: {error}"),
+            Self::Register(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<RegisterError> for StartError {
+    fn from(error: RegisterError) -> Self {
+        Self::Register(error)
+    }
+}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Root { error, .. } | StartError::Listen { error, .. } => error.into(),
+            StartError::Register(error) => error.into(),
+        }
+    }
+}
+
+impl Builder {
+    /// The page about itself, nowhere yet.
+    pub(super) fn new() -> Self {
+        Self {
+            root: None,
+            listen: Vec::new(),
+            limits: Limits::default(),
+            ends_by_signal: false,
+            share_port: false,
+            first_token: 1 << 63,
+        }
+    }
+
+    /// Serves the files below this directory. Without one the server shows a page about itself.
+    ///
+    /// Links are followed as long as they stay below the directory (openat2(2), Linux 5.6; before
+    /// that no links are followed). Names that begin with a dot are not served, except
+    /// `/.well-known/`.
+    pub fn root(mut self, directory: impl AsRef<Path>) -> Self {
+        self.root = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Listens here, too. Port 0 lets the kernel choose; an IPv6 address is for IPv6 alone.
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// With these bounds.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Ends gently at `SIGTERM` and `SIGINT`, and at once at the second of them. A queue that watches
+    /// signals belongs to the thread that registered them: start the server where it is to run.
+    pub const fn end_by_signal(mut self) -> Self {
+        self.ends_by_signal = true;
+        self
+    }
+
+    /// Shares its ports with other servers that do the same (`SO_REUSEPORT`), in this process or
+    /// another: the kernel spreads the connections over them. Linux 3.9.
+    pub const fn share_port(mut self) -> Self {
+        self.share_port = true;
+        self
+    }
+
+    /// The first of the 2^34 tokens that the server uses on the queue; for programs with tokens of
+    /// their own there. Default: 2^63.
+    pub const fn first_token(mut self, token: u64) -> Self {
+        self.first_token = token;
+        self
+    }
+
+    /// Opens the directory, listens, and registers all with the queue. From then on connections
+    /// wait in the backlog; they are served by [`Server::run`] or [`Server::handle`].
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left on the queue then.
+    pub fn start(self, queue: &mut Queue) -> Result<Server, StartError> {
+        let site = match self.root {
+            None => Site::Page(Page::new()),
+            Some(path) => match Root::open(&path) {
+                Ok(root) => Site::Files(root),
+                Err(errno) => {
+                    let error = Error::new("open", errno.raw_os_error());
+                    return Err(StartError::Root { path, error });
+                }
+            },
+        };
+        let tokens = Tokens { first: self.first_token };
+        let mut begun = Begun { queue, tokens, keys: Vec::new(), complete: false };
+        let mut listeners = Listeners::default();
+        for (index, &address) in self.listen.iter().enumerate() {
+            let (socket, bound) = accept::open(address, self.share_port)
+                .map_err(|error| StartError::Listen { address, error })?;
+            let key = begun.register(Socket::listener(socket), Meaning::Listener(index))?;
+            listeners.add(key, bound);
+        }
+        let own = begun.keys.len();
+        let turn = begun.register(User::merged(Merge::Last), Meaning::Turn)?;
+        let stop = begun.register(User::merged(Merge::Last), Meaning::Stop)?;
+        if self.ends_by_signal {
+            begun.register(Signal::TERM, Meaning::Stop)?;
+            begun.register(Signal::INT, Meaning::Stop)?;
+        }
+        begun.mute_broken_pipes()?;
+        let poster = |queue: &Queue, key| {
+            queue.poster(key).map_err(|_| RegisterError::Invalid("a user source has a poster"))
+        };
+        let server = Server {
+            turn: poster(begun.queue, turn)?,
+            stop: poster(begun.queue, stop)?,
+            service: Service::new(site, self.limits, begun.queue),
+            listeners,
+            peers: Peers::default(),
+            ending: Ending::default(),
+            tokens,
+            again: Vec::new(),
+            turn_posted: false,
+            received: Vec::new(),
+            arena: vec![0; ARENA_BYTES],
+            keys: begun.keys.split_off(own),
+        };
+        begun.complete = true;
+        Ok(server)
+    }
+}
+
+/// Registrations of a server that is not complete yet: dropped before it is, it takes them back.
+struct Begun<'q> {
+    queue: &'q mut Queue,
+    tokens: Tokens,
+    keys: Vec<Key>,
+    complete: bool,
+}
+
+impl Begun<'_> {
+    fn register(
+        &mut self,
+        source: impl Into<ukevent_queue::Source>,
+        meaning: Meaning,
+    ) -> Result<Key, RegisterError> {
+        let key = self.queue.register(source, self.tokens.of(meaning), Mode::Level)?;
+        self.keys.push(key);
+        Ok(key)
+    }
+
+    /// Watches `SIGPIPE`, unless the process ignores it: so it ends nobody.
+    fn mute_broken_pipes(&mut self) -> Result<(), RegisterError> {
+        let pipe = SignalNumber::PIPE.as_raw();
+        if disposition(pipe).is_ok_and(|now| now != Disposition::Ignore) {
+            self.register(Signal::new(pipe)?, Meaning::Nothing)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.complete {
+            for key in self.keys.drain(..) {
+                drop(self.queue.remove(key));
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! A server in a thread, and clients that talk to it.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
+    time::Duration,
+};
+use ukevent_http::{Builder, Counters, Limits, Server, Stopper};
+use ukevent_queue::{BackendKind, Queue, Wait, WaitError};
+
+/// The backends that there are here. That one is missing is said aloud.
+pub(crate) fn backends() -> Vec<BackendKind> {
+    let all = BackendKind::REAL;
+    all.into_iter()
+        .filter(|&kind| match queue(kind) {
+            Ok(_) => true,
+            Err(error) => {
+                testkit::skip(error);
+                false
+            }
+        })
+        .collect()
+}
+
+pub(crate) fn queue(kind: BackendKind) -> Result<Queue, ukevent_queue::BuildError> {
+    ukevent_queue::Builder::new().backend(kind).build()
+}
+
+/// A server at work.
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) stopper: Stopper,
+    thread: Option<JoinHandle<(Counters, ukevent_queue::Counters)>>,
+}
+
+impl Running {
+    /// Starts it on a queue of its own, in a thread of its own.
+    pub(crate) fn new(kind: BackendKind, root: Option<&Path>, limits: Limits) -> Self {
+        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap()).limits(limits);
+        Self::with(kind, root.into_iter().fold(builder, |builder, root| builder.root(root)))
+    }
+
+    pub(crate) fn with(kind: BackendKind, builder: Builder) -> Self {
+        Self::driven(kind, builder, |server, queue| server.run(queue).unwrap())
+    }
+
+    /// Starts it in a loop that shows its counters after every batch.
+    pub(crate) fn observed(kind: BackendKind, builder: Builder) -> (Self, Arc<Mutex<Counters>>) {
+        let counters = Arc::new(Mutex::new(Counters::default()));
+        let shown = Arc::clone(&counters);
+        let server = Self::driven(kind, builder, move |server, queue| {
+            while !server.has_ended() {
+                match queue.wait(Wait::forever()) {
+                    Err(WaitError::Interrupted) => continue,
+                    waited => waited.unwrap(),
+                };
+                while let Some(event) = queue.next_event() {
+                    assert_eq!(server.handle(queue, event), None);
+                }
+                *shown.lock().unwrap() = server.counters().clone();
+            }
+        });
+        (server, counters)
+    }
+
+    fn driven(
+        kind: BackendKind,
+        builder: Builder,
+        drive: impl FnOnce(&mut Server, &mut Queue) + Send + 'static,
+    ) -> Self {
+        let (tell, told) = std::sync::mpsc::channel();
+        // A queue that watches signals stays in its thread, so it is made there.
+        let thread = std::thread::spawn(move || {
+            let mut queue = queue(kind).unwrap();
+            let mut server = builder.start(&mut queue).unwrap();
+            tell.send((server.addresses()[0], server.stopper())).unwrap();
+            drive(&mut server, &mut queue);
+            assert_eq!(queue.counters().registered, 0, "something was left on the queue");
+            (server.counters().clone(), queue.counters())
+        });
+        let (address, stopper) = told.recv().expect("the server has started");
+        Self { address, stopper, thread: Some(thread) }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::over(TcpStream::connect(self.address).unwrap())
+    }
+
+    /// Waits until it has ended, of whatever cause.
+    pub(crate) fn ended(mut self) -> (Counters, ukevent_queue::Counters) {
+        self.thread.take().unwrap().join().unwrap()
+    }
+
+    pub(crate) fn stop(self) -> (Counters, ukevent_queue::Counters) {
+        self.stopper.stop();
+        self.ended()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            self.stopper.stop();
+            self.stopper.stop();
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A client's connection.
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    rest: Vec<u8>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: String,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn status(&self) -> u16 {
+        self.head["HTTP/1.1 ".len()..][..3].parse().unwrap()
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+}
+
+impl Client {
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        // Only so that a failure is not for ever.
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Self { stream, rest: Vec::new() }
+    }
+
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
+        self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.answer()
+    }
+
+    /// The next answer, to anything but HEAD.
+    pub(crate) fn answer(&mut self) -> Answer {
+        let end = loop {
+            match self.rest.windows(4).position(|end| end == b"\r\n\r\n") {
+                Some(end) => break end + 4,
+                None => assert!(self.read() > 0, "an end where an answer was due"),
+            }
+        };
+        let head = String::from_utf8(self.rest.drain(..end).collect()).unwrap();
+        let answer = Answer { head, content: Vec::new() };
+        let len = answer.field("Content-Length").map_or(0, |len| len.parse().unwrap());
+        while self.rest.len() < len {
+            assert!(self.read() > 0, "an end within an answer");
+        }
+        Answer { content: self.rest.drain(..len).collect(), ..answer }
+    }
+
+    /// Reads once, and says how much came.
+    pub(crate) fn read(&mut self) -> usize {
+        let mut buffer = [0; 65536];
+        let bytes = read(&mut self.stream, &mut buffer).unwrap();
+        self.rest.extend_from_slice(&buffer[..bytes]);
+        bytes
+    }
+
+    /// Whether the server has closed, and nothing but that is left to read.
+    pub(crate) fn is_closed(&mut self) -> bool {
+        assert!(self.rest.is_empty(), "{:?} came", String::from_utf8_lossy(&self.rest));
+        matches!(read(&mut self.stream, &mut [0]), Ok(0))
+    }
+}
+
+/// Reads, whatever interrupts it: a read with a time-out is not restarted by the kernel.
+pub(crate) fn read(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match stream.read(buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}

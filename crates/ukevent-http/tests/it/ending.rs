@@ -1,0 +1,118 @@
+//! How a server ends.
+
+use crate::client::{Running, backends};
+use rustix::process::{Signal, getpid, kill_process};
+use std::{fs, net::TcpStream, time::Duration};
+use testkit::alone;
+use ukevent_http::{Limits, Server};
+
+#[test]
+fn gently() {
+    let site = tempfile::tempdir().unwrap();
+    fs::write(site.path().join("large"), vec![7; 10_000_000]).unwrap();
+    for kind in backends() {
+        let server = Running::new(kind, Some(site.path()), Limits::default());
+        // One rests, one is being answered, one has asked in part, one waits with a request.
+        let mut idle = server.connect();
+        assert_eq!(idle.get("/nothing").status(), 404);
+        let mut busy = server.connect();
+        busy.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(busy.read() > 0);
+        let mut begun = server.connect();
+        begun.send("GET /large HTTP/1.1\r\n");
+        assert_eq!(idle.get("/nothing").status(), 404);
+        let address = server.address;
+        let stopper = server.stopper.clone();
+        stopper.stop();
+        assert!(idle.is_closed(), "{kind}: the idle one stays");
+        assert!(TcpStream::connect(address).is_err(), "{kind}: it still listens");
+        begun.send("Host: a\r\n\r\n");
+        let answer = begun.answer();
+        assert_eq!((answer.status(), answer.field("Connection")), (200, Some("close")));
+        assert_eq!(answer.content.len(), 10_000_000);
+        assert!(begun.is_closed());
+        assert_eq!(busy.answer().content.len(), 10_000_000);
+        // This one was answered before it was known that the answer is the last.
+        busy.send("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n");
+        let answer = busy.answer();
+        assert_eq!((answer.status(), answer.field("Connection")), (404, Some("close")));
+        drop((busy, begun));
+        let (counters, _) = server.ended();
+        assert_eq!(counters.requests, 5, "{kind}");
+    }
+}
+
+#[test]
+fn what_was_asked_before_the_end_is_answered() {
+    for kind in backends() {
+        for _ in 0..20 {
+            let server = Running::new(kind, None, Limits::default());
+            let mut clients: Vec<_> = (0..10).map(|_| server.connect()).collect();
+            for client in &mut clients {
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            }
+            server.stopper.stop();
+            for client in &mut clients {
+                assert_eq!(client.answer().status(), 200, "{kind}");
+            }
+            drop(clients);
+            server.ended();
+        }
+    }
+}
+
+#[test]
+fn at_once_at_the_second_time_or_after_the_grace() {
+    let site = tempfile::tempdir().unwrap();
+    fs::write(site.path().join("large"), vec![7; 10_000_000]).unwrap();
+    for kind in backends() {
+        for grace in [Duration::from_secs(600), Duration::from_millis(20)] {
+            let server =
+                Running::new(kind, Some(site.path()), Limits { grace, ..Limits::default() });
+            let mut busy = server.connect();
+            busy.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert!(busy.read() > 0);
+            server.stopper.stop();
+            if grace > Duration::from_secs(1) {
+                testkit::wait_until("it listens no more", || {
+                    TcpStream::connect(server.address).is_err()
+                });
+                server.stopper.stop();
+            }
+            server.ended();
+        }
+    }
+}
+
+#[test]
+fn by_signal() {
+    alone(|| {
+        for kind in backends() {
+            for signal in [Signal::TERM, Signal::INT] {
+                let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+                let server = Running::with(kind, builder.end_by_signal());
+                assert_eq!(server.connect().get("/").status(), 200);
+                kill_process(getpid(), signal).unwrap();
+                server.ended();
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_stays_open() {
+    alone(|| {
+        let site = tempfile::tempdir().unwrap();
+        fs::write(site.path().join("large"), vec![7; 1_000_000]).unwrap();
+        for kind in backends() {
+            testkit::assert_no_leak(|| {
+                let server = Running::new(kind, Some(site.path()), Limits::default());
+                let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+                for client in &mut clients {
+                    assert_eq!(client.get("/large").content.len(), 1_000_000);
+                }
+                server.stop();
+            });
+        }
+    });
+}

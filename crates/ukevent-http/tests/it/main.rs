@@ -1,0 +1,8 @@
+//! The server over real sockets, on every backend that there is here.
+// What is not there in a test has failed it.
+#![allow(clippy::unwrap_used)]
+
+mod client;
+mod ending;
+mod limits;
+mod serving;
