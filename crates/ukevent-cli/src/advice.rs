@@ -1,0 +1,23 @@
+//! What to do about it: for errors of the kernel that do not say so themselves.
+
+use std::io::ErrorKind;
+
+/// An address that cannot be listened on.
+pub(crate) const fn on_listening(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AddrInUse => "; another program listens there (ss -ltnp shows it)",
+        ErrorKind::AddrNotAvailable => "; no interface has this address (ip addr shows them)",
+        ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "",
+    }
+}
+
+/// A directory that cannot be served.
+pub(crate) const fn on_opening(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "; --root names a directory that exists",
+        ErrorKind::NotADirectory => "; --root names a directory, not a file",
+        ErrorKind::PermissionDenied => "; reading it must be permitted",
+        _ => "",
+    }
+}

@@ -1,0 +1,118 @@
+//! `ukevent serve`: its flags. Every bound of the server is one of them.
+
+use crate::units::{Size, Time};
+use clap::{ArgAction, Args};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use ukevent::BackendKind;
+use ukevent_http::Limits;
+
+/// Serve the files of a directory over HTTP.
+///
+/// Answers GET and HEAD on one thread and one queue: keep-alive and pipelining, conditional requests,
+/// byte ranges. Without a directory it shows a page about itself. Ctrl-C and SIGTERM end it when the
+/// answers that were begun are sent, at the second time at once.
+#[derive(Args, Debug)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
+pub(crate) struct ServeArgs {
+    /// The directory; names that begin with a dot are not served
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Listen here; several times for several addresses; port 0 lets the kernel choose
+    #[arg(
+        long,
+        value_name = "ADDRESS:PORT",
+        default_value = "127.0.0.1:8080",
+        value_parser = address,
+        action = ArgAction::Append,
+    )]
+    pub(crate) listen: Vec<SocketAddr>,
+
+    /// Share the ports with other servers that do so too
+    #[arg(long)]
+    pub(crate) share_port: bool,
+
+    /// Use this backend, not the best that the kernel allows
+    #[arg(long, value_name = "NAME", value_parser = super::backend())]
+    pub(crate) backend: Option<BackendKind>,
+
+    #[command(flatten)]
+    pub(crate) bounds: Bounds,
+}
+
+/// The bounds.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Bounds")]
+pub(crate) struct Bounds {
+    /// Connections at a time; one more is answered 503
+    #[arg(long, value_name = "N", default_value_t = Limits::default().connections)]
+    connections: usize,
+
+    /// Bytes of a request line; longer is answered 414
+    #[arg(long, value_name = "SIZE", default_value_t = Size::of(Limits::default().line_bytes))]
+    line_bytes: Size,
+
+    /// Bytes of a whole head; longer is answered 431
+    #[arg(long, value_name = "SIZE", default_value_t = Size::of(Limits::default().head_bytes))]
+    head_bytes: Size,
+
+    /// Bytes of a body, which is thrown away; longer is answered 413
+    #[arg(long, value_name = "SIZE", default_value_t = Size(Limits::default().body_bytes))]
+    body_bytes: Size,
+
+    /// Time for a head; over, 408
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().head))]
+    head_time: Time,
+
+    /// Time for a body; over, 408
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().body))]
+    body_time: Time,
+
+    /// Rest between two requests
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().idle))]
+    idle_time: Time,
+
+    /// Time in which a peer may take nothing of its answer
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().stall))]
+    stall_time: Time,
+
+    /// Time to read on after a connection was ended, so that its answer arrives
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().linger))]
+    linger_time: Time,
+
+    /// Time to finish answers in at the end
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().grace))]
+    grace_time: Time,
+}
+
+impl Bounds {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            connections: self.connections,
+            line_bytes: self.line_bytes.in_memory(),
+            head_bytes: self.head_bytes.in_memory(),
+            body_bytes: self.body_bytes.0,
+            head: self.head_time.0,
+            body: self.body_time.0,
+            idle: self.idle_time.0,
+            stall: self.stall_time.0,
+            linger: self.linger_time.0,
+            grace: self.grace_time.0,
+        }
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write ADDRESS:PORT, such as 127.0.0.1:8080, [::]:80 or 0.0.0.0:80 for all".to_owned()
+    })
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  ukevent serve
+  ukevent serve --root target/doc
+  ukevent serve --root /srv/www --listen 0.0.0.0:80 --listen [::]:80
+
+Sizes are bytes, or 16K or 1M for 1024 times as many; times are 500ms, 10s, 1m.";

@@ -1,0 +1,14 @@
+//! The command itself, run as people run it: real files, signals, processes, connections, terminals.
+//!
+//! Nothing asserts a time. Watches have a `--for` of a minute, so that a test whose event does not come
+//! fails and does not hang.
+#![expect(clippy::unwrap_used, reason = "what cannot be had here is a test that fails")]
+
+mod backend;
+mod end;
+mod exec;
+mod output;
+mod serve;
+mod source;
+mod usage;
+mod watch;

@@ -1,0 +1,126 @@
+//! Where the lines go: a terminal, a pipe that nobody reads, a file that is full.
+
+use crate::watch::{INT, USR1, Watch, run, told, ukevent};
+use rustix::{
+    fs::{Mode, OFlags, open},
+    io::ioctl_fionread,
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    process::Command,
+};
+
+/// The first line that the command prints to a terminal.
+fn on_a_terminal(command: &mut Command) -> String {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let mut child = testkit::Child::spawn(command.stdout(slave));
+    let mut line = String::new();
+    BufReader::new(File::from(master)).read_line(&mut line).unwrap();
+    assert!(child.wait().unwrap().success());
+    line
+}
+
+fn shown() -> Command {
+    let mut command = ukevent(&["watch", "timer:1ms", "--count", "1"]);
+    command.env_remove("NO_COLOR").env("TERM", "xterm").stderr(std::process::Stdio::null());
+    command
+}
+
+#[test]
+fn colour_is_for_terminals_that_want_it() {
+    let line = on_a_terminal(&mut shown());
+    assert!(line.contains("\x1b[36mtimer:1ms\x1b[0m"), "{line:?}");
+    for (variable, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let line = on_a_terminal(shown().env(variable, value));
+        assert!(line.contains("timer:1ms") && !line.contains('\x1b'), "{variable}: {line:?}");
+    }
+    assert!(on_a_terminal(shown().env("NO_COLOR", "")).contains('\x1b'), "empty is not set");
+    assert!(on_a_terminal(shown().args(["--color", "never"])).contains("ms  expired"));
+}
+
+#[test]
+fn colour_can_be_forced() {
+    let plain = run(&["timer:1ms", "--count", "1"]);
+    assert!(!plain.stdout.contains(&0x1b));
+    let coloured = run(&["timer:1ms", "--count", "1", "--color", "always"]);
+    assert!(coloured.stdout.contains(&0x1b));
+}
+
+#[test]
+fn columns() {
+    let output = run(&["timer:1ms", "timer:after=5ms", "--count", "20"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in text.lines() {
+        assert_eq!(line.find("expired"), Some("00:00:00.000  timer:after=5ms  ".len()), "{text}");
+        assert_eq!(line.as_bytes()[2], b':');
+    }
+}
+
+/// A reader that stops reading must not keep a watch from being ended.
+#[test]
+fn a_pipe_that_is_full_does_not_hold_up_ctrl_c() {
+    let watch = Watch::json(&["timer:20us"]);
+    let mut before = 0;
+    testkit::wait_until("the pipe is full", || {
+        let waiting = ioctl_fionread(watch.output()).unwrap();
+        let is_full = waiting == before && waiting > 60_000;
+        before = waiting;
+        is_full
+    });
+    watch.signal(INT);
+    let ended = watch.end_unread(String::new());
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.told.contains(": interrupted"), "{}", ended.told);
+}
+
+/// What a reader that pauses did not read is still there, in order.
+#[test]
+fn a_reader_that_pauses_loses_nothing() {
+    let mut watch = Watch::json(&["timer:20us", "signal:usr1"]);
+    testkit::wait_until("the pipe is full", || ioctl_fionread(watch.output()).unwrap() > 60_000);
+    watch.signal(USR1);
+    let mut number = 0;
+    loop {
+        let event = watch.event();
+        number += 1;
+        assert_eq!(event["number"], number);
+        if event["source"] == "signal" {
+            break;
+        }
+    }
+    assert_eq!(watch.terminate().code, Some(0));
+}
+
+/// While a reader pauses, no more is gathered than there is room for: what happens is kept by the
+/// queue, where signals are counted.
+#[test]
+fn a_reader_that_pauses_holds_the_sources() {
+    const SENT: u64 = 1500;
+    let mut watch = Watch::json(&["signal:usr1"]);
+    for _ in 0..SENT {
+        watch.signal_taken(USR1);
+    }
+    let (mut events, mut signals) = (0, 0);
+    while signals < SENT {
+        signals += watch.event()["count"].as_u64().unwrap();
+        events += 1;
+    }
+    // A pipe and the gathering of this command have room for some 900 lines together.
+    assert_eq!(signals, SENT);
+    assert!(events < SENT - 100, "{events} events");
+    assert_eq!(watch.terminate().code, Some(0));
+}
+
+#[test]
+fn a_disk_that_is_full() {
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = ukevent(&["watch", "timer:1ms", "--for", "1m"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told(&output).contains("standard output: No space left"), "{}", told(&output));
+}
