@@ -61,9 +61,12 @@ fn append(log: &Path, line: &str) {
 
 /// The name of the running test: what the runner says, else the thread's, which libtest sets.
 pub(crate) fn test_name() -> String {
-    env::var(crate::alone::ALONE)
-        .or_else(|_| env::var("NEXTEST_TEST_NAME"))
-        .unwrap_or_else(|_| thread::current().name().unwrap_or("a test").to_owned())
+    let told = env::var(crate::alone::ALONE).or_else(|_| env::var("NEXTEST_TEST_NAME"));
+    told.unwrap_or_else(|_| match thread::current().name() {
+        // An example of the documentation, or a test of a runner that uses no threads.
+        None | Some("main") => "an example".to_owned(),
+        Some(name) => name.to_owned(),
+    })
 }
 
 #[cfg(test)]
