@@ -22,6 +22,7 @@ const REPORTS_PER_WAIT: usize = 1024;
 const NO_EVENTFD: &str = "an eventfd that the ring signals";
 
 const ECANCELED: i32 = 125;
+const EINTR: i32 = 4;
 const ETIME: i32 = 62;
 const EBUSY: i32 = 16;
 
@@ -179,11 +180,7 @@ impl Backend for Uring {
                 };
                 if !over {
                     self.reap(reports);
-                    return if reports.len() == before {
-                        Err(Error::new("io_uring_enter", 4))
-                    } else {
-                        Ok(())
-                    };
+                    return Err(Error::new("io_uring_enter", EINTR));
                 }
             }
         }

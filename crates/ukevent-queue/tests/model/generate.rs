@@ -10,22 +10,6 @@ use testkit::Rng;
 use ukevent_queue::sim::Faults;
 use ukevent_queue::{Clock, Interest, Merge, Mode, Readiness};
 
-/// TEMPORARY: what the queue is known to do wrong and programs must avoid until it is mended.
-struct Avoid {
-    past_of_other_clocks: bool,
-    waker: bool,
-    deadline_slot: bool,
-    forging: bool,
-    priority: bool,
-}
-const AVOID: Avoid = Avoid {
-    past_of_other_clocks: false,
-    waker: false,
-    deadline_slot: false,
-    forging: false,
-    priority: false,
-};
-
 const TICK_NS: u64 = 1 << 14;
 const MINUTE_NS: u64 = 60_000_000_000;
 const YEAR_NS: u64 = 365 * 24 * 60 * MINUTE_NS;
@@ -36,8 +20,7 @@ const LAST_WAITS: usize = 5;
 pub(crate) fn program(seed: u64) -> Program {
     let mut dice = Rng::new(seed);
     let faults = faults(&mut dice);
-    let limit =
-        if !AVOID.deadline_slot && dice.one_in(8) { dice.range(1..6) as u32 } else { 1 << 20 };
+    let limit = if dice.one_in(8) { dice.range(1..6) as u32 } else { 1 << 20 };
     let mut maker = Maker {
         descriptors: dice.range(1..DESCRIPTORS as u64 + 1),
         modes: some_of(&mut dice, &[Mode::Level, Mode::Edge, Mode::OneShot, Mode::Dispatch]),
@@ -152,9 +135,7 @@ impl Maker {
             Next::Clock if self.dice.one_in(2) => Step::Suspend(self.time_ns()),
             Next::Clock => Step::SetWall(self.offset_ns()),
             Next::Post => self.post(),
-            Next::Wake if AVOID.waker => Step::Advance(0),
             Next::Wake => Step::Wake,
-            Next::Forge if AVOID.forging => Step::Advance(0),
             Next::Forge => self.forge(),
             Next::Wait => self.wait(),
             Next::WaitAndTake => {
@@ -225,9 +206,6 @@ impl Maker {
             0..3 => Until::Now,
             3..5 => Until::Ever,
             5..7 => Until::Within(self.time_ns()),
-            _ if AVOID.past_of_other_clocks => {
-                Until::At(self.clock(), self.offset_ns().abs() + TICK_NS.cast_signed())
-            }
             _ => Until::At(self.clock(), self.offset_ns()),
         };
         let at_least = if self.dice.one_in(4) { self.dice.below(4) as usize } else { 1 };
@@ -270,7 +248,6 @@ impl Maker {
     fn interest(&mut self) -> Interest {
         const USUAL: [Interest; 2] = [Interest::READ, Interest::WRITE];
         match self.dice.below(4) {
-            0 if AVOID.priority => Interest::from_bits_truncate(self.dice.next_u64() as u16 & !2),
             0 => Interest::from_bits_truncate(self.dice.next_u64() as u16),
             1 => Interest::READ.union(Interest::WRITE),
             _ => *self.dice.pick(&USUAL),

@@ -17,8 +17,8 @@ use ukevent_sys::{
 
 /// The network configuration or the devices of the machine, as a source of events.
 ///
-/// The event is [`Kind::Netlink`](crate::Kind::Netlink); after a burst that overran the socket's
-/// buffer it is [`Kind::Rescan`](crate::Kind::Rescan). What is there already is not told: to know it
+/// The event is [`Kind::Netlink`]; after a burst that overran the socket's
+/// buffer it is [`Kind::Rescan`]. What is there already is not told: to know it
 /// too, register first, then list.
 ///
 /// The network namespace is that of the thread that registers. Needs no privilege. Linux 2.6.14.

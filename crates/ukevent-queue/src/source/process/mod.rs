@@ -40,7 +40,7 @@ bitflags! {
 
 /// A process, as a source of events: a child or any other.
 ///
-/// The event is [`Kind::Process`](crate::Kind::Process). How a child ended is always known. How
+/// The event is [`Kind::Process`]. How a child ended is always known. How
 /// another process ended is known if this one may trace it (the same user, as a rule; proc_pid_stat(5))
 /// or, since Linux 6.15, if its parent has collected it before the event is read; else it is
 /// [`Gone`](crate::ProcessEvent::Gone).

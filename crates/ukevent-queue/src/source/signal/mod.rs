@@ -25,14 +25,16 @@ use ukevent_sys::signal as sys;
 /// The event is [`Kind::Signal`](crate::Kind::Signal), with how many came and who sent the last.
 /// While it is registered, it is seen in place of what the program does with it otherwise: its
 /// handler does not run, its default action is not taken, and being ignored does not hide it. It does
-/// not matter which thread it is sent to.
+/// not matter which thread it is sent to, and every queue of the process that watches it is told.
 ///
 /// - The signal is blocked in the thread of the queue. Threads that this thread starts while it is
 ///   registered inherit that and keep it; programs do not, if started with `std::process::Command`.
-/// - In other threads a signal interrupts calls that cannot be restarted (`SA_RESTART`, signal(7)).
+/// - In other threads a signal interrupts calls that cannot be restarted (`SA_RESTART`, signal(7)). A
+///   wait whose own mask unblocks it may be interrupted by it too; the event comes with the next.
 /// - What came while it was registered and was not delivered is dropped with the last registration,
 ///   which puts mask and action back. A queue that is dropped by another thread than its own cannot
 ///   put back that thread's mask: the signal stays blocked there.
+/// - A child made by fork(2) has the former action, and the mask of the thread that made it.
 ///
 /// Linux 2.6.31.
 ///
