@@ -453,7 +453,6 @@ impl Connection {
         match self.last {
             Some(EndedBy::Server) if !self.peer_ended => {
                 wire.end();
-                self.held = Vec::new();
                 self.state = State::Lingering(LINGER_BYTES);
                 self.deadline_ns = after(turn.now_ns, turn.limits.linger);
             }

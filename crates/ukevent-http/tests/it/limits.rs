@@ -160,6 +160,39 @@ fn no_descriptor_left() {
     });
 }
 
+/// Descriptors that are only kept for speed are given up for those that are needed.
+#[test]
+fn kept_files_make_room() {
+    alone(|| {
+        let site = tempfile::tempdir().unwrap();
+        for name in ["one", "two", "three"] {
+            fs::write(site.path().join(name), vec![0; 100_000]).unwrap();
+        }
+        // What changed a moment ago is not kept.
+        std::thread::sleep(Duration::from_millis(3100));
+        for kind in backends() {
+            let server = Running::new(kind, Some(site.path()), Limits::default());
+            let mut client = server.connect();
+            assert_eq!(client.get("/one").status(), 200);
+            let before = getrlimit(Resource::Nofile);
+            let limit = Rlimit { current: Some(100), maximum: before.maximum };
+            setrlimit(Resource::Nofile, limit).unwrap();
+            let fill = || std::iter::from_fn(|| fs::File::open("/dev/null").ok());
+            let mut filled: Vec<_> = fill().collect();
+            // The first file goes for the second.
+            assert_eq!(client.get("/two").status(), 200, "{kind}");
+            // The second goes for a connection.
+            filled.pop();
+            let mut late = server.connect();
+            assert_eq!(late.get("/%").status(), 400, "{kind}");
+            assert_eq!(late.get("/three").status(), 503, "{kind}");
+            setrlimit(Resource::Nofile, before).unwrap();
+            drop((filled, client, late));
+            assert_eq!(server.stop().0.pauses, 0, "{kind}");
+        }
+    });
+}
+
 /// A connection at rest holds no buffer.
 #[test]
 fn memory_of_idle_connections() {

@@ -146,6 +146,25 @@ fn a_client_that_closes_its_side_gets_all_answers() {
     }
 }
 
+/// What was promised cannot be kept: the connection ends at once, not after a time-out.
+#[test]
+fn a_file_that_is_cut_short_while_it_is_sent() {
+    for kind in backends() {
+        let site = site();
+        let limits = Limits { stall: Duration::from_secs(600), ..Limits::default() };
+        let server = Running::new(kind, Some(site.path()), limits);
+        let mut client = server.connect();
+        client.send("GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+        let mut bytes = client.read();
+        let file = fs::File::options().write(true).open(site.path().join("large.bin")).unwrap();
+        file.set_len(1000).unwrap();
+        while let read @ 1.. = client.read() {
+            bytes += read;
+        }
+        assert!(bytes < 8_000_000, "{kind}: {bytes}");
+    }
+}
+
 /// Clients that leave in the middle of everything.
 #[test]
 fn clients_that_go() {

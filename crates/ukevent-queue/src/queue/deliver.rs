@@ -64,7 +64,7 @@ impl Queue {
             Mode::Level => {
                 let is_fd = matches!(slot.state, State::Fd { .. });
                 if is_fd && !slot.flags.contains(Flags::ARMED) && slot.failed == 0 {
-                    self.to_arm_later(key);
+                    self.arm_later(key);
                 }
             }
             Mode::Dispatch => {

@@ -364,7 +364,7 @@ impl Queue {
     /// Takes a slot that is not in the list of ready ones out of everything.
     pub(super) fn give_up(&mut self, key: Key) -> Removed {
         self.disarm(key);
-        let removed = match self.slots.remove(key) {
+        match self.slots.remove(key) {
             State::Fd { held, .. } => Removed(Some(held)),
             State::Timer(timer) => {
                 self.timers.remove(key.index, timer.clock);
@@ -381,8 +381,7 @@ impl Queue {
                 Removed(None)
             }
             State::Own(_) | State::Free => Removed(None),
-        };
-        removed
+        }
     }
 
     fn leave_hub(&mut self, index: u32, stream: &Stream) {

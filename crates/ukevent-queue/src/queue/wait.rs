@@ -96,10 +96,10 @@ impl Queue {
             over |=
                 self.timers.deadline_passed || deadline.is_some_and(|at| self.monotonic_ns() >= at);
             match woken {
-                Woken::ByHandler => return Ok(true),
-                Woken::ByWaker => return Ok(false),
-                Woken::ByKernel if over || self.ready_events >= wait.at_least => return Ok(false),
-                Woken::ByKernel => again = true,
+                Woken::Handler => return Ok(true),
+                Woken::Waker => return Ok(false),
+                Woken::Kernel if over || self.ready_events >= wait.at_least => return Ok(false),
+                Woken::Kernel => again = true,
             }
             self.arm_again()?;
         }
@@ -153,14 +153,14 @@ impl Queue {
         self.reports = reports;
         self.confirm()?;
         match waited {
-            Err(error) if error.interrupted() => return Ok(Woken::ByHandler),
+            Err(error) if error.interrupted() => return Ok(Woken::Handler),
             Err(error) => return Err(error.into()),
             Ok(()) => {}
         }
         if let Some(error) = failed {
             return Err(error.into());
         }
-        Ok(if self.mailbox.take_woken() { Woken::ByWaker } else { Woken::ByKernel })
+        Ok(if self.mailbox.take_woken() { Woken::Waker } else { Woken::Kernel })
     }
 
     /// Arms what was delivered, or ended, since the last wait.
@@ -170,13 +170,13 @@ impl Queue {
             let wanted = slot.flags.contains(Flags::TO_ARM);
             slot.flags.remove(Flags::TO_ARM);
             if wanted {
-                self.arm(key).inspect_err(|_| self.to_arm_later(key))?;
+                self.arm(key).inspect_err(|_| self.arm_later(key))?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn to_arm_later(&mut self, key: Key) {
+    pub(super) fn arm_later(&mut self, key: Key) {
         let (_, slot) = self.slots.at(key.index);
         if !slot.flags.contains(Flags::TO_ARM) {
             slot.flags.insert(Flags::TO_ARM);
@@ -325,7 +325,7 @@ impl Queue {
         }
         let State::Fd { held, interest, .. } = &slot.state else {
             if report.last {
-                self.to_arm_later(key);
+                self.arm_later(key);
             }
             return self.read_descriptor(key);
         };
@@ -355,7 +355,7 @@ impl Queue {
             self.counters.coalesced += 1;
         }
         if arm_again {
-            self.to_arm_later(key);
+            self.arm_later(key);
         }
         if disarm {
             self.disarm(key);
@@ -370,7 +370,7 @@ impl Queue {
         let (_, slot) = self.slots.at(key.index);
         slot.flags.insert(Flags::BY_EDGE);
         if last {
-            self.to_arm_later(key);
+            self.arm_later(key);
         }
     }
 
@@ -439,9 +439,9 @@ impl Queue {
 
 /// What ended a call of the backend.
 enum Woken {
-    ByKernel,
-    ByWaker,
-    ByHandler,
+    Kernel,
+    Waker,
+    Handler,
 }
 
 fn read_stream(

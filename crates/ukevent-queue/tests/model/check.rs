@@ -24,7 +24,7 @@ pub(crate) fn check(program: &Program) -> Result<(), String> {
 fn failure(program: &Program) -> Option<(usize, String)> {
     let at = Cell::new(0);
     match without_noise(|| run(program, &at)) {
-        Ok(Ok(())) => None,
+        Ok(Ok(_)) => None,
         Ok(Err(why)) | Err(why) => Some((at.get(), why)),
     }
 }

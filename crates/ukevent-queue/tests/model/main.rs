@@ -12,6 +12,7 @@ mod directed;
 mod generate;
 mod naive;
 mod program;
+mod reached;
 mod registration;
 mod run;
 mod shrink;

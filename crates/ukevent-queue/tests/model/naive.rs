@@ -265,6 +265,9 @@ impl Naive {
                 if said.is_empty() || !may.contains(said) || !said.contains(must) {
                     return Err(format!("it is not so: at least {must:?}, at most {may:?}"));
                 }
+                if (ready.waiting(), ready.room()) != (None, None) {
+                    return Err("a simulation measures nothing".into());
+                }
                 watch.delivered(said, registration.mode, slack);
             }
             (Source::Timer(timing), Kind::Timer(expired)) => {

@@ -2,6 +2,7 @@
 
 use crate::naive::{Naive, Outcome, Patience};
 use crate::program::{Alteration, Beats, Call, First, Id, Program, Step, Until, What};
+use crate::reached::Reached;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use ukevent_queue::{
 /// Simulated descriptors that every program has.
 pub(crate) const DESCRIPTORS: usize = 4;
 
-/// No clock goes much further: the queue's wheel ends at 4.6 of these.
+/// No clock goes much further: a century, where the queue's wheels reach 146 years.
 const LAST_NS: u64 = 3_200_000_000_000_000_000;
 
 const EDEADLK: i32 = 35;
@@ -23,7 +24,7 @@ const EDEADLK: i32 = 35;
 ///
 /// # Errors
 /// What is wrong. `at` is the step, also if the queue panics.
-pub(crate) fn run(program: &Program, at: &Cell<usize>) -> Result<(), String> {
+pub(crate) fn run(program: &Program, at: &Cell<usize>) -> Result<Reached, String> {
     let mut run = Run::new(program);
     for (index, step) in program.steps.iter().enumerate() {
         at.set(index);
@@ -33,7 +34,7 @@ pub(crate) fn run(program: &Program, at: &Cell<usize>) -> Result<(), String> {
         run.step(step)?;
         run.compare()?;
     }
-    Ok(())
+    run.finish()
 }
 
 struct Run {
@@ -49,6 +50,7 @@ struct Run {
     /// Registrations of descriptors.
     watches: BTreeSet<Id>,
     waits: u64,
+    reached: Reached,
     /// Without late reports, none can be stale.
     may_be_stale: bool,
 }
@@ -76,6 +78,7 @@ impl Run {
             posters: BTreeMap::new(),
             watches: BTreeSet::new(),
             waits: 0,
+            reached: Reached::default(),
             may_be_stale: program.faults.late > 0,
         }
     }
@@ -136,6 +139,8 @@ impl Run {
         let answer = match what {
             What::Fd(descriptor, interest) => {
                 let fd = Fd::simulated(&self.descriptors[descriptor]).interest(interest);
+                // A simulation measures nothing, which must do no harm.
+                let fd = if id % 2 == 1 { fd.measured() } else { fd };
                 self.queue.register(fd, token, mode)
             }
             What::Timer(beats) => self.queue.register(self.timer(beats), token, mode),
@@ -255,6 +260,7 @@ impl Run {
             Err(WaitError::Kernel(error)) if error.errno() == EDEADLK => Outcome::Deadlock,
             Err(error) => return Err(format!("{error:?}")),
         };
+        self.reached.note_wait(outcome);
         self.naive.waited(patience, outcome, self.now_ns())
     }
 
@@ -270,6 +276,7 @@ impl Run {
             };
             let mode = self.naive.registrations.get(&id).map(|it| it.mode);
             self.naive.took(id, &event).map_err(|what| format!("{event:?} of {id}: {what}"))?;
+            self.reached.note_event(&event.kind);
             spent = (mode == Some(Mode::OneShot)).then_some(id);
         }
         match (self.queue.take_spent(), spent) {
@@ -295,6 +302,16 @@ impl Run {
             Call::Poster => self.queue.poster(key).is_err(),
         };
         if is_refused { Ok(()) } else { Err(format!("{key:?} names nothing and was taken")) }
+    }
+
+    /// Drops the queue, whatever it still has to do.
+    fn finish(mut self) -> Result<Reached, String> {
+        self.reached.note_counters(self.queue.counters());
+        drop(self.queue);
+        match self.posters.values().find(|poster| poster.post(1) != Err(PostError::Closed)) {
+            Some(_) => Err("a poster outlived the queue and does not say so".into()),
+            None => Ok(self.reached),
+        }
     }
 
     /// What is always so.
