@@ -114,16 +114,43 @@ impl Uring {
         }
     }
 
-    /// Enters once and takes what came. Whether the kernel says that nothing came in the given time
-    /// is left to the caller's clock.
-    fn enter(&mut self, wait: EnterWait<'_>) -> Result<()> {
+    /// Enters once. False if the time is over, or if the overflow list was to be read first; whether
+    /// it is over is left to the caller's clock.
+    fn enter(&mut self, wait: EnterWait<'_>) -> Result<bool> {
         if self.ring.overflowing() {
             self.overflows += 1;
         }
         match self.ring.enter(wait) {
-            Err(error) if error.errno() == ETIME || error.errno() == EBUSY => Ok(()),
-            done => done,
+            Ok(()) => Ok(true),
+            Err(error) if error.errno() == ETIME || error.errno() == EBUSY => Ok(false),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Submits, and sleeps until there are so many completions.
+    fn sleep(
+        &mut self,
+        patience: Patience<'_>,
+        completions: u32,
+        reports: &mut Vec<Completion>,
+    ) -> Result<()> {
+        // An entering that also submits says neither that the time is over nor that it was
+        // interrupted: if it is early, with too little, it was.
+        let says_all = self.ring.unsubmitted() == 0;
+        let end = match patience.timeout_ns {
+            Some(timeout) if !says_all => Some(Clock::Monotonic.now().saturating_add(timeout)),
+            _ => None,
+        };
+        let (timeout_ns, mask) = (patience.timeout_ns, patience.mask);
+        let entered = self.enter(EnterWait { completions, timeout_ns, mask })?;
+        if says_all || !entered || self.ring.waiting() >= completions {
+            return Ok(());
+        }
+        if end.is_some_and(|end| Clock::Monotonic.now() >= end) {
+            return Ok(());
+        }
+        self.reap(reports);
+        Err(Error::new("io_uring_enter", EINTR))
     }
 }
 
@@ -153,39 +180,19 @@ impl Backend for Uring {
         self.submit_backlog(reports)?;
         self.reap(reports);
         let taken = (reports.len() - before) as u32;
-        if patience.is_none() || taken >= patience.reports {
-            if self.ring.unsubmitted() == 0 && !self.ring.work_waits() {
-                return Ok(());
-            }
+        if !patience.is_none() && taken < patience.reports {
+            self.sleep(patience, patience.reports - taken, reports)?;
+        } else if self.ring.unsubmitted() > 0 || self.ring.work_waits() {
             self.enter(EnterWait::default())?;
-        } else {
-            let submitted = self.ring.unsubmitted();
-            let wanted = patience.reports - taken;
-            let entered =
-                (submitted > 0 && patience.timeout_ns.is_some()).then(|| Clock::Monotonic.now());
-            self.enter(EnterWait {
-                completions: wanted,
-                timeout_ns: patience.timeout_ns,
-                mask: patience.mask,
-            })?;
-            let came = self.ring.waiting();
-            // A wait that also submitted reports neither its time-out nor its interruption: an
-            // early return with too little is the latter.
-            if submitted > 0 && came < wanted && !self.ring.work_waits() {
-                let over = match (entered, patience.timeout_ns) {
-                    (Some(entered), Some(timeout)) => {
-                        Clock::Monotonic.now() >= entered.saturating_add(timeout)
-                    }
-                    _ => false,
-                };
-                if !over {
-                    self.reap(reports);
-                    return Err(Error::new("io_uring_enter", EINTR));
-                }
-            }
         }
         self.reap(reports);
-        while self.ring.work_waits() && reports.len() - before < REPORTS_PER_WAIT {
+        // The flag that says so may be left over from work that was done: stop when nothing comes.
+        let mut passed = before;
+        while self.ring.work_waits()
+            && passed < reports.len()
+            && reports.len() - before < REPORTS_PER_WAIT
+        {
+            passed = reports.len();
             self.enter(EnterWait::default())?;
             self.reap(reports);
         }

@@ -88,8 +88,8 @@ impl Queue {
             };
             let had_events = self.ready_events > 0;
             let woken = self.wait_once(wait, sleep_ns, again)?;
-            if had_events && sleep_ns != Some(0) {
-                // What was so before the sleep need not be so after it.
+            if sleep_ns != Some(0) && (had_events || wait.at_least > 1) {
+                // What was so before the sleep, or in the middle of it, need not be so after it.
                 self.look_again(usize::MAX)?;
             }
             self.collect(wait.at_least)?;
