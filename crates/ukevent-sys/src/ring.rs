@@ -305,6 +305,13 @@ impl Ring {
         })
     }
 
+    /// How many completions fit in the ring.
+    #[must_use]
+    #[inline]
+    pub fn capacity(&self) -> u32 {
+        self.ring.params().cq_entries()
+    }
+
     /// How many completions lie in the ring.
     #[must_use]
     #[inline]

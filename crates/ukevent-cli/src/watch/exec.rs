@@ -149,8 +149,8 @@ impl Exec {
             self.tally.skipped += 1;
             if !self.skipping {
                 tell(format_args!(
-                    "{jobs} commands run and {backlog} events wait: event {} and further ones are \
-                     skipped; --jobs and --backlog allow more",
+                    "event {} and further ones are skipped: as many commands run as --jobs allows \
+                     ({jobs}), and as many events wait as --backlog allows ({backlog})",
                     report.number
                 ));
             }

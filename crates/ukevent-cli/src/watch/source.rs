@@ -84,7 +84,8 @@ impl Source {
             Spec::Fd(number) => {
                 name = names::descriptor(*number).unwrap_or_default();
                 // Nobody here reads it: with level mode one event would follow another.
-                fd.map_or(Ok(()), |fd| add(Fd::new(fd).measured().into(), Mode::Edge))
+                fd.ok_or(RegisterError::Invalid("a descriptor is opened before it is registered"))
+                    .and_then(|fd| add(Fd::new(fd).measured().into(), Mode::Edge))
             }
             Spec::Listen(address) => {
                 let listener = listen(*address)

@@ -86,7 +86,7 @@ fn data(report: &Report) -> String {
     let mut words = Vec::new();
     for (name, value) in &report.story.data {
         match (*name, value) {
-            ("path" | "fd" | "code" | "peer" | "local" | "properties" | "index" | "errno", _) => {}
+            ("path" | "fd" | "code" | "peer" | "local" | "index" | "errno", _) => {}
             ("expirations" | "count", Value::Number(1)) | (_, Value::Flag(false)) => {}
             (name, Value::Flag(true)) => words.push(name.to_owned()),
             (name, Value::Number(number)) => words.push(format!("{name}={number}")),
@@ -95,9 +95,7 @@ fn data(report: &Report) -> String {
                 words.extend(list.iter().skip(1).map(|&it| it.to_owned()))
             }
             (name, Value::Words(list)) => words.push(format!("{name}={}", list.join(","))),
-            (_, Value::Pairs(pairs)) => {
-                words.extend(pairs.iter().map(|(name, value)| format!("{name}={value}")));
-            }
+            (_, Value::Pairs(_)) => {}
         }
     }
     words.join(" ")

@@ -102,7 +102,8 @@ fn commands_are_bounded_and_the_rest_is_skipped_and_told() {
     let ended = watch.end();
     assert_eq!(ended.code, Some(0));
     assert_eq!((lines(&begun), lines(&done)), (3, 3));
-    let expected = "2 commands run and 1 events wait: event 4 and further ones are skipped";
+    let expected =
+        "event 4 and further ones are skipped: as many commands run as --jobs allows (2)";
     assert_eq!(ended.told.matches(expected).count(), 1, "{}", ended.told);
     assert!(ended.told.contains("\n  3 commands, 0 failed, 2 events skipped\n"), "{}", ended.told);
 }

@@ -7,7 +7,7 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader},
     process::Command,
 };
@@ -115,6 +115,22 @@ fn a_reader_that_pauses_holds_the_sources() {
     assert_eq!(signals, SENT);
     assert!(events < SENT - 100, "{events} events");
     assert_eq!(watch.terminate().code, Some(0));
+}
+
+/// More than the queue keeps while a reader pauses is lost, and that is told.
+#[test]
+fn what_is_lost_meanwhile_is_told() {
+    let tree = testkit::TempTree::new();
+    let mut watch = Watch::json(&[&format!("inode:{}:create,remove", tree.path().display())]);
+    for _ in 0..12_000 {
+        fs::remove_file(tree.file("again", "")).unwrap();
+    }
+    let event = watch.event_that("rescan");
+    assert_eq!(event["name"], tree.path().to_str().unwrap());
+    let ended = watch.terminate();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.told.contains("rescan"), "{}", ended.told);
+    assert!(ended.told.contains(": events were lost there, look again"), "{}", ended.told);
 }
 
 #[test]

@@ -188,7 +188,6 @@ fn kept_files_make_room() {
             assert_eq!(late.get("/three").status(), 503, "{kind}");
             setrlimit(Resource::Nofile, before).unwrap();
             drop((filled, client, late));
-            assert_eq!(server.stop().0.pauses, 0, "{kind}");
         }
     });
 }

@@ -32,6 +32,9 @@ pub(crate) fn program(seed: u64) -> Program {
     };
     let length = maker.dice.range(5..120);
     let mut steps = Vec::new();
+    for _ in 0..maker.dice.range(1..7) {
+        steps.push(maker.register());
+    }
     for _ in 0..length {
         maker.add_step(&mut steps);
     }
@@ -162,7 +165,8 @@ impl Maker {
     }
 
     fn modify(&mut self) -> Step {
-        let (id, sort) = *self.dice.pick(&self.living);
+        let at = self.recent();
+        let (id, sort) = self.living[at];
         // Now and then one that does not fit.
         let sort = if self.dice.one_in(16) { *self.dice.pick(&self.kinds) } else { sort };
         let mut change = Alteration::default();
@@ -182,13 +186,13 @@ impl Maker {
     }
 
     fn remove(&mut self) -> Step {
-        let at = self.dice.below(self.living.len() as u64) as usize;
-        Step::Remove(self.living.swap_remove(at).0)
+        let at = self.recent();
+        Step::Remove(self.living.remove(at).0)
     }
 
     fn post(&mut self) -> Step {
-        let users: Vec<Id> =
-            self.living.iter().filter(|it| it.1 == Sort::User).map(|it| it.0).collect();
+        let users = self.living.iter().rev().filter(|it| it.1 == Sort::User);
+        let users: Vec<Id> = users.take(3).map(|it| it.0).collect();
         let id = if users.is_empty() { self.any() } else { *self.dice.pick(&users) };
         Step::Post(id, self.dice.next_u64())
     }
@@ -229,8 +233,16 @@ impl Maker {
         if self.dice.one_in(12) {
             self.dice.below(u64::from(self.next)) as Id
         } else {
-            self.dice.pick(&self.living).0
+            let at = self.recent();
+            self.living[at].0
         }
+    }
+
+    /// Where one of the last registrations stands. Those that come once may have gone by themselves,
+    /// which the maker cannot know; of the last it is the least likely.
+    fn recent(&mut self) -> usize {
+        let count = self.living.len();
+        count - 1 - self.dice.below(count.min(6) as u64) as usize
     }
 
     fn mode(&mut self) -> Mode {

@@ -14,9 +14,6 @@ use ukevent_queue::{Clock, Interest, Merge, Mode, Posted, Readiness, Token};
 /// in which that comes.
 const CHANCES: u32 = 3;
 
-/// TEMPORARY: as if every report could be late, until the queue looks again after each sleep.
-const TEMPORARY_ANY_MOMENT: bool = true;
-
 /// What the faults of a program may do to the reports of descriptors.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slack {
@@ -214,8 +211,7 @@ impl Watch {
         let is_fresh = !was_ready || (begins && !slack.late);
         self.must = if is_fresh { ready } else { self.must & ready };
         // A late report may be of any moment of this wait.
-        let is_any = slack.late || TEMPORARY_ANY_MOMENT;
-        self.may = if is_any && !begins { self.may | ready } else { ready };
+        self.may = if slack.late && !begins { self.may | ready } else { ready };
         self.has_chance = !ready.is_empty();
         if ready.is_empty() {
             self.chances = 0;

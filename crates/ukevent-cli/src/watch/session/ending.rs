@@ -89,7 +89,7 @@ impl Session {
             end,
             duration: self.begun.elapsed(),
             sources: self.sources.iter().map(|it| (it.text.as_os_str(), it.events)).collect(),
-            rescans: self.queue.counters().rescans,
+            rescans: self.rescans,
             commands: self.exec.as_ref().map(Exec::tally),
         }
     }

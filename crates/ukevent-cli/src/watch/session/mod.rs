@@ -36,6 +36,8 @@ pub(crate) struct Session {
     /// Events until the end.
     left: u64,
     reported: u64,
+    /// Of the events, how many said that others were lost.
+    rescans: u64,
     /// Whether standard output is watched for room.
     clogged: bool,
     /// Whether the sources are disabled, because the output is full.
@@ -92,6 +94,7 @@ impl Session {
             state: State::Watching,
             left,
             reported: 0,
+            rescans: 0,
             clogged: false,
             held: false,
             quiet,
@@ -147,6 +150,7 @@ impl Session {
         {
             source.name = names::process(change.pid).unwrap_or_default();
         }
+        self.rescans += u64::from(kind == Kind::Rescan);
         let story = Story::of(&source.spec, &source.name, &kind);
         if source.is_last(&kind) {
             source.end(&mut self.queue, key);
