@@ -130,6 +130,11 @@ impl EpollBackend {
         Ok(())
     }
 
+    /// The epoll instance's own descriptor.
+    pub(super) fn shown(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
     /// Whether there are files to report, which no epoll instance tells about.
     pub(super) fn has_files(&self) -> bool {
         !self.files.is_empty()
@@ -245,7 +250,7 @@ impl Backend for EpollBackend {
     }
 
     fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str> {
-        Ok(self.epoll.as_fd())
+        Ok(self.shown())
     }
 
     fn tally(&self) -> Tally {

@@ -6,6 +6,7 @@
 
 pub(crate) mod choice;
 pub(crate) mod epoll;
+mod mirror;
 pub(crate) mod poll;
 pub mod sim;
 pub(crate) mod uring;
@@ -124,7 +125,8 @@ pub(crate) trait Backend: Send {
     }
 
     /// A descriptor that becomes readable when a wait would return; from then on what is submitted
-    /// takes effect at once. `Unsupported` in words if there is none.
+    /// takes effect at once. What is armed already must be submitted anew after the first call. In words
+    /// what it would need if there is none.
     fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str>;
 
     /// How often the kernel was called, and how often its completions overflowed.

@@ -6,6 +6,7 @@
 //! list is mirrored into one that has.
 
 use super::epoll::EpollBackend;
+use super::mirror::Mirror;
 use super::{Arm, Backend, Completion, EventFdWake, Patience, Poll, Tally, Ticket};
 use crate::post::Wake;
 use std::collections::HashMap;
@@ -35,7 +36,7 @@ pub(crate) struct PollBackend {
     /// Where a slot stands in `places`.
     by_slot: HashMap<u32, usize>,
     edges: Option<EpollBackend>,
-    mirror: Option<EpollBackend>,
+    mirror: Option<Mirror>,
     /// Where the next look begins, so that nobody is always last.
     first: usize,
     wake: EventFdWake,
@@ -66,7 +67,7 @@ impl PollBackend {
             self.by_slot.insert(moved.ticket.index, place);
         }
         if let Some(mirror) = &mut self.mirror {
-            mirror.cancel(mirrored(Ticket { index, serial: 0 }), -1, true);
+            mirror.cancel(Ticket { index, serial: 0 });
         }
     }
 
@@ -131,11 +132,6 @@ impl PollBackend {
     }
 }
 
-/// A slot's ticket in the mirror, where the list's own two places come first.
-const fn mirrored(ticket: Ticket) -> Ticket {
-    Ticket { index: ticket.index + OWN as u32, serial: ticket.serial }
-}
-
 impl Backend for PollBackend {
     fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
         if poll.arm == Arm::Edge {
@@ -146,7 +142,7 @@ impl Backend for PollBackend {
             edges.cancel(ticket, poll.fd, true);
         }
         if let Some(mirror) = &mut self.mirror {
-            mirror.submit(mirrored(ticket), poll)?;
+            mirror.submit(ticket, poll)?;
         }
         let place = Place { ticket, poll, parked: false };
         let fd = PollFd::new(poll.fd, poll.mask);
@@ -195,27 +191,19 @@ impl Backend for PollBackend {
     }
 
     fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str> {
-        const NONE: &str = "a descriptor for the epoll instance that stands for poll's list";
+        const NONE: &str = "an epoll instance to stand for poll's list";
         if self.mirror.is_none() {
-            self.edges().map_err(|_| NONE)?;
-            let mut mirror = EpollBackend::new().map_err(|_| NONE)?;
-            for place in &self.places {
-                mirror.submit(mirrored(place.ticket), place.poll).map_err(|_| NONE)?;
-            }
-            let own = [self.fds[WAKE], self.fds[EDGES]];
-            for (at, fd) in own.iter().enumerate() {
-                let ticket = Ticket { index: at as u32, serial: 0 };
-                let poll = Poll { fd: fd.number(), mask: PollMask::IN, arm: Arm::Level };
-                mirror.submit(ticket, poll).map_err(|_| NONE)?;
-            }
-            self.mirror = Some(mirror);
+            let wake = self.wake.clone();
+            let edges = self.edges().map_err(|_| NONE)?.shown();
+            let own = [(wake.as_fd(), Arm::Level), (edges, Arm::Level)];
+            self.mirror = Some(Mirror::new(own).map_err(|_| NONE)?);
         }
-        self.mirror.as_mut().expect("made just now").descriptor()
+        self.mirror.as_ref().map(Mirror::descriptor).ok_or(NONE)
     }
 
     fn tally(&self) -> Tally {
         let edges = self.edges.as_ref().map_or(0, |edges| edges.tally().system_calls);
-        let mirror = self.mirror.as_ref().map_or(0, |mirror| mirror.tally().system_calls);
+        let mirror = self.mirror.as_ref().map_or(0, Mirror::system_calls);
         Tally { system_calls: self.system_calls + edges + mirror, overflows: 0 }
     }
 }

@@ -6,6 +6,7 @@
 //! kernel (deferred), at most twenty in a pass, so the wait passes again while the kernel says that
 //! work is left. Linux 6.1; KERNEL: io_uring_setup(2), io_uring_enter(2).
 
+use super::mirror::Mirror;
 use super::{Arm, Backend, Completion, EventFdWake, Patience, Poll, Tally, Ticket};
 use crate::post::Wake;
 use std::collections::VecDeque;
@@ -19,7 +20,7 @@ use ukevent_sys::{Error, Result};
 /// Reports taken in one wait, at most: a busy ring must not keep the thread from its timers.
 const REPORTS_PER_WAIT: usize = 1024;
 
-const NO_EVENTFD: &str = "an eventfd that the ring signals";
+const NO_EVENTFD: &str = "an eventfd that the ring signals, and an epoll instance";
 
 const ECANCELED: i32 = 125;
 const EINTR: i32 = 4;
@@ -32,10 +33,16 @@ pub(crate) struct Uring {
     wake: EventFdWake,
     enabled: bool,
     /// Somebody watches this queue: what tells them. What is submitted must be submitted at once then.
-    nested: Option<EventFd>,
+    nested: Option<Nested>,
     overflows: u64,
     /// Taken while submitting outside a wait.
     early: Vec<Completion>,
+}
+
+struct Nested {
+    /// What the ring signals.
+    eventfd: EventFd,
+    mirror: Mirror,
 }
 
 impl Uring {
@@ -179,7 +186,13 @@ impl Backend for Uring {
     fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
         let multishot = poll.arm == Arm::Edge;
         self.push(Submission::poll(poll.fd, poll.mask, multishot, ticket.to_bits()));
-        if self.nested.is_some() { self.flush() } else { Ok(()) }
+        match &mut self.nested {
+            Some(nested) => {
+                nested.mirror.submit(ticket, poll)?;
+                self.flush()
+            }
+            None => Ok(()),
+        }
     }
 
     #[inline]
@@ -187,13 +200,17 @@ impl Backend for Uring {
         if armed {
             self.push(Submission::end_poll(ticket.to_bits(), Ticket::NOBODY.to_bits()));
         }
+        if let Some(nested) = &mut self.nested {
+            nested.mirror.cancel(ticket);
+        }
     }
 
     fn wait(&mut self, patience: Patience<'_>, reports: &mut Vec<Completion>) -> Result<()> {
         self.enable()?;
-        if let Some(eventfd) = &self.nested {
-            // Before looking: what comes after signals anew.
-            eventfd.clear()?;
+        if let Some(nested) = &mut self.nested {
+            // Before looking: what comes after shows anew.
+            nested.eventfd.clear()?;
+            nested.mirror.take_edges()?;
         }
         let before = reports.len();
         reports.append(&mut self.early);
@@ -207,6 +224,11 @@ impl Backend for Uring {
         }
         self.pass_again(before, reports)?;
         self.reap(reports);
+        if let Some(nested) = &mut self.nested {
+            for report in reports[before..].iter().filter(|report| report.last) {
+                nested.mirror.cancel(report.ticket);
+            }
+        }
         Ok(())
     }
 
@@ -218,13 +240,17 @@ impl Backend for Uring {
         if self.nested.is_none() {
             let eventfd = EventFd::new().map_err(|_| NO_EVENTFD)?;
             self.ring.notify(&eventfd).map_err(|_| NO_EVENTFD)?;
-            self.nested = Some(eventfd);
+            // The wake-up is never read: only its edge shows.
+            let own = [(eventfd.as_fd(), Arm::Level), (self.wake.as_fd(), Arm::Edge)];
+            let mirror = Mirror::new(own).map_err(|_| NO_EVENTFD)?;
+            self.nested = Some(Nested { eventfd, mirror });
         }
-        self.nested.as_ref().map(AsFd::as_fd).ok_or(NO_EVENTFD)
+        self.nested.as_ref().map(|nested| nested.mirror.descriptor()).ok_or(NO_EVENTFD)
     }
 
     fn tally(&self) -> Tally {
-        Tally { system_calls: self.ring.enters(), overflows: self.overflows }
+        let mirror = self.nested.as_ref().map_or(0, |nested| nested.mirror.system_calls());
+        Tally { system_calls: self.ring.enters() + mirror, overflows: self.overflows }
     }
 }
 

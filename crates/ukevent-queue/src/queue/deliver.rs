@@ -21,6 +21,7 @@ impl Queue {
         if self.spent.is_some() {
             self.spent = None;
         }
+        let mut passed = 0;
         while self.grant > 0 {
             let Some(key) = self.ready.pop_front() else {
                 self.grant = 0;
@@ -28,10 +29,14 @@ impl Queue {
             };
             let Some(slot) = self.slots.unlist(key) else { continue };
             if self.partly && !slot.flags.contains(Flags::LET_OUT) {
+                // Disabled and enabled again, it is in line anew.
                 slot.flags.insert(Flags::LISTED);
-                self.ready.push_front(key);
-                self.grant = 0;
-                break;
+                self.ready.push_back(key);
+                passed += 1;
+                if passed > self.ready.len() {
+                    self.grant = 0;
+                }
+                continue;
             }
             slot.flags.remove(Flags::LET_OUT);
             let (token, mode) = (slot.token, slot.mode);

@@ -7,6 +7,7 @@
 
 use super::Queue;
 use crate::error::RegisterError;
+use crate::slot::Flags;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
@@ -34,6 +35,11 @@ impl Queue {
         if self.nest.is_none() {
             let nest = self.build_nest()?;
             self.nest = Some(nest);
+            let armed = self.slots.iter().filter(|(_, slot)| slot.flags.contains(Flags::ARMED));
+            for index in armed.map(|(index, _)| index).collect::<Vec<_>>() {
+                let (key, _) = self.slots.at(index);
+                self.arm(key)?;
+            }
             self.changed()?;
         }
         let nest = self.nest.as_ref().expect("built above");
