@@ -430,6 +430,8 @@ impl Queue {
         let (key, slot) = self.slots.at(index);
         let State::Stream(stream) = &mut slot.state else { return };
         let change = stream.keep(kind);
+        // Fewer than before: it kept too many, and began anew with "look again".
+        self.counters.rescans += u64::from(change < 0);
         if slot.flags.contains(Flags::ENABLED) {
             self.ready_events = self.ready_events.saturating_add_signed(change);
             enlist(&mut self.ready, key, slot);

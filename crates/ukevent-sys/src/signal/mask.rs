@@ -5,8 +5,7 @@ use crate::{Error, Result};
 
 /// Blocks the signals of `set` in the calling thread and returns the mask as it was.
 ///
-/// Threads and programs that this thread starts from now on inherit the mask, unless they are
-/// started with one of their own (`std::process::Command` clears it).
+/// Threads and programs that this thread starts from now on inherit the mask.
 ///
 /// # Errors
 /// None that the kernel documents for a valid set.

@@ -27,8 +27,9 @@ use ukevent_sys::signal as sys;
 /// handler does not run, its default action is not taken, and being ignored does not hide it. It does
 /// not matter which thread it is sent to, and every queue of the process that watches it is told.
 ///
-/// - The signal is blocked in the thread of the queue. Threads that this thread starts while it is
-///   registered inherit that and keep it; programs do not, if started with `std::process::Command`.
+/// - The signal is blocked in the thread of the queue. Threads and programs that this thread starts
+///   while it is registered inherit that and keep it: start programs from a thread that does not block
+///   it, or unblock it in the child.
 /// - In other threads a signal interrupts calls that cannot be restarted (`SA_RESTART`, signal(7)). A
 ///   wait whose own mask unblocks it may be interrupted by it too; the event comes with the next.
 /// - What came while it was registered and was not delivered is dropped with the last registration,
