@@ -43,7 +43,17 @@ pub struct Builder {
     first_token: u64,
 }
 
-/// Why a server could not be started.
+/// Why a server could not be started. Says what and why, and converts into [`io::Error`].
+///
+/// ```
+/// use ukevent_http::Server;
+/// use ukevent_queue::Queue;
+///
+/// let mut queue = Queue::new()?;
+/// let error = Server::builder().root("/nowhere").start(&mut queue).expect_err("it is not there");
+/// assert_eq!(error.to_string(), "/nowhere: open: No such file or directory (os error 2)");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {

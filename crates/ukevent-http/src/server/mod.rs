@@ -61,7 +61,7 @@ const ARENA_BYTES: usize = 4 * RECEIVE_BYTES;
 /// ([`Builder::share_port`]).
 ///
 /// It owns no thread. Its sockets belong to the queue; they are closed when it ends, or when the
-/// queue is dropped.
+/// queue is dropped. It needs what the queue needs, and no newer kernel.
 ///
 /// Sending to a peer that is gone raises `SIGPIPE` for sendfile(2). Where the process ignores that
 /// signal, as Rust programs do, nothing is done about it; elsewhere the server watches the signal

@@ -120,22 +120,32 @@ impl Queue {
                 marked += 1;
             }
         }
-        // Fewer sources than events: each has its turn.
-        self.partly = marked == self.grant;
+        if marked < self.grant {
+            // Fewer sources than events: each has its turn.
+            self.unmark(marked);
+            self.partly = false;
+        }
     }
 
     /// Takes back what was let out and not taken.
     pub(super) fn take_back(&mut self) {
-        self.grant = 0;
-        if !std::mem::take(&mut self.partly) {
-            return;
+        let granted = std::mem::take(&mut self.grant);
+        if std::mem::take(&mut self.partly) {
+            // One mark is left for each event that was not taken.
+            self.unmark(granted);
         }
+    }
+
+    fn unmark(&mut self, mut marks: usize) {
         for &key in &self.ready {
-            if let Some(slot) = self.slots.live(key) {
-                if slot.flags.contains(Flags::READY) && !slot.flags.contains(Flags::LET_OUT) {
-                    break;
-                }
+            if marks == 0 {
+                break;
+            }
+            if let Some(slot) = self.slots.live(key)
+                && slot.flags.contains(Flags::LET_OUT)
+            {
                 slot.flags.remove(Flags::LET_OUT);
+                marks -= 1;
             }
         }
     }

@@ -10,13 +10,23 @@
 #[macro_use]
 mod bench;
 
+mod backends;
 mod changes;
+mod everything;
 mod fairness;
+mod inodes;
 mod keys;
+mod limits;
 mod losses;
 mod masks;
 mod modes;
+mod nesting;
+mod netlinks;
 mod posts;
+mod processes;
 mod readiness;
+mod signals;
+mod simulation;
+mod threads;
 mod timers;
 mod waits;

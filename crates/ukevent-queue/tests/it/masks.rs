@@ -8,7 +8,7 @@ use crate::bench::{A, B, Bench, next, now, once_asleep, patient, silent, wait};
 use rustix::process::{Signal, getpid, kill_process};
 use std::{fs, time::Duration};
 use ukevent_queue::{Merge, Mode, SignalSet, Timer, User, Wait, WaitError};
-use ukevent_sys::signal::{Takeover, block, blocked, this_thread, unblock};
+use ukevent_sys::signal::{Takeover, block, blocked, this_thread};
 
 cases! {
     alone: [
@@ -50,15 +50,16 @@ fn until_pending() {
     });
 }
 
-/// A handler that runs on this thread.
-fn handler() -> Takeover {
-    Takeover::new(SIGNAL.as_raw(), this_thread()).unwrap()
+/// Installs a handler that runs on this thread, for as long as the process lives: the last signal may
+/// still be under way when the case ends.
+fn handle() {
+    std::mem::forget(Takeover::new(SIGNAL.as_raw(), this_thread()).unwrap());
 }
 
 fn a_handler_interrupts_the_wait(bench: &Bench) {
     let (mut queue, door) = (bench.queue(), bench.door());
     queue.register(door.source(), A, Mode::Level).unwrap();
-    let _handler = handler();
+    handle();
     let waited = once_asleep(|| wait(&mut queue, Wait::forever()), send);
     assert_eq!(waited, Err(WaitError::Interrupted));
     assert_eq!(queue.next_event(), None);
@@ -69,7 +70,7 @@ fn an_interrupted_wait_loses_nothing(bench: &Bench) {
     queue.register(door.source(), A, Mode::Edge).unwrap();
     queue.register(Timer::after(Duration::from_millis(1)), B, Mode::OneShot).unwrap();
     assert_eq!(next(&mut queue).token, B);
-    let _handler = handler();
+    handle();
     let waited = once_asleep(|| wait(&mut queue, patient()), send);
     assert_eq!(waited, Err(WaitError::Interrupted));
     door.knock();
@@ -82,7 +83,7 @@ fn an_interrupted_wait_loses_nothing(bench: &Bench) {
 fn a_handler_and_an_event_are_an_event(bench: &Bench) {
     let (mut queue, door) = (bench.queue(), bench.door());
     queue.register(door.source(), A, Mode::Level).unwrap();
-    let _handler = handler();
+    handle();
     door.knock();
     let waited = once_asleep(|| wait(&mut queue, patient().at_least(2)), send);
     assert_eq!(waited, Ok(1), "what there is, is not held back");
@@ -93,7 +94,7 @@ fn a_signal_that_the_mask_lets_in_interrupts_the_wait(bench: &Bench) {
     let (mut queue, door) = (bench.queue(), bench.door());
     queue.register(door.source(), A, Mode::Level).unwrap();
     block(&set_of_it()).unwrap();
-    let _handler = handler();
+    handle();
     let mask = SignalSet::empty();
     let waited = once_asleep(|| wait(&mut queue, Wait::forever().with_mask(&mask)), send);
     assert_eq!(waited, Err(WaitError::Interrupted));
@@ -102,7 +103,7 @@ fn a_signal_that_the_mask_lets_in_interrupts_the_wait(bench: &Bench) {
 fn a_signal_that_was_pending_before_the_wait_interrupts_it(bench: &Bench) {
     let mut queue = bench.queue();
     block(&set_of_it()).unwrap();
-    let _handler = handler();
+    handle();
     send();
     until_pending();
     let mask = SignalSet::empty();
@@ -117,7 +118,7 @@ fn a_signal_that_was_pending_before_the_wait_interrupts_it(bench: &Bench) {
 fn a_signal_that_the_mask_keeps_out_does_not_interrupt_the_wait(bench: &Bench) {
     let (mut queue, door) = (bench.queue(), bench.door());
     queue.register(door.source(), A, Mode::Level).unwrap();
-    let _handler = handler();
+    handle();
     let mask = set_of_it();
     let waited = once_asleep(
         || wait(&mut queue, patient().with_mask(&mask)),
@@ -136,7 +137,7 @@ fn a_signal_that_the_thread_blocks_does_not_interrupt_the_wait(bench: &Bench) {
     let (mut queue, door) = (bench.queue(), bench.door());
     queue.register(door.source(), A, Mode::Level).unwrap();
     block(&set_of_it()).unwrap();
-    let _handler = handler();
+    handle();
     send();
     until_pending();
     let waited = once_asleep(|| wait(&mut queue, patient()), || door.knock());
@@ -163,7 +164,7 @@ fn a_wait_that_does_not_block_leaves_the_mask_alone(bench: &Bench) {
     let (mut queue, door) = (bench.queue(), bench.door());
     queue.register(door.source(), A, Mode::Level).unwrap();
     block(&set_of_it()).unwrap();
-    let _handler = handler();
+    handle();
     send();
     until_pending();
     let mask = SignalSet::empty();
@@ -178,7 +179,7 @@ fn the_mask_is_for_one_wait_only(bench: &Bench) {
     let user = queue.register(User::merged(Merge::Last), A, Mode::Level).unwrap();
     let poster = queue.poster(user).unwrap();
     block(&set_of_it()).unwrap();
-    let _handler = handler();
+    handle();
     let time = Duration::from_millis(1);
     assert_eq!(wait(&mut queue, Wait::within(time).with_mask(&SignalSet::empty())), Ok(0));
     send();
@@ -192,13 +193,15 @@ fn the_mask_is_swapped_for_a_wait_that_submits_nothing_too(bench: &Bench) {
     queue.register(door.source(), A, Mode::Edge).unwrap();
     silent(&mut queue);
     block(&set_of_it()).unwrap();
-    let _handler = handler();
+    handle();
     let mask = SignalSet::empty();
+    let waited = once_asleep(|| wait(&mut queue, Wait::forever().with_mask(&mask)), send);
+    assert_eq!(waited, Err(WaitError::Interrupted));
+    // The handler has sent it to this thread again, which blocks it.
     for _ in 0..3 {
-        let waited = once_asleep(|| wait(&mut queue, Wait::forever().with_mask(&mask)), send);
+        let waited = wait(&mut queue, Wait::forever().with_mask(&mask));
         assert_eq!(waited, Err(WaitError::Interrupted));
     }
-    unblock(&SignalSet::empty()).unwrap();
     door.knock();
     assert_eq!(now(&mut queue), [A]);
 }

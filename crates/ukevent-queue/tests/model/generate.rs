@@ -79,7 +79,7 @@ enum Sort {
 
 /// What a program may do, as often as it stands here.
 #[rustfmt::skip]
-const CALLS: [Next; 26] = [
+const CALLS: [Next; 30] = [
     Next::Register, Next::Register,
     Next::Modify, Next::Enable, Next::Enable, Next::Disable, Next::Remove,
     Next::Set, Next::Set, Next::Set, Next::SetAfter,
@@ -87,6 +87,7 @@ const CALLS: [Next; 26] = [
     Next::Post, Next::Post, Next::Wake, Next::Forge,
     Next::Wait, Next::Wait, Next::Wait, Next::WaitAndTake, Next::WaitAndTake, Next::WaitAndTake,
     Next::WaitAndTake, Next::Take, Next::Take,
+    Next::SetAndWait, Next::SetAndWait, Next::SetAndWait, Next::WaitAndChange,
 ];
 
 #[derive(Clone, Copy)]
@@ -106,6 +107,8 @@ enum Next {
     Wait,
     WaitAndTake,
     Take,
+    SetAndWait,
+    WaitAndChange,
 }
 
 struct Maker {
@@ -146,6 +149,20 @@ impl Maker {
                 Step::Take(usize::MAX)
             }
             Next::Take => Step::Take(self.dice.range(1..5) as usize),
+            Next::SetAndWait => {
+                steps.push(Step::Set(self.descriptor(), self.readiness()));
+                self.wait()
+            }
+            Next::WaitAndChange => {
+                steps.push(Step::Set(self.descriptor(), self.readiness()));
+                steps.push(self.wait());
+                match self.dice.below(4) {
+                    0 => self.remove(),
+                    1 => self.modify(),
+                    2 => Step::Set(self.descriptor(), self.readiness()),
+                    _ => Step::Disable(self.any()),
+                }
+            }
         };
         steps.push(step);
     }

@@ -17,6 +17,8 @@ pub(crate) struct Naive {
     pub(crate) registrations: BTreeMap<Id, Registration>,
     slack: Slack,
     may_interrupt: bool,
+    /// A wait that would block may return before it looked at any descriptor, with what was late.
+    may_not_look: bool,
     /// How often it waited: the place in the line of what comes now.
     waits: u64,
     order: u64,
@@ -57,6 +59,7 @@ impl Naive {
             registrations: BTreeMap::new(),
             slack: Slack::of(faults),
             may_interrupt: faults.interrupt > 0,
+            may_not_look: faults.interrupt > 0 || faults.early > 0,
             waits: 0,
             order: 0,
             granted: 0,
@@ -179,7 +182,7 @@ impl Naive {
             self.world.pass_to(next_ns);
             self.look(false);
         }
-        let looked = !(self.may_interrupt && may_block);
+        let looked = !(self.may_not_look && may_block);
         let (place, slack) = ((self.waits, 0), self.slack);
         self.registrations.values_mut().for_each(|it| it.settle(place, looked, slack));
         let verdict = self.judge(patience, outcome, self.may_interrupt && may_block);
@@ -308,8 +311,14 @@ impl Naive {
     }
 
     fn look(&mut self, begins: bool) {
-        let (world, slack) = (&self.world, self.slack);
-        self.registrations.values_mut().for_each(|it| it.look(world, slack, begins));
+        let (world, slack, place) = (&self.world, self.slack, (self.waits, 0));
+        for registration in self.registrations.values_mut() {
+            registration.look(world, slack, begins);
+            // A place, once taken, is kept, even by what becomes untrue before the wait ends.
+            if registration.possible() > 0 {
+                registration.first.get_or_insert(place);
+            }
+        }
     }
 
     /// Whether the time of a wait is over: for certain, and perhaps. A deadline on another clock than

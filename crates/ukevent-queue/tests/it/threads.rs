@@ -1,0 +1,131 @@
+//! Whose queue it is: that of the thread that uses it first.
+
+use crate::bench::{A, B, Bench, C, next, now, now_sorted, silent, wait};
+use std::{thread, time::Duration};
+use ukevent_queue::{Merge, Mode, Queue, RegisterError, Signal, Timer, User, Wait, WaitError};
+
+cases! {
+    everywhere: [
+        a_queue_can_be_sent_before_its_first_use,
+        what_was_registered_before_the_sending_is_reported_after_it,
+        a_second_thread_is_refused_and_the_first_goes_on,
+        a_queue_can_be_dropped_by_another_thread,
+        queues_of_many_threads_do_not_disturb_each_other,
+    ],
+    kernels: [
+        a_second_thread_gets_no_descriptor,
+    ],
+    alone: [
+        a_second_thread_cannot_watch_signals,
+        a_signal_makes_the_queue_the_threads_own,
+    ],
+}
+
+/// Runs `body` with the queue on another thread.
+fn elsewhere<T: Send>(queue: &mut Queue, body: impl FnOnce(&mut Queue) -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(|| body(queue)).join().unwrap())
+}
+
+fn a_queue_can_be_sent_before_its_first_use(bench: &Bench) {
+    let (mut queue, door) = (bench.queue(), bench.door());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            queue.register(door.source(), A, Mode::Level).unwrap();
+            door.knock();
+            assert_eq!(next(&mut queue).token, A);
+            door.answer();
+            silent(&mut queue);
+        });
+    });
+}
+
+fn what_was_registered_before_the_sending_is_reported_after_it(bench: &Bench) {
+    let (mut queue, door) = (bench.queue(), bench.door());
+    queue.register(door.source(), A, Mode::Edge).unwrap();
+    queue.register(Timer::after(Duration::from_millis(1)), B, Mode::Level).unwrap();
+    let user = queue.register(User::merged(Merge::Last), C, Mode::Level).unwrap();
+    queue.poster(user).unwrap().post(1).unwrap();
+    door.knock();
+    bench.pass(Duration::from_millis(2));
+    thread::scope(|scope| {
+        scope.spawn(move || assert_eq!(now_sorted(&mut queue), [A, B, C]));
+    });
+}
+
+fn a_second_thread_is_refused_and_the_first_goes_on(bench: &Bench) {
+    let (mut queue, door) = (bench.queue(), bench.door());
+    queue.register(door.source(), A, Mode::Edge).unwrap();
+    silent(&mut queue);
+    door.knock();
+    for _ in 0..2 {
+        let refused = elsewhere(&mut queue, |queue| wait(queue, Wait::now()));
+        assert_eq!(refused, Err(WaitError::WrongThread));
+    }
+    assert_eq!(now(&mut queue), [A], "nothing was lost");
+    silent(&mut queue);
+}
+
+fn a_queue_can_be_dropped_by_another_thread(bench: &Bench) {
+    let (mut queue, door) = (bench.queue(), bench.door());
+    queue.register(door.source(), A, Mode::Level).unwrap();
+    queue.register(Timer::after(Duration::from_millis(1)), B, Mode::Level).unwrap();
+    next(&mut queue);
+    thread::scope(|scope| {
+        scope.spawn(move || drop(queue));
+    });
+}
+
+fn queues_of_many_threads_do_not_disturb_each_other(bench: &Bench) {
+    if bench.kind == crate::bench::BackendKind::Sim {
+        // They would share one virtual time.
+        return;
+    }
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let (mut queue, door) = (bench.queue(), bench.door());
+                queue.register(door.source(), A, Mode::Level).unwrap();
+                let tick = Timer::every(Duration::from_micros(200));
+                queue.register(tick, B, Mode::Level).unwrap();
+                let mut ticks = 0;
+                while ticks < 20 {
+                    assert_eq!(next(&mut queue).token, B);
+                    ticks += 1;
+                }
+                door.knock();
+                let mut came = next(&mut queue).token;
+                while came == B {
+                    came = next(&mut queue).token;
+                }
+                assert_eq!(came, A);
+            });
+        }
+    });
+}
+
+fn a_second_thread_gets_no_descriptor(bench: &Bench) {
+    let mut queue = bench.queue();
+    silent(&mut queue);
+    let refused = elsewhere(&mut queue, Queue::descriptor).unwrap_err();
+    assert!(matches!(refused, RegisterError::WrongThread), "{refused:?}");
+    let mut other = bench.queue();
+    drop(other.descriptor().unwrap());
+    let refused = elsewhere(&mut other, |queue| wait(queue, Wait::now()));
+    assert_eq!(refused, Err(WaitError::WrongThread), "asking for it was its first use");
+}
+
+fn a_second_thread_cannot_watch_signals(bench: &Bench) {
+    let mut queue = bench.queue();
+    silent(&mut queue);
+    let refused = elsewhere(&mut queue, |queue| queue.register(Signal::USR1, A, Mode::Level));
+    assert!(matches!(refused, Err(RegisterError::WrongThread)), "{refused:?}");
+    assert_eq!(queue.counters().registered, 0);
+}
+
+fn a_signal_makes_the_queue_the_threads_own(bench: &Bench) {
+    let mut queue = bench.queue();
+    queue.register(Signal::USR1, A, Mode::Level).unwrap();
+    let refused = elsewhere(&mut queue, |queue| wait(queue, Wait::now()));
+    assert_eq!(refused, Err(WaitError::WrongThread));
+    silent(&mut queue);
+}
