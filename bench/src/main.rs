@@ -1,0 +1,167 @@
+//! ukevent against its rivals: all of them in turn, in one run, on this machine.
+//!
+//! `README.md` says what the tables are and how they come about. Read `measure` for the method,
+//! `tables` for what is measured, `rivals` for the contenders, `bars` for what is promised, `results`
+//! and `report` for what remains.
+#![cfg(target_os = "linux")]
+
+mod bars;
+mod clock;
+mod measure;
+mod report;
+mod results;
+mod rivals;
+mod stats;
+mod tables;
+
+use clap::{Parser, ValueEnum};
+use clock::Cores;
+use measure::Plan;
+use results::{File, Machine, Outcome};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Why a contender, or the whole run, has no result: for people.
+type Error = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Error>;
+
+/// Measures ukevent against its rivals.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure; everything, if nothing is named. `report` writes the tables of the results
+    /// that there are into bench/README.md.
+    what: Vec<Task>,
+    /// Rounds that count, at least five; one more comes before them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..))]
+    rounds: u16,
+    /// Where the results are, or go; bench/results if not given.
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// One round of everything in tiny sizes: does it run, and deliver? Keeps nothing without --out.
+    #[arg(long)]
+    smoke: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Task {
+    Ready,
+    Timers,
+    Post,
+    Idle,
+    Serve,
+    Report,
+}
+
+impl Task {
+    const TABLES: [Self; 5] = [Self::Ready, Self::Timers, Self::Post, Self::Idle, Self::Serve];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Timers => "timers",
+            Self::Post => "post",
+            Self::Idle => "idle",
+            Self::Serve => "serve",
+            Self::Report => "report",
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("ukevent-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does all of it; true if every contender has a result.
+fn run(arguments: &Arguments) -> Result<bool> {
+    let kept = results::folder().join("results");
+    let out = match &arguments.out {
+        None if arguments.smoke => None,
+        out => Some(out.as_ref().unwrap_or(&kept)),
+    };
+    let plan = Plan {
+        rounds: if arguments.smoke { 1 } else { usize::from(arguments.rounds) },
+        smoke: arguments.smoke,
+        has_rings: has_rings(),
+    };
+    if cfg!(debug_assertions) && !plan.smoke {
+        return Err("this is a debug build; measure with --release".into());
+    }
+    let cores = Cores::find()?;
+    allow_descriptors()?;
+    let mut all_ok = true;
+    for task in Task::TABLES {
+        if !arguments.what.is_empty() && !arguments.what.contains(&task) {
+            continue;
+        }
+        let mut outcomes = Vec::new();
+        clock::pin(cores.first())?;
+        match task {
+            Task::Ready => tables::ready::run(&plan, &mut outcomes)?,
+            Task::Timers => tables::timers::run(&plan, &mut outcomes),
+            Task::Post => tables::post::run(&plan, &cores, &mut outcomes),
+            Task::Idle => tables::idle::run(&plan, &cores, &mut outcomes)?,
+            Task::Serve => tables::serve::run(&plan, &cores, &mut outcomes)?,
+            Task::Report => {}
+        }
+        all_ok &= outcomes.iter().all(|outcome| outcome.ok);
+        if !outcomes.is_empty() {
+            finish(task, &plan, &cores, out.map(PathBuf::as_path), outcomes)?;
+        }
+    }
+    if arguments.what.contains(&Task::Report) {
+        report::regenerate(out.unwrap_or(&kept), &Task::TABLES.map(Task::name))?;
+    }
+    Ok(all_ok)
+}
+
+/// Says what was found, and keeps it.
+fn finish(
+    task: Task,
+    plan: &Plan,
+    cores: &Cores,
+    out: Option<&Path>,
+    outcomes: Vec<Outcome>,
+) -> Result<()> {
+    let Some(out) = out else {
+        let delivered: u64 = outcomes.iter().map(|outcome| outcome.delivered).sum();
+        println!("{}: {} results, {delivered} units delivered", task.name(), outcomes.len());
+        return Ok(());
+    };
+    let file = File {
+        machine: Machine::this(cores),
+        command: command(plan, task),
+        commit: results::commit(),
+        results: outcomes,
+    };
+    println!("# {}\n\n{}", task.name(), report::section(task.name(), &file));
+    results::write(out, task.name(), &file)
+}
+
+fn has_rings() -> bool {
+    let made = rivals::ring::Ring::new();
+    if let Err(error) = &made {
+        eprintln!("SKIPPED: all contenders on io_uring, which cannot be had: {error}");
+    }
+    made.is_ok()
+}
+
+/// The arguments that measure this table again. Not those given: they may name a place on this
+/// machine.
+fn command(plan: &Plan, task: Task) -> String {
+    let smoke = if plan.smoke { " --smoke" } else { "" };
+    format!("{} --rounds {}{smoke}", task.name(), plan.rounds)
+}
+
+/// As many descriptors as may be had; the servers that are started may have them, too.
+fn allow_descriptors() -> Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?)
+}

@@ -1,0 +1,268 @@
+//! The method: contenders in turn, several rounds, and only what was delivered counts.
+//!
+//! A round of a contender is a function that makes it anew, lets it work, and returns [`Sample`]s.
+//! All contenders have their first round, then all their second; the first of all is a warm-up that
+//! nobody sees. A contender that lost, doubled or invented one unit in one round has no result.
+
+use crate::Result;
+use crate::clock::Stopwatch;
+use crate::results::{Outcome, Parameters};
+use crate::stats;
+use serde_json::Value;
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+/// How much is to be measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// Rounds that count.
+    pub(crate) rounds: usize,
+    /// Tiny sizes: does it run, and deliver? Its figures mean nothing.
+    pub(crate) smoke: bool,
+    /// Whether the kernel allows io_uring.
+    pub(crate) has_rings: bool,
+}
+
+impl Plan {
+    /// One of two sizes.
+    pub(crate) const fn size<T: Copy>(&self, full: T, smoke: T) -> T {
+        if self.smoke { smoke } else { full }
+    }
+}
+
+/// The contenders that there are not where the kernel denies io_uring.
+const ON_RINGS: [&str; 4] = ["ukevent io_uring", "bare ring", "io_uring time-outs", "MSG_RING"];
+
+/// One contender of a table: its name, and one round of its work.
+pub(crate) struct Contender<S> {
+    pub(crate) name: &'static str,
+    pub(crate) round: fn(&S) -> Result<Vec<Sample>>,
+}
+
+/// What a contender showed in one round, for one kind of work.
+pub(crate) struct Sample {
+    parameters: Parameters,
+    unit: &'static str,
+    value: f64,
+    cpu_ns: Option<f64>,
+    expected: u64,
+    delivered: u64,
+}
+
+impl Sample {
+    /// A figure that stands for itself.
+    pub(crate) fn figure(unit: &'static str, value: f64) -> Self {
+        Self { parameters: Parameters::new(), unit, value, cpu_ns: None, expected: 0, delivered: 0 }
+    }
+
+    /// Nanoseconds for each of `expected` units, of which `delivered` were seen to be done.
+    pub(crate) fn per_unit(
+        unit: &'static str,
+        watch: &Stopwatch,
+        expected: u64,
+        delivered: u64,
+    ) -> Self {
+        let each = |ns: u64| ns as f64 / expected as f64;
+        Self {
+            value: each(watch.wall_ns()),
+            cpu_ns: Some(each(watch.cpu_ns())),
+            ..Self::figure(unit, 0.0).counted(expected, delivered)
+        }
+    }
+
+    /// With CPU time for each unit.
+    pub(crate) const fn cpu(mut self, cpu_ns_per_unit: f64) -> Self {
+        self.cpu_ns = Some(cpu_ns_per_unit);
+        self
+    }
+
+    /// With what should have been, and what was, delivered.
+    pub(crate) const fn counted(mut self, expected: u64, delivered: u64) -> Self {
+        self.expected = expected;
+        self.delivered = delivered;
+        self
+    }
+
+    /// Whether it has a parameter of this value.
+    pub(crate) fn is(&self, name: &str, value: &str) -> bool {
+        self.parameters.get(name).is_some_and(|it| it == value)
+    }
+
+    /// With one more parameter. They are shown in the order in which they come.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.parameters.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+/// Time between two contenders.
+const REST: Duration = Duration::from_millis(20);
+
+/// Lets the contenders work in turn, and appends their outcomes.
+pub(crate) fn alternate<S>(
+    plan: &Plan,
+    table: &'static str,
+    contenders: &[Contender<S>],
+    setup: &S,
+    outcomes: &mut Vec<Outcome>,
+) {
+    let is_here = |it: &&Contender<S>| plan.has_rings || !ON_RINGS.contains(&it.name);
+    let contenders: Vec<&Contender<S>> = contenders.iter().filter(is_here).collect();
+    let mut tallies: Vec<Tally> = contenders.iter().map(|it| Tally::new(table, it.name)).collect();
+    let warm_ups = usize::from(!plan.smoke);
+    for round in 0..warm_ups + plan.rounds {
+        for (contender, tally) in contenders.iter().zip(&mut tallies) {
+            if tally.failed.is_some() {
+                continue;
+            }
+            let what = if round < warm_ups {
+                "warm-up".to_owned()
+            } else {
+                format!("round {} of {}", round + 1 - warm_ups, plan.rounds)
+            };
+            progress(&format!("{table}: {what}, {}", contender.name));
+            match (contender.round)(setup) {
+                Ok(samples) if round >= warm_ups => tally.take(samples),
+                Ok(_) => {}
+                Err(error) => tally.failed = Some(error.to_string()),
+            }
+            // The kernel takes apart what was closed a while after; not in the next one's time.
+            std::thread::sleep(REST);
+        }
+    }
+    progress("");
+    for tally in tallies {
+        outcomes.extend(tally.finish());
+    }
+}
+
+/// Shows on one line of the terminal what goes on.
+pub(crate) fn progress(line: &str) {
+    let mut terminal = std::io::stderr();
+    if !terminal.is_terminal() {
+        return;
+    }
+    // It is for people only; whether they see it changes nothing.
+    let _ = write!(terminal, "\r\x1b[2K{line}").and_then(|()| terminal.flush());
+}
+
+/// The samples of one contender, collected over the rounds.
+struct Tally {
+    table: &'static str,
+    contender: &'static str,
+    works: Vec<Work>,
+    failed: Option<String>,
+}
+
+/// One kind of work.
+struct Work {
+    parameters: Parameters,
+    unit: &'static str,
+    rounds: Vec<f64>,
+    cpus: Vec<f64>,
+    expected: u64,
+    delivered: u64,
+}
+
+impl Tally {
+    const fn new(table: &'static str, contender: &'static str) -> Self {
+        Self { table, contender, works: Vec::new(), failed: None }
+    }
+
+    fn take(&mut self, samples: Vec<Sample>) {
+        for sample in samples {
+            let known = self.works.iter().position(|work| work.parameters == sample.parameters);
+            let place = known.unwrap_or_else(|| {
+                self.works.push(Work {
+                    parameters: sample.parameters,
+                    unit: sample.unit,
+                    rounds: Vec::new(),
+                    cpus: Vec::new(),
+                    expected: 0,
+                    delivered: 0,
+                });
+                self.works.len() - 1
+            });
+            let work = &mut self.works[place];
+            work.rounds.push(sample.value);
+            work.cpus.extend(sample.cpu_ns);
+            work.expected += sample.expected;
+            work.delivered += sample.delivered;
+        }
+    }
+
+    fn finish(self) -> Vec<Outcome> {
+        let Self { table, contender, works, failed } = self;
+        if let Some(why) = &failed {
+            eprintln!("{table}: {contender} has no result: {why}");
+        }
+        if works.is_empty() {
+            return vec![Outcome::without_result(table, contender, failed)];
+        }
+        works.into_iter().map(|work| work.outcome(table, contender, failed.clone())).collect()
+    }
+}
+
+impl Work {
+    fn outcome(self, table: &str, contender: &str, failed: Option<String>) -> Outcome {
+        let mut error = failed;
+        if error.is_none() && self.expected != self.delivered {
+            error = Some(format!("{} of {} were delivered", self.delivered, self.expected));
+            eprintln!(
+                "{table}: {contender} has no result: {} of {} were delivered",
+                self.delivered, self.expected
+            );
+        }
+        Outcome {
+            table: table.to_owned(),
+            contender: contender.to_owned(),
+            parameters: self.parameters,
+            unit: self.unit.to_owned(),
+            median: error.is_none().then(|| stats::rounded(stats::median(&self.rounds))),
+            rounds: self.rounds.iter().map(|&value| stats::rounded(value)).collect(),
+            cpu_ns_per_unit: (!self.cpus.is_empty())
+                .then(|| stats::rounded(stats::median(&self.cpus))),
+            expected: self.expected,
+            delivered: self.delivered,
+            ok: error.is_none(),
+            error,
+        }
+    }
+}
+
+/// Numbers that look random and are the same in every run (SplitMix64: Steele, Lea, Flood, 2014).
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) const fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// One of `0..bound`.
+    pub(crate) const fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// Puts `count` of the items, drawn by chance, in front.
+    pub(crate) fn draw<T>(&mut self, items: &mut [T], count: usize) {
+        for place in 0..count.min(items.len()) {
+            let other = place + self.below(items.len() - place);
+            items.swap(place, other);
+        }
+    }
+
+    /// `0..count` in random order.
+    pub(crate) fn order(&mut self, count: usize) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..count as u32).collect();
+        self.draw(&mut order, count);
+        order
+    }
+}

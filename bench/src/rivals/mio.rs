@@ -1,0 +1,46 @@
+//! mio: epoll with edge triggers.
+
+use crate::Result;
+use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+pub(crate) struct Mio {
+    poll: Poll,
+    events: Events,
+}
+
+impl Readiness for Mio {
+    fn new(trigger: Trigger) -> Result<Self> {
+        if trigger == Trigger::Level {
+            return Err("mio has no level triggers".into());
+        }
+        Ok(Self { poll: Poll::new()?, events: Events::with_capacity(1024) })
+    }
+
+    fn arm(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+        for (place, descriptor) in descriptors.iter().enumerate() {
+            let number = descriptor.as_raw_fd();
+            let mut source = SourceFd(&number);
+            self.poll.registry().register(&mut source, Token(place), Interest::READABLE)?;
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self, seen: &mut Seen) -> Result<()> {
+        self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
+        for event in &self.events {
+            seen.note(event.token().0 as u64, event.is_readable());
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, descriptors: &[Descriptor]) -> Result<()> {
+        for descriptor in descriptors {
+            self.poll.registry().deregister(&mut SourceFd(&descriptor.as_raw_fd()))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,20 @@
+//! The contenders, one file each. A contender may be in several tables.
+//!
+//! Each has its best documented set-up. The bare ones are the floor: straight system calls, nothing
+//! between them and the program. `unsafe` is allowed in single files here, where a bare loop or a
+//! rival's own interface needs it.
+
+pub(crate) mod atomic;
+pub(crate) mod bare_epoll;
+pub(crate) mod bare_ring;
+pub(crate) mod binary_heap;
+pub(crate) mod btree;
+pub(crate) mod heap;
+pub(crate) mod mio;
+pub(crate) mod polling;
+pub(crate) mod ring;
+pub(crate) mod slots;
+pub(crate) mod std_channel;
+pub(crate) mod tokio_channel;
+pub(crate) mod tokio_timers;
+pub(crate) mod ukevent;

@@ -1,0 +1,48 @@
+//! The standard library's bounded channel: the floor of single posts. A thread that sleeps on it hears
+//! of nothing else.
+
+use super::ukevent::CAPACITY;
+use crate::Result;
+use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+pub(crate) struct StdChannel {
+    sender: SyncSender<u64>,
+    receiver: Receiver<u64>,
+}
+
+impl Target for StdChannel {
+    type Address = SyncSender<u64>;
+    type Poster = SyncSender<u64>;
+
+    fn new(posts: Posts) -> Result<Self> {
+        if posts == Posts::Merged {
+            return Err("a channel does not merge".into());
+        }
+        let (sender, receiver) = sync_channel(CAPACITY as usize);
+        Ok(Self { sender, receiver })
+    }
+
+    fn address(&self) -> Result<Self::Address> {
+        Ok(self.sender.clone())
+    }
+
+    fn poster(address: Self::Address) -> Result<Self::Poster> {
+        Ok(address)
+    }
+
+    fn take(&mut self, patience: Patience, taken: &mut Taken) -> Result<()> {
+        if patience == Patience::Endless {
+            taken.one(self.receiver.recv()?);
+        }
+        self.receiver.try_iter().for_each(|serial| taken.one(serial));
+        Ok(())
+    }
+}
+
+impl Poster for SyncSender<u64> {
+    #[inline]
+    fn post(&mut self, serial: u64) -> Result<()> {
+        Ok(self.try_send(serial)?)
+    }
+}

@@ -1,0 +1,313 @@
+//! A server in a process of its own, the load on it, and what both cost.
+
+use crate::Result;
+use crate::clock::{Cores, pin};
+use crate::results;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// What to start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Program {
+    /// The command `ukevent serve`, on the backend of this name.
+    Ukevent(&'static str),
+    Nginx,
+}
+
+/// Connections that a server must be able to hold.
+const CONNECTIONS: usize = 20_000;
+
+/// Connections opened together: a common backlog holds 128.
+const TOGETHER: usize = 100;
+
+/// What servers need, and what they serve.
+pub(crate) struct Site {
+    ukevent: PathBuf,
+    folder: TempDir,
+    server_core: usize,
+    load_core: usize,
+}
+
+/// The path of the file that is asked for.
+const FILE: &str = "/file.bin";
+
+impl Site {
+    /// With one file of so many bytes. Builds the command first, if it is not fresh. `None`, said
+    /// aloud, if something is missing here.
+    pub(crate) fn new(table: &str, cores: &Cores, bytes: usize) -> Result<Option<Self>> {
+        let Some(load_core) = cores.second() else {
+            eprintln!("SKIPPED: {table} takes two cores, one for the server and one for the load");
+            return Ok(None);
+        };
+        if !is_installed("wrk") {
+            eprintln!("SKIPPED: {table} takes wrk, which is not installed");
+            return Ok(None);
+        }
+        let folder = tempfile::tempdir()?;
+        let content: Vec<u8> = (0..bytes).map(|at| b'a' + (at % 26) as u8).collect();
+        fs::create_dir(folder.path().join("www"))?;
+        fs::write(folder.path().join("www").join(&FILE[1..]), content)?;
+        Ok(Some(Self { ukevent: build()?, folder, server_core: cores.first(), load_core }))
+    }
+
+    fn content(&self) -> PathBuf {
+        self.folder.path().join("www")
+    }
+
+    fn command(&self, program: Program, port: u16) -> Result<Command> {
+        match program {
+            Program::Ukevent(backend) => {
+                let mut command = Command::new(&self.ukevent);
+                command.arg("serve").arg("--root").arg(self.content());
+                command.args(["--listen", &format!("127.0.0.1:{port}"), "--backend", backend]);
+                // As many and as long as nginx is told below.
+                command.args(["--connections", &CONNECTIONS.to_string(), "--idle-time", "600s"]);
+                Ok(command)
+            }
+            Program::Nginx => {
+                let prefix = self.folder.path();
+                fs::write(prefix.join("nginx.conf"), nginx_rules(&self.content(), port))?;
+                let mut command = Command::new("nginx");
+                command.arg("-p").arg(prefix).arg("-c").arg("nginx.conf");
+                command.arg("-e").arg("error.log");
+                Ok(command)
+            }
+        }
+    }
+
+    /// Starts a server on its core and waits until it answers. The calling thread, and what it starts
+    /// from then on, is on the core of the load.
+    pub(crate) fn start(&self, program: Program) -> Result<Server> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let words = self.folder.path().join("stderr");
+        let mut command = self.command(program, port)?;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&words)?);
+        pin(self.server_core)?;
+        let child = command.spawn();
+        pin(self.load_core)?;
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let mut server = Server { child: child?, address };
+        let until = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = server.child.try_wait()? {
+                let words = fs::read_to_string(&words).unwrap_or_default();
+                return Err(format!("the server ended ({status}): {}", words.trim()).into());
+            }
+            if TcpStream::connect(address).is_ok() {
+                return Ok(server);
+            }
+            if Instant::now() > until {
+                return Err("the server does not listen".into());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// A running server; dropping it ends it.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddrV4,
+}
+
+impl Server {
+    /// Nanoseconds of CPU that all its threads used so far: fields 14 and 15 of proc_pid_stat(5).
+    fn cpu_ns(&self) -> Result<u64> {
+        let line = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let fields = line.rsplit_once(')').ok_or("/proc/PID/stat without a name")?.1;
+        let ticks: u64 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|it| it.parse::<u64>().ok())
+            .sum();
+        Ok(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Loads it for some seconds over so many connections, one request after the other on each.
+    pub(crate) fn load(&self, connections: usize, seconds: u64) -> Result<Load> {
+        let before = self.cpu_ns()?;
+        let output = Command::new("wrk")
+            .args(["--threads=1", &format!("--connections={connections}")])
+            .args([&format!("--duration={seconds}s"), "--timeout=5s"])
+            .arg(format!("http://{}{FILE}", self.address))
+            .stdin(Stdio::null())
+            .output()?;
+        let cpu_ns = self.cpu_ns()? - before;
+        let words = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            return Err(format!("wrk: {words}{}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Load::read(&words, cpu_ns).ok_or_else(|| format!("wrk said something new: {words}").into())
+    }
+
+    /// Opens connections, each of which makes one request and then rests.
+    pub(crate) fn hold(&self, count: usize) -> Result<Vec<TcpStream>> {
+        let request = format!("GET {FILE} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        let mut held = Vec::with_capacity(count);
+        while held.len() < count {
+            let first = held.len();
+            for place in first..count.min(first + TOGETHER) {
+                held.push(connect(self.address, place)?);
+            }
+            for stream in &mut held[first..] {
+                stream.write_all(request.as_bytes())?;
+            }
+            for stream in &mut held[first..] {
+                read_answer(stream)?;
+            }
+        }
+        Ok(held)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; either way it is gone after this.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a load achieved.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Load {
+    pub(crate) requests: u64,
+    pub(crate) per_second: f64,
+    /// Connections refused or reset, time-outs, and answers other than success.
+    pub(crate) errors: u64,
+    /// Of the server.
+    pub(crate) cpu_ns: u64,
+}
+
+impl Load {
+    /// Reads what wrk prints.
+    fn read(words: &str, cpu_ns: u64) -> Option<Self> {
+        let mut load = Self { requests: 0, per_second: 0.0, errors: 0, cpu_ns };
+        for line in words.lines().map(str::trim) {
+            if let Some((count, _)) = line.split_once(" requests in ") {
+                load.requests = count.parse().ok()?;
+            } else if let Some(rate) = line.strip_prefix("Requests/sec:") {
+                load.per_second = rate.trim().parse().ok()?;
+            } else if let Some(errors) = line.strip_prefix("Socket errors:") {
+                let counts = errors.split(|it: char| !it.is_ascii_digit());
+                load.errors += counts.filter_map(|it| it.parse::<u64>().ok()).sum::<u64>();
+            } else if let Some(count) = line.strip_prefix("Non-2xx or 3xx responses:") {
+                load.errors += count.trim().parse::<u64>().ok()?;
+            }
+        }
+        (load.requests > 0).then_some(load)
+    }
+
+    /// CPU of the server for each request.
+    pub(crate) fn cpu_ns_per_request(&self) -> f64 {
+        self.cpu_ns as f64 / self.requests as f64
+    }
+}
+
+/// Whether a program can be started here.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let tried = Command::new(program)
+        .arg("-v")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    tried.is_ok()
+}
+
+/// Builds the command of the project, as it is measured, and returns where it is.
+fn build() -> Result<PathBuf> {
+    let root = results::folder().join("..");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+    let status = Command::new("cargo")
+        .args(["build", "--quiet", "--release", "--package", "ukevent-cli", "--target-dir"])
+        .arg(&target)
+        .current_dir(&root)
+        .status()?;
+    if !status.success() {
+        return Err("the command ukevent does not build".into());
+    }
+    Ok(target.join("release").join("ukevent"))
+}
+
+fn nginx_rules(content: &Path, port: u16) -> String {
+    format!(
+        "daemon off; master_process off; pid nginx.pid; error_log error.log;\n\
+         events {{ worker_connections {CONNECTIONS}; }}\n\
+         http {{\n\
+         access_log off; sendfile on; tcp_nodelay on; default_type application/octet-stream;\n\
+         open_file_cache max=100 inactive=600s; open_file_cache_valid 600s;\n\
+         keepalive_timeout 600s; keepalive_requests 1000000000;\n\
+         client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
+         uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
+         server {{ listen 127.0.0.1:{port} backlog=4096; root {}; }}\n\
+         }}\n",
+        content.display()
+    )
+}
+
+/// Connects from an address and port of its own. A port that the kernel must find costs it more and
+/// more; those below its own range are free.
+fn connect(address: SocketAddrV4, place: usize) -> Result<TcpStream> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType};
+    use rustix::net::{bind, connect, socket_with, sockopt::set_socket_reuseaddr};
+    const PORTS: usize = 10_000;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    // Connections of the round before may linger.
+    set_socket_reuseaddr(&socket, true)?;
+    let host = Ipv4Addr::new(127, 0, 1, (place / PORTS) as u8 + 1);
+    bind(&socket, &SocketAddrV4::new(host, 20_000 + (place % PORTS) as u16))?;
+    connect(&socket, &address)?;
+    Ok(TcpStream::from(socket))
+}
+
+/// Reads one answer to its end.
+fn read_answer(stream: &mut TcpStream) -> Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut answer = Vec::new();
+    let mut chunk = [0; 8192];
+    loop {
+        let read = stream.read(&mut chunk)?;
+        answer.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&answer);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().filter_map(|line| line.split_once(':'));
+            let mut length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+            let length = length.next().and_then(|(_, value)| value.trim().parse::<usize>().ok());
+            if !head.starts_with("HTTP/1.1 200") {
+                return Err(format!("an answer was {head:?}").into());
+            }
+            if body.len() >= length.ok_or("an answer without content-length")? {
+                return Ok(());
+            }
+        }
+        if read == 0 {
+            return Err("a connection ended before its answer".into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Load;
+
+    #[test]
+    fn reads_wrk() {
+        let words = "Running 1s test @ http://127.0.0.1:8080/\n  1 threads and 64 connections\n  \
+                     Thread Stats   Avg      Stdev     Max   +/- Stdev\n  \
+                     41230 requests in 1.10s, 169.2MB read\n  \
+                     Socket errors: connect 1, read 2, write 0, timeout 3\n  \
+                     Non-2xx or 3xx responses: 4\nRequests/sec:  37481.25\nTransfer/sec:    153MB\n";
+        let load = Load::read(words, 7).unwrap();
+        let expected = Load { requests: 41230, per_second: 37481.25, errors: 10, cpu_ns: 7 };
+        assert_eq!(load, expected);
+        assert_eq!(Load::read("wrk: no\n", 0), None);
+    }
+}
