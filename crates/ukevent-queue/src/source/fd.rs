@@ -81,6 +81,17 @@ fn backlog(listener: BorrowedFd<'_>) -> ukevent_sys::Result<Option<u32>> {
 /// assert!(reader.is_some());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A borrowed descriptor could be closed while it is watched, so it does not compile:
+///
+/// ```compile_fail,E0597
+/// use ukevent_queue::{Fd, Mode, Queue, Token};
+///
+/// let mut queue = Queue::new()?;
+/// let (reader, _writer) = std::io::pipe()?;
+/// queue.register(Fd::new(&reader), Token(1), Mode::Level)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct Fd {
     pub(crate) held: Box<dyn Held>,
