@@ -70,7 +70,7 @@ impl<'a> Wait<'a> {
         self
     }
 
-    /// Let so many events be taken at most; the others stay, and come first in the next wait.
+    /// Let so many events be taken at most; the others stay in line for the next wait.
     pub const fn at_most(mut self, events: usize) -> Self {
         self.at_most = events;
         self

@@ -24,7 +24,7 @@ const READY_EVENTS: usize = 4096;
 impl Queue {
     /// Waits as `wait` says, and returns how many events can now be taken with
     /// [`Queue::next_event`]; 0 if the time is over first, or a [`Waker`](crate::Waker) was used.
-    /// Events that were let out by the wait before and not taken come first.
+    /// Events that were let out by the wait before and not taken are let out again, if still true.
     ///
     /// Blocks, unless the wait says otherwise. On io_uring it is one system call for all that was
     /// registered, changed and removed since, and for waiting; none at all if it need not block and

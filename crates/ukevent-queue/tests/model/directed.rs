@@ -320,6 +320,34 @@ fn disabling_and_enabling_again_makes_no_second_entry() {
     holds(NO_FAULTS, &steps);
 }
 
+#[test]
+fn what_is_enabled_again_does_not_confuse_what_was_let_out() {
+    let each = |id| Step::Register { id, what: What::Each(4), mode: Mode::Level };
+    let post = |id| Step::Post(id, 1);
+    for taken in 0..3 {
+        let steps = [
+            each(0),
+            each(1),
+            each(2),
+            each(3),
+            post(0),
+            post(1),
+            post(2),
+            post(3),
+            wait(Until::Now, 1, 3),
+            // It keeps its place at the head, and was not let out.
+            Step::Disable(0),
+            Step::Enable(0),
+            Step::Take(taken),
+            wait(Until::Now, 1, 1),
+            Step::Remove(1),
+            Step::Remove(2),
+            Step::Take(ALL),
+        ];
+        holds(NO_FAULTS, &steps);
+    }
+}
+
 // Waiting.
 
 #[test]

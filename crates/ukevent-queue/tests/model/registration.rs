@@ -1,7 +1,9 @@
 //! One registration of the naive queue: what it may report, and what it must.
 //!
-//! Without faults the two are the same. A fault may delay the report of a descriptor, so between them
-//! lies what the queue can know but need not know yet; after [`CHANCES`] waits it must.
+//! Without faults the two are nearly the same: but for a timer within a tick of its time, and a
+//! descriptor whose state comes and goes within one wait. A fault may delay the report of a
+//! descriptor, so between them lies what the queue can know but need not know yet; after [`CHANCES`]
+//! waits it must.
 
 use crate::program::{Beats, What};
 use crate::world::{TICK_NS, World};
