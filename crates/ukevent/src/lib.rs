@@ -36,3 +36,8 @@
 
 #[doc(inline)]
 pub use ukevent_queue::*;
+
+/// The README's example, which is to run as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
