@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read},
     process::{ChildStderr, ChildStdout, Command, Output, Stdio},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
 };
 use testkit::Child;
@@ -35,7 +36,8 @@ pub(crate) struct Watch {
     child: Child,
     lines: Option<BufReader<ChildStdout>>,
     begun: String,
-    told: JoinHandle<String>,
+    told: Arc<Mutex<String>>,
+    hearing: JoinHandle<()>,
 }
 
 /// A watch that has ended.
@@ -63,13 +65,17 @@ impl Watch {
         let mut child = Child::spawn(command);
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let begun = until_it_watches(&mut stderr);
-        let told = thread::spawn(move || {
-            let mut told = String::new();
-            stderr.read_to_string(&mut told).unwrap();
-            told
+        let told = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&told);
+        let hearing = thread::spawn(move || {
+            let mut line = String::new();
+            while stderr.read_line(&mut line).unwrap() > 0 {
+                heard.lock().unwrap().push_str(&line);
+                line.clear();
+            }
         });
         let lines = child.stdout.take().map(BufReader::new);
-        Self { child, lines, begun, told }
+        Self { child, lines, begun, told, hearing }
     }
 
     /// What it said before it began.
@@ -93,6 +99,11 @@ impl Watch {
                 u64::from_str_radix(line.trim(), 16).unwrap() & 1 << (signal - 1) == 0
             })
         });
+    }
+
+    /// Waits until it has said this, since it began.
+    pub(crate) fn has_told(&self, piece: &str) {
+        testkit::wait_until(piece, || self.told.lock().unwrap().contains(piece));
     }
 
     /// The next line that it prints.
@@ -142,7 +153,9 @@ impl Watch {
     /// Waits for its end, and reads nothing of what it prints.
     pub(crate) fn end_unread(mut self, printed: String) -> Ended {
         let code = self.child.wait().unwrap().code();
-        Ended { code, printed, told: self.told.join().unwrap() }
+        self.hearing.join().unwrap();
+        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        Ended { code, printed, told }
     }
 
     /// Tells it to end, as `kill` does.

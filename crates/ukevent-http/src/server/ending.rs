@@ -3,7 +3,7 @@
 
 use super::{Meaning, Peer, Server, Step};
 use crate::connection::Wants;
-use ukevent_queue::{Mode, Queue, Timer};
+use ukevent_queue::{Kind, Mode, Queue, Timer};
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,21 @@ impl Ending {
 }
 
 impl Server {
+    /// Ends because it is told to. Two tellings that came before one look are one event that counts
+    /// both.
+    pub(super) fn stop_as_told(&mut self, queue: &mut Queue, kind: &Kind) {
+        let times = match kind {
+            Kind::Signal(received) => u64::from(received.count),
+            Kind::User(posted) => posted.count,
+            _ => 1,
+        };
+        for _ in 0..times.clamp(1, 2) {
+            self.stop(queue);
+        }
+    }
+
     /// Begins the end, or makes short work of it.
-    pub(super) fn stop(&mut self, queue: &mut Queue) {
+    fn stop(&mut self, queue: &mut Queue) {
         if self.ending != Ending::NotYet {
             return self.stop_at_once(queue);
         }

@@ -31,7 +31,7 @@ use ending::Ending;
 use peers::{Peer, Peers};
 use rustix::{
     io::Errno,
-    net::{RecvFlags, recv},
+    net::{RecvFlags, Shutdown, recv, shutdown},
 };
 use service::Service;
 use std::{
@@ -288,7 +288,7 @@ impl Server {
             Meaning::Deadline(index) => self.deadline(queue, index),
             Meaning::Listener(index) => self.accept(queue, index),
             Meaning::Turn => self.give_turns(queue),
-            Meaning::Stop => self.stop(queue),
+            Meaning::Stop => self.stop_as_told(queue, &event.kind),
             Meaning::GraceOver => self.stop_at_once(queue),
             Meaning::Resume => self.resume_accepting(queue),
             Meaning::Nothing => {}
@@ -410,6 +410,12 @@ impl Server {
         if peer.received {
             // The next connection in this place must not be taken for the one who said it.
             self.received.retain(|(other, _)| *other != index);
+        }
+        if self.ending != Ending::NotYet
+            && let Some(socket) = queue.owner_of::<OwnedFd>(peer.key)
+        {
+            // The kernel of a ring holds it open until the next wait, and there may be none.
+            let _ = shutdown(socket, Shutdown::Both);
         }
         // Dropping what comes back closes the socket.
         drop(queue.remove(peer.key));

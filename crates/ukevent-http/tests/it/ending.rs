@@ -1,10 +1,11 @@
 //! How a server ends.
 
-use crate::client::{Running, backends};
+use crate::client::{Client, Running, backends, queue};
 use rustix::process::{Signal, getpid, kill_process};
 use std::{fs, net::TcpStream, time::Duration};
 use testkit::alone;
 use ukevent_http::{Limits, Server};
+use ukevent_queue::{Queue, Wait};
 
 #[test]
 fn gently() {
@@ -81,6 +82,33 @@ fn at_once_at_the_second_time_or_after_the_grace() {
             }
             server.ended();
         }
+    }
+}
+
+fn step(server: &mut Server, queue: &mut Queue) {
+    queue.wait(Wait::forever()).unwrap();
+    while let Some(event) = queue.next_event() {
+        assert_eq!(server.handle(queue, event), None);
+    }
+}
+
+/// Both tellings lie in the queue before the server looks, and are one event.
+#[test]
+fn at_once_if_told_twice_before_it_looks() {
+    for kind in backends() {
+        let mut queue = queue(kind).unwrap();
+        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+        let mut server = builder.start(&mut queue).unwrap();
+        let mut client = Client::over(TcpStream::connect(server.addresses()[0]).unwrap());
+        client.send("GET / HTTP/1.1\r\n");
+        while server.counters().open == 0 {
+            step(&mut server, &mut queue);
+        }
+        server.stopper().stop();
+        server.stopper().stop();
+        step(&mut server, &mut queue);
+        assert!(server.has_ended(), "{kind}");
+        assert!(client.is_closed(), "{kind}");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::watch::role::ENDS;
 use crate::watch::summary::{End, Summary};
 use rustix::process::Signal as Number;
 use std::io::{IsTerminal, stderr};
-use ukevent::Mode;
+use ukevent::{Kind, Mode};
 
 impl Session {
     /// Whether all is done.
@@ -42,6 +42,21 @@ impl Session {
         self.state = State::Stopping(end);
         if let Some(exec) = &mut self.exec {
             exec.stop(signal);
+            if signal == Number::TERM && !self.quiet && !exec.is_idle() {
+                tell("watch: its commands were asked to end; Ctrl-C again ends them at once");
+            }
+        }
+    }
+
+    /// Ends because a signal says so. Two that came before one look are one event that counts both:
+    /// it is told twice by that.
+    pub(super) fn stop_as_told(&mut self, signal: &Kind, end: End) {
+        let times = match signal {
+            Kind::Signal(received) => received.count.clamp(1, 2),
+            _ => 1,
+        };
+        for _ in 0..times {
+            self.stop(end);
         }
     }
 

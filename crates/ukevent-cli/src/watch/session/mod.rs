@@ -6,6 +6,8 @@
 //! commands are asked to end, and only that is awaited.
 
 mod ending;
+#[cfg(test)]
+mod tests;
 mod writing;
 
 use crate::failure::Failure;
@@ -132,8 +134,8 @@ impl Session {
                     exec.ended(id);
                 }
             }
-            Some(Role::Interrupt) => self.stop(End::Interrupted),
-            Some(Role::Terminate) => self.stop(End::Terminated),
+            Some(Role::Interrupt) => self.stop_as_told(&event.kind, End::Interrupted),
+            Some(Role::Terminate) => self.stop_as_told(&event.kind, End::Terminated),
             Some(Role::Deadline) => self.drain(End::Time),
             Some(Role::Output) => self.take_from_output(&event.kind),
             None => {}
@@ -159,7 +161,7 @@ impl Session {
         if let Kind::Signal(received) = &kind
             && received.signal == Signal::TERM.number()
         {
-            self.stop(End::Terminated);
+            self.stop_as_told(&kind, End::Terminated);
         }
         self.end_if_nothing_is_left();
     }
