@@ -67,7 +67,7 @@ impl Mailbox {
     }
 
     fn is_idle(&self) -> bool {
-        self.top.load(Ordering::Relaxed) == EMPTY && !self.woken.load(Ordering::Relaxed)
+        self.is_empty() && !self.woken.load(Ordering::Relaxed)
     }
 
     /// Takes the request to wake, if there was one.
@@ -75,10 +75,16 @@ impl Mailbox {
         self.woken.load(Ordering::Relaxed) && self.woken.swap(false, Ordering::AcqRel)
     }
 
+    /// Whether no inbox is on the stack.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.top.load(Ordering::Relaxed) == EMPTY
+    }
+
     /// Takes the stack: the key of its last inbox, which leads to the others by
     /// [`Inbox::take_next`].
     pub(crate) fn take(&self) -> Option<u64> {
-        if self.top.load(Ordering::Relaxed) == EMPTY {
+        if self.is_empty() {
             return None;
         }
         Some(self.top.swap(EMPTY, Ordering::Acquire)).filter(|&key| key != EMPTY)

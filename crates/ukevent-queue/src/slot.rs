@@ -6,8 +6,10 @@
 
 use crate::mode::Mode;
 use crate::source::State;
+use crate::wheel::Owners;
 use crate::{Key, Token};
 use bitflags::bitflags;
+use ukevent_sys::memory::prefetch;
 use ukevent_sys::poll::PollMask;
 
 bitflags! {
@@ -16,7 +18,8 @@ bitflags! {
     pub(crate) struct Flags: u16 {
         /// Events may be delivered.
         const ENABLED = 1;
-        /// The backend watches the descriptor and has not reported for the last time.
+        /// The backend watches the descriptor and has not reported for the last time; or the timer is
+        /// in its wheel.
         const ARMED = 1 << 1;
         /// Has something to deliver.
         const READY = 1 << 2;
@@ -56,11 +59,31 @@ pub(crate) struct Slot {
 const _: () = assert!(size_of::<Slot>() <= 64, "a slot fits a cache line");
 
 impl Slot {
+    /// A new ticket for a timer that goes into a wheel.
+    #[inline]
+    pub(crate) fn start_timer(&mut self) -> u32 {
+        self.flags.insert(Flags::ARMED);
+        self.ticket = self.ticket.wrapping_add(1);
+        self.ticket
+    }
+
+    /// Takes the ticket from a timer; false if it is in no wheel.
+    #[inline]
+    pub(crate) fn stop_timer(&mut self) -> bool {
+        let armed = self.flags.contains(Flags::ARMED);
+        self.flags.remove(Flags::ARMED);
+        self.ticket = self.ticket.wrapping_add(1);
+        armed
+    }
+
     fn is_named_by(&self, key: Key) -> bool {
         let is_own = matches!(self.state, State::Own(_) | State::Free);
         self.generation == key.generation && !is_own
     }
 }
+
+/// How far ahead of its use a free slot is announced to the processor.
+const AHEAD: usize = 6;
 
 /// All registrations of a queue.
 pub(crate) struct Slots {
@@ -115,11 +138,19 @@ impl Slots {
     pub(crate) fn insert(&mut self, key: Key, token: Token, mode: Mode, state: State) -> &mut Slot {
         self.live += u32::from(!matches!(state, State::Own(_)));
         self.streams += u32::from(matches!(state, State::Stream(_)));
-        if let Some(slot) = self.slots.get_mut(key.index as usize) {
+        if (key.index as usize) < self.slots.len() {
             self.free.pop();
+            // The next ones may have been given up in any order.
+            if let Some(&later) =
+                self.free.len().checked_sub(AHEAD).and_then(|at| self.free.get(at))
+            {
+                Owners::expect(self, later);
+            }
+            let slot = &mut self.slots[key.index as usize];
+            // A free slot has nothing to drop.
+            std::mem::forget(std::mem::replace(&mut slot.state, state));
             slot.token = token;
             slot.mode = mode;
-            slot.state = state;
             slot.pending = PollMask::empty();
             slot.failed = 0;
             slot.flags = Flags::ENABLED;
@@ -198,8 +229,27 @@ impl Slots {
         (Key { index, generation: slot.generation }, slot)
     }
 
+    /// What is in the slot at an index.
+    pub(crate) fn state(&self, index: u32) -> Option<&State> {
+        self.slots.get(index as usize).map(|slot| &slot.state)
+    }
+
     /// Every live slot.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Slot)> {
         (0..).zip(&self.slots).filter(|(_, slot)| !matches!(slot.state, State::Free))
+    }
+}
+
+impl Owners for Slots {
+    #[inline]
+    fn stands(&self, index: u32, ticket: u32) -> bool {
+        self.slots.get(index as usize).is_some_and(|slot| slot.ticket == ticket)
+    }
+
+    #[inline]
+    fn expect(&self, index: u32) {
+        if let Some(slot) = self.slots.get(index as usize) {
+            prefetch(slot);
+        }
     }
 }

@@ -6,10 +6,11 @@
 //! from the time that was reached, so that every list of a level lies after every list below it: the
 //! first list of the lowest level in use is the next one due.
 //!
-//! A timer is a node of sixteen bytes at the index of its slot; a list is an array of such indexes, and
-//! a node knows its place in it. Arrays rather than links: with a million timers every step is a cache
-//! miss, and steps that do not wait for each other cost a tenth of those that do. Timers never fire
-//! early and at most one tick late.
+//! With a million timers what costs is the memory that one touches, not the steps. So a list is an
+//! array of entries that are never looked for: whoever cancels a timer changes its ticket, which the
+//! slot keeps anyway, and only counts; the entry is dropped where it is met, or in a sweep once most
+//! entries are dead. Those who read along a list say ahead which slots they will ask for. Timers
+//! never fire early and at most one tick late.
 
 /// Nanoseconds of a tick, as a power of two: 16.4 µs.
 const TICK_SHIFT: u32 = 14;
@@ -21,35 +22,43 @@ const OVERDUE: usize = LEVELS * LISTS;
 /// The furthest tick that the levels reach: 146 years from when the wheel was made.
 const LAST_TICK: u64 = (1 << (LISTS_SHIFT * LEVELS as u32)) - 1;
 
-/// Indexes for which an emptied list keeps its memory.
-const KEPT_INDEXES: usize = 4096;
+/// Entries for which an emptied list keeps its memory.
+const KEPT_ENTRIES: usize = 1024;
+/// Dead entries that are never worth a sweep.
+const DEAD_AT_LEAST: usize = 16 * 1024;
+/// How far ahead of its reading a slot is announced.
+const AHEAD: usize = 8;
 
-/// The list of a node that is in none.
-const NOWHERE: u16 = u16::MAX;
+/// Who the timers belong to: slots, each with the ticket of its last arming.
+pub(crate) trait Owners {
+    /// Whether the slot's last arming is this one.
+    fn stands(&self, index: u32, ticket: u32) -> bool;
 
-#[derive(Clone, Copy)]
-struct Node {
-    tick: u64,
-    /// Where in its list.
-    place: u32,
-    list: u16,
+    /// Soon that will be asked of this slot.
+    fn expect(&self, index: u32);
 }
 
-const LOOSE: Node = Node { tick: 0, place: 0, list: NOWHERE };
+#[derive(Clone, Copy)]
+struct Entry {
+    tick: u64,
+    index: u32,
+    ticket: u32,
+}
 
-/// Deadlines by slot index.
+/// Deadlines of slots.
 pub(crate) struct Wheel {
-    nodes: Vec<Node>,
     /// The lists of level 0, of level 1, …, and that of the overdue.
-    lists: Vec<Vec<u32>>,
+    lists: Vec<Vec<Entry>>,
     /// One bit for each list of a level that is not empty.
     occupied: [u64; LEVELS],
     /// The time of tick 0.
     origin_ns: u64,
-    /// The first tick whose timers were not taken yet. Every node of a level shares with it all bits
+    /// The first tick whose timers were not taken yet. Every entry of a level shares with it all bits
     /// above that level, and no list of a level above 0 begins at or before it.
     reached: u64,
     live: usize,
+    /// Entries of timers that were cancelled.
+    dead: usize,
     /// A time before which nothing is due, in ticks; `None` if it must be found anew.
     earliest: Option<u64>,
 }
@@ -57,12 +66,12 @@ pub(crate) struct Wheel {
 impl Wheel {
     pub(crate) fn new(now_ns: u64) -> Self {
         Self {
-            nodes: Vec::new(),
             lists: vec![Vec::new(); OVERDUE + 1],
             occupied: [0; LEVELS],
             origin_ns: now_ns,
             reached: 0,
             live: 0,
+            dead: 0,
             earliest: Some(u64::MAX),
         }
     }
@@ -80,48 +89,42 @@ impl Wheel {
         self.origin_ns.saturating_add(tick.saturating_mul(1 << TICK_SHIFT))
     }
 
-    /// Adds the timer of slot `index`, which must not be in the wheel.
+    /// Adds a timer of slot `index`, whose ticket is this one until it fires or is cancelled.
     #[inline]
-    pub(crate) fn add(&mut self, index: u32, deadline_ns: u64) {
+    pub(crate) fn add(&mut self, index: u32, ticket: u32, deadline_ns: u64) {
         let tick = deadline_ns.saturating_sub(self.origin_ns).div_ceil(1 << TICK_SHIFT);
-        if index as usize >= self.nodes.len() {
-            self.nodes.resize((index as usize + 1).next_power_of_two(), LOOSE);
-        }
         self.live += 1;
         if let Some(earliest) = &mut self.earliest {
             *earliest = (*earliest).min(tick);
         }
-        self.link(index, tick);
+        self.put(Entry { tick, index, ticket });
     }
 
-    /// Removes the timer of slot `index`; false if it is not in the wheel.
+    /// A timer that was added and did not fire has lost its ticket: it never will.
     #[inline]
-    pub(crate) fn remove(&mut self, index: u32) -> bool {
-        let Some(&node) = self.nodes.get(index as usize) else { return false };
-        if node.list == NOWHERE {
-            return false;
-        }
-        self.nodes[index as usize].list = NOWHERE;
-        self.unlink(node);
+    pub(crate) fn cancelled(&mut self, owners: &impl Owners) {
         self.live -= 1;
+        self.dead += 1;
         // `earliest` stays: too early costs one look, and the common timer is cancelled.
         if self.live == 0 {
             self.earliest = Some(u64::MAX);
         }
-        true
+        if self.dead > 2 * self.live + DEAD_AT_LEAST {
+            self.sweep(owners);
+        }
     }
 
     /// A time at which the wheel should be advanced: that of the next timer, or a little before if
     /// it is far away. `None` if there is no timer.
     #[inline]
-    pub(crate) fn next_ns(&mut self) -> Option<u64> {
+    pub(crate) fn next_ns(&mut self, owners: &impl Owners) -> Option<u64> {
         if self.live == 0 {
             return None;
         }
         let tick = match self.earliest {
             Some(tick) => tick,
             None => {
-                let tick = self.find_earliest();
+                let tick = self.find_earliest(owners);
                 self.earliest = Some(tick);
                 tick
             }
@@ -131,20 +134,20 @@ impl Wheel {
 
     /// Takes out every timer that is due at `now_ns`, in the order of their ticks, and calls `fire`
     /// with its index.
-    pub(crate) fn advance(&mut self, now_ns: u64, mut fire: impl FnMut(u32)) {
+    pub(crate) fn advance(&mut self, now_ns: u64, owners: &impl Owners, mut fire: impl FnMut(u32)) {
         let now = (now_ns.saturating_sub(self.origin_ns) >> TICK_SHIFT).min(LAST_TICK);
         if self.earliest.is_some_and(|earliest| earliest > now) {
             return;
         }
         self.earliest = None;
-        self.fire_list(OVERDUE, &mut fire);
+        self.fire_list(OVERDUE, owners, &mut fire);
         while let Some((level, list, start)) = self.first_list() {
             if level == 0 {
                 if start > now {
                     break;
                 }
                 self.occupied[0] &= !(1 << list);
-                self.fire_list(list, &mut fire);
+                self.fire_list(list, owners, &mut fire);
             } else {
                 // One tick ahead: level 0 must hold all of the ticks it stands for.
                 if start > now + 1 {
@@ -162,17 +165,20 @@ impl Wheel {
 
     /// Puts every timer where it belongs at `now_ns`: for a clock that was set. `deadline_ns` says
     /// what a slot waits for.
-    pub(crate) fn rebuild(&mut self, now_ns: u64, mut deadline_ns: impl FnMut(u32) -> u64) {
-        let indexes: Vec<u32> = (0..self.nodes.len() as u32)
-            .filter(|&index| self.nodes[index as usize].list != NOWHERE)
-            .collect();
-        for &index in &indexes {
-            self.remove(index);
+    pub(crate) fn rebuild(
+        &mut self,
+        now_ns: u64,
+        owners: &impl Owners,
+        mut deadline_ns: impl FnMut(u32) -> u64,
+    ) {
+        let mut standing = Vec::with_capacity(self.live);
+        for list in &mut self.lists {
+            let entries = list.drain(..);
+            standing.extend(entries.filter(|entry| owners.stands(entry.index, entry.ticket)));
         }
-        self.origin_ns = now_ns;
-        self.reached = 0;
-        for &index in &indexes {
-            self.add(index, deadline_ns(index));
+        *self = Self { lists: std::mem::take(&mut self.lists), ..Self::new(now_ns) };
+        for Entry { index, ticket, .. } in standing {
+            self.add(index, ticket, deadline_ns(index));
         }
     }
 
@@ -191,77 +197,111 @@ impl Wheel {
         None
     }
 
-    fn find_earliest(&self) -> u64 {
-        if !self.lists[OVERDUE].is_empty() {
+    fn find_earliest(&mut self, owners: &impl Owners) -> u64 {
+        if self.ends_alive(OVERDUE, owners) {
             return 0;
         }
-        let Some((level, list, start)) = self.first_list() else { return u64::MAX };
-        let indexes = &self.lists[level * LISTS + list];
-        if level == 0 || indexes.len() > 16 {
-            return start;
+        while let Some((level, list, start)) = self.first_list() {
+            let place = level * LISTS + list;
+            if !self.ends_alive(place, owners) {
+                self.occupied[level] &= !(1 << list);
+                continue;
+            }
+            let entries = &self.lists[place];
+            if level == 0 || entries.len() > 16 {
+                return start;
+            }
+            // A short list is looked through: a lone timer far away then wakes nobody on its way down.
+            let standing = entries.iter().filter(|entry| owners.stands(entry.index, entry.ticket));
+            return standing.map(|entry| entry.tick).min().unwrap_or(start);
         }
-        // A short list is looked through: a lone timer far away then wakes nobody on its way down.
-        let ticks = indexes.iter().map(|&index| self.nodes[index as usize].tick);
-        ticks.min().unwrap_or(start)
+        u64::MAX
+    }
+
+    /// Whether anything alive is in a list: drops what is dead at its end.
+    fn ends_alive(&mut self, list: usize, owners: &impl Owners) -> bool {
+        let entries = &mut self.lists[list];
+        while let Some(last) = entries.last() {
+            if owners.stands(last.index, last.ticket) {
+                return true;
+            }
+            entries.pop();
+            self.dead -= 1;
+        }
+        false
     }
 
     #[inline]
-    fn link(&mut self, index: u32, tick: u64) {
-        let tick_in_reach = tick.min(LAST_TICK);
-        let list = if tick_in_reach < self.reached {
+    fn put(&mut self, entry: Entry) {
+        let tick = entry.tick.min(LAST_TICK);
+        let list = if tick < self.reached {
             OVERDUE
         } else {
-            let differing = (tick_in_reach ^ self.reached) | (LISTS as u64 - 1);
+            let differing = (tick ^ self.reached) | (LISTS as u64 - 1);
             let level = ((63 - differing.leading_zeros()) / LISTS_SHIFT) as usize;
-            let place = (tick_in_reach >> (LISTS_SHIFT * level as u32)) as usize % LISTS;
+            let place = (tick >> (LISTS_SHIFT * level as u32)) as usize % LISTS;
             self.occupied[level] |= 1 << place;
             level * LISTS + place
         };
-        let indexes = &mut self.lists[list];
-        let place = indexes.len() as u32;
-        self.nodes[index as usize] = Node { tick, place, list: list as u16 };
-        indexes.push(index);
+        self.lists[list].push(entry);
     }
 
-    #[inline]
-    fn unlink(&mut self, node: Node) {
-        let list = usize::from(node.list);
-        let indexes = &mut self.lists[list];
-        indexes.swap_remove(node.place as usize);
-        if let Some(&moved) = indexes.get(node.place as usize) {
-            self.nodes[moved as usize].place = node.place;
-        } else if indexes.is_empty() && list != OVERDUE {
-            self.occupied[list / LISTS] &= !(1 << (list % LISTS));
+    fn fire_list(&mut self, list: usize, owners: &impl Owners, fire: &mut impl FnMut(u32)) {
+        let mut entries = std::mem::take(&mut self.lists[list]);
+        for (at, entry) in entries.iter().enumerate() {
+            if let Some(later) = entries.get(at + AHEAD) {
+                owners.expect(later.index);
+            }
+            if owners.stands(entry.index, entry.ticket) {
+                self.live -= 1;
+                fire(entry.index);
+            } else {
+                self.dead -= 1;
+            }
         }
-    }
-
-    fn fire_list(&mut self, list: usize, fire: &mut impl FnMut(u32)) {
-        let mut indexes = std::mem::take(&mut self.lists[list]);
-        self.live -= indexes.len();
-        for &index in &indexes {
-            self.nodes[index as usize].list = NOWHERE;
-            fire(index);
-        }
-        indexes.clear();
-        self.keep(list, indexes);
+        entries.clear();
+        self.keep(list, entries);
     }
 
     fn move_down(&mut self, level: usize, list: usize) {
         self.occupied[level] &= !(1 << list);
         let list = level * LISTS + list;
-        let mut indexes = std::mem::take(&mut self.lists[list]);
-        for &index in &indexes {
-            let tick = self.nodes[index as usize].tick;
-            self.link(index, tick);
+        let mut entries = std::mem::take(&mut self.lists[list]);
+        for &entry in &entries {
+            self.put(entry);
         }
-        indexes.clear();
-        self.keep(list, indexes);
+        entries.clear();
+        self.keep(list, entries);
+    }
+
+    /// Drops every dead entry: once for every so many cancellations, so that each pays for a few.
+    #[cold]
+    fn sweep(&mut self, owners: &impl Owners) {
+        for (list, entries) in self.lists.iter_mut().enumerate() {
+            let mut kept = 0;
+            for at in 0..entries.len() {
+                if let Some(later) = entries.get(at + AHEAD) {
+                    owners.expect(later.index);
+                }
+                let entry = entries[at];
+                if owners.stands(entry.index, entry.ticket) {
+                    entries[kept] = entry;
+                    kept += 1;
+                }
+            }
+            entries.truncate(kept);
+            entries.shrink_to(KEPT_ENTRIES.max(kept));
+            if kept == 0 && list != OVERDUE {
+                self.occupied[list / LISTS] &= !(1 << (list % LISTS));
+            }
+        }
+        self.dead = 0;
     }
 
     /// Keeps the memory of a list that was taken, unless it is large.
-    fn keep(&mut self, list: usize, indexes: Vec<u32>) {
-        if indexes.capacity() <= KEPT_INDEXES {
-            self.lists[list] = indexes;
+    fn keep(&mut self, list: usize, entries: Vec<Entry>) {
+        if entries.capacity() <= KEPT_ENTRIES {
+            self.lists[list] = entries;
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod epoll;
 mod error;
 pub mod eventfd;
 pub mod inotify;
+pub mod memory;
 pub mod netlink;
 pub mod poll;
 pub mod process;

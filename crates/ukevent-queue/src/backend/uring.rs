@@ -213,17 +213,27 @@ impl Backend for Uring {
             nested.mirror.take_edges()?;
         }
         let before = reports.len();
-        reports.append(&mut self.early);
-        self.submit_backlog(reports)?;
-        self.reap(reports);
+        if !self.early.is_empty() {
+            reports.append(&mut self.early);
+        }
+        if !self.backlog.is_empty() {
+            self.submit_backlog(reports)?;
+        }
+        if self.ring.waiting() > 0 {
+            self.reap(reports);
+        }
         let taken = (reports.len() - before) as u32;
         if !patience.is_none() && taken < patience.reports {
             self.sleep(patience, patience.reports - taken, reports)?;
         } else if self.ring.unsubmitted() > 0 || self.ring.work_waits() {
             self.enter(EnterWait::default())?;
         }
-        self.pass_again(before, reports)?;
-        self.reap(reports);
+        if self.ring.work_waits() {
+            self.pass_again(before, reports)?;
+        }
+        if self.ring.waiting() > 0 {
+            self.reap(reports);
+        }
         if let Some(nested) = &mut self.nested {
             for report in reports[before..].iter().filter(|report| report.last) {
                 nested.mirror.cancel(report.ticket);

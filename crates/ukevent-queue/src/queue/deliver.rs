@@ -5,9 +5,13 @@ use crate::event::{Errno, Event, Expired, Kind, Readiness, Ready, UNMEASURED};
 use crate::key::Key;
 use crate::mode::Mode;
 use crate::slot::{Flags, Slot};
-use crate::source::{State, Stream};
+use crate::source::{Removed, State, Stream};
+use crate::wheel::Owners;
 use std::collections::VecDeque;
 use ukevent_sys::poll::PollMask;
+
+/// How far ahead of its turn a slot is announced to the processor.
+pub(super) const AHEAD: usize = 6;
 
 impl Queue {
     /// Takes the next event that the last wait let out; `None` when all were taken.
@@ -27,6 +31,9 @@ impl Queue {
                 self.grant = 0;
                 break;
             };
+            if let Some(later) = self.ready.get(AHEAD) {
+                self.slots.expect(later.index);
+            }
             let Some(slot) = self.slots.unlist(key) else { continue };
             if self.partly && !slot.flags.contains(Flags::LET_OUT) {
                 // Disabled and enabled again, it is in line anew.
@@ -76,6 +83,13 @@ impl Queue {
                 slot.flags.remove(Flags::ENABLED);
                 self.unready(key);
             }
+            // It has expired, so it is in no list and no wheel any more.
+            Mode::OneShot
+                if matches!(slot.state, State::Timer(_)) && !slot.flags.contains(Flags::ARMED) =>
+            {
+                self.slots.remove(key);
+                self.spent = Some(Removed(None));
+            }
             Mode::OneShot => {
                 self.unready(key);
                 self.spent = Some(self.give_up(key));
@@ -102,12 +116,16 @@ impl Queue {
 
     /// Lets events out for the program to take. If there are more sources than that, the first in the
     /// list are marked: only they were looked at.
+    #[inline]
     pub(super) fn let_out(&mut self, at_most: usize) {
         self.grant = self.ready_events.min(at_most);
         self.partly = self.grant < self.ready_events && self.grant < self.ready.len();
-        if !self.partly {
-            return;
+        if self.partly {
+            self.mark();
         }
+    }
+
+    fn mark(&mut self) {
         let mut marked = 0;
         for &key in &self.ready {
             if marked == self.grant {

@@ -356,20 +356,25 @@ impl Queue {
     /// [`NoSuchKey`].
     #[doc(alias = "EV_DELETE")]
     pub fn remove(&mut self, key: Key) -> Result<Removed, NoSuchKey> {
-        self.slots.find(key).ok_or(NoSuchKey)?;
-        self.unready(key);
+        let slot = self.slots.find(key).ok_or(NoSuchKey)?;
+        if slot.flags.contains(Flags::READY) {
+            self.unready(key);
+        }
         Ok(self.give_up(key))
     }
 
     /// Takes a slot that is not in the list of ready ones out of everything.
     pub(super) fn give_up(&mut self, key: Key) -> Removed {
+        let (_, slot) = self.slots.at(key.index);
+        if let State::Timer(timer) = &slot.state {
+            let clock = timer.clock;
+            self.stop_timer(key.index, clock);
+            self.slots.remove(key);
+            return Removed(None);
+        }
         self.disarm(key);
         match self.slots.remove(key) {
             State::Fd { held, .. } => Removed(Some(held)),
-            State::Timer(timer) => {
-                self.timers.remove(key.index, timer.clock);
-                Removed(None)
-            }
             State::User(user) => {
                 if user.inbox.close() {
                     self.orphans.insert(key.to_bits(), user.inbox);
@@ -380,7 +385,7 @@ impl Queue {
                 self.leave_hub(key.index, &stream);
                 Removed(None)
             }
-            State::Own(_) | State::Free => Removed(None),
+            State::Timer(_) | State::Own(_) | State::Free => Removed(None),
         }
     }
 

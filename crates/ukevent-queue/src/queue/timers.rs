@@ -73,18 +73,12 @@ impl Timers {
         *self.other(clock) = None;
     }
 
-    #[inline]
-    pub(super) fn remove(&mut self, index: u32, clock: Clock) {
-        if let Some(wheel) = self.wheel(clock) {
-            wheel.remove(index);
-        }
-    }
-
     pub(super) const fn has_timerfds(&self) -> bool {
         self.boot.is_some() || self.wall.is_some()
     }
 
-    fn none_live(&self) -> bool {
+    #[inline]
+    pub(super) fn none_live(&self) -> bool {
         let none = |other: &Option<OtherClock>| other.as_ref().is_none_or(|o| o.wheel.is_empty());
         self.monotonic.is_empty() && none(&self.boot) && none(&self.wall)
     }
@@ -94,8 +88,9 @@ impl Queue {
     #[inline]
     pub(super) fn register_timer(&mut self, key: Key, timer: Timer, token: Token, mode: Mode) {
         let state = self.timer_state(timer);
-        self.slots.insert(key, token, mode, State::Timer(state));
-        self.start_timer(key.index, state);
+        let slot = self.slots.insert(key, token, mode, State::Timer(state));
+        let ticket = slot.start_timer();
+        self.start_timer(key.index, ticket, state);
     }
 
     fn timer_state(&self, timer: Timer) -> TimerState {
@@ -106,29 +101,42 @@ impl Queue {
         TimerState { deadline_ns, period_ns: timer.period_ns, expirations: 0, clock: timer.clock }
     }
 
+    /// Puts a timer into its wheel, under the ticket that its slot has from now on.
     #[inline]
-    fn start_timer(&mut self, index: u32, state: TimerState) {
+    fn start_timer(&mut self, index: u32, ticket: u32, state: TimerState) {
         if state.clock == Clock::Monotonic {
-            self.timers.monotonic.add(index, state.deadline_ns);
+            self.timers.monotonic.add(index, ticket, state.deadline_ns);
         } else {
-            self.follow(state.clock).add(index, state.deadline_ns);
+            self.follow(state.clock).add(index, ticket, state.deadline_ns);
+        }
+    }
+
+    /// Takes the timer of a slot out of its wheel, if it is in there.
+    #[inline]
+    pub(super) fn stop_timer(&mut self, index: u32, clock: Clock) {
+        let (_, slot) = self.slots.at(index);
+        if slot.stop_timer()
+            && let Some(wheel) = self.timers.wheel(clock)
+        {
+            wheel.cancelled(&self.slots);
         }
     }
 
     pub(super) fn restart_timer(&mut self, key: Key, timer: Timer) {
         let new = self.timer_state(timer);
         let (_, slot) = self.slots.at(key.index);
-        if let State::Timer(state) = &mut slot.state {
-            self.timers.remove(key.index, state.clock);
-            *state = new;
-            self.start_timer(key.index, new);
-        }
+        let State::Timer(state) = &mut slot.state else { return };
+        let former = std::mem::replace(state, new);
+        self.stop_timer(key.index, former.clock);
+        let (_, slot) = self.slots.at(key.index);
+        let ticket = slot.start_timer();
+        self.start_timer(key.index, ticket, new);
     }
 
     /// The wheel of another clock, in step with it.
     fn follow(&mut self, clock: Clock) -> &mut Wheel {
         let now_ns = self.backend.now(clock);
-        let (slots, own) = (&mut self.slots, self.timers.deadline);
+        let (slots, own) = (&self.slots, self.timers.deadline);
         let other = self.timers.other(clock).get_or_insert_with(|| OtherClock {
             wheel: Wheel::new(now_ns),
             fd: None,
@@ -136,16 +144,13 @@ impl Queue {
         });
         // Set back: everything that was near is far again.
         if now_ns < other.wheel.taken_ns() {
-            other.wheel.rebuild(now_ns, |index| deadline_of(slots, index, own));
+            other.wheel.rebuild(now_ns, slots, |index| deadline_of(slots, index, own));
         }
         &mut other.wheel
     }
 
     /// Expires what is due on every clock.
     pub(super) fn expire_timers(&mut self) {
-        if self.timers.none_live() {
-            return;
-        }
         for clock in [Clock::Monotonic, Clock::Boot, Clock::Wall] {
             let Some(wheel) = self.timers.wheel(clock) else { continue };
             if wheel.is_empty() {
@@ -156,11 +161,12 @@ impl Queue {
                 Clock::Boot | Clock::Wall => self.backend.now(clock),
             };
             let mut due = std::mem::take(&mut self.timers.due);
-            let wheel = match clock {
-                Clock::Monotonic => &mut self.timers.monotonic,
-                Clock::Boot | Clock::Wall => self.follow(clock),
-            };
-            wheel.advance(now_ns, |index| due.push(index));
+            if clock != Clock::Monotonic {
+                self.follow(clock);
+            }
+            if let Some(wheel) = self.timers.wheel(clock) {
+                wheel.advance(now_ns, &self.slots, |index| due.push(index));
+            }
             for index in due.drain(..) {
                 self.expire(index, clock, now_ns);
             }
@@ -171,17 +177,18 @@ impl Queue {
     #[inline]
     fn expire(&mut self, index: u32, clock: Clock, now_ns: u64) {
         let (key, slot) = self.slots.at(index);
+        slot.flags.remove(Flags::ARMED);
         let State::Timer(timer) = &mut slot.state else {
             self.timers.deadline_passed = true;
             return;
         };
         if timer.expire(now_ns) {
             let deadline_ns = timer.deadline_ns;
+            let ticket = slot.start_timer();
             if let Some(wheel) = self.timers.wheel(clock) {
-                wheel.add(index, deadline_ns);
+                wheel.add(index, ticket, deadline_ns);
             }
         }
-        let (_, slot) = self.slots.at(index);
         if slot.flags.contains(Flags::ENABLED) && enlist(&mut self.ready, key, slot) {
             self.ready_events += 1;
         }
@@ -190,12 +197,12 @@ impl Queue {
     /// How long the wait may sleep for the timers' sake; sets the timerfds of the other clocks.
     pub(super) fn until_next_timer(&mut self) -> Result<Option<u64>, Error> {
         let mut sleep = None;
-        if let Some(next_ns) = self.timers.monotonic.next_ns() {
+        if let Some(next_ns) = self.timers.monotonic.next_ns(&self.slots) {
             sleep = Some(next_ns.saturating_sub(self.monotonic_ns()));
         }
         for clock in [Clock::Boot, Clock::Wall] {
             let Some(other) = self.timers.other(clock) else { continue };
-            let next_ns = other.wheel.next_ns();
+            let next_ns = other.wheel.next_ns(&self.slots);
             if self.kind == BackendKind::Sim {
                 let now_ns = self.backend.now(clock);
                 let other = next_ns.map(|next| next.saturating_sub(now_ns));
@@ -246,22 +253,24 @@ impl Queue {
         };
         self.timers.deadline = Some((key, clock, deadline_ns));
         let timer = TimerState { deadline_ns, period_ns: 0, expirations: 0, clock };
-        self.start_timer(key.index, timer);
+        let (_, slot) = self.slots.at(key.index);
+        let ticket = slot.start_timer();
+        self.start_timer(key.index, ticket, timer);
     }
 
     /// Takes it away again.
     pub(super) fn clear_wait_deadline(&mut self) {
         self.timers.deadline_passed = false;
         if let Some((key, clock, _)) = self.timers.deadline {
-            self.timers.remove(key.index, clock);
+            self.stop_timer(key.index, clock);
         }
     }
 }
 
 /// What the timer of a slot waits for; `own` is the deadline of the wait.
-fn deadline_of(slots: &mut Slots, index: u32, own: Option<(Key, Clock, u64)>) -> u64 {
-    match (&slots.at(index).1.state, own) {
-        (State::Timer(timer), _) => timer.deadline_ns,
+fn deadline_of(slots: &Slots, index: u32, own: Option<(Key, Clock, u64)>) -> u64 {
+    match (slots.state(index), own) {
+        (Some(State::Timer(timer)), _) => timer.deadline_ns,
         (_, Some((_, _, deadline_ns))) => deadline_ns,
         _ => u64::MAX,
     }

@@ -1,7 +1,7 @@
 //! How events get in: one wait, from the program's patience to the list of ready slots.
 
 use super::Queue;
-use super::deliver::enlist;
+use super::deliver::{AHEAD, enlist};
 use crate::backend::choice::BackendKind;
 use crate::backend::{Completion, Patience};
 use crate::error::WaitError;
@@ -12,6 +12,7 @@ use crate::primitive::Arc;
 use crate::slot::Flags;
 use crate::source::{Drained, Own, State, Stream, StreamSource};
 use crate::wait::{Until, Wait};
+use crate::wheel::Owners;
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
 use ukevent_sys::poll::{PollFd, PollMask};
@@ -47,8 +48,12 @@ impl Queue {
         self.take_back();
         self.spent = None;
         self.now_ns = None;
-        self.look_again(wait.at_most)?;
-        self.arm_again()?;
+        if !self.ready.is_empty() {
+            self.look_again(wait.at_most)?;
+        }
+        if !self.to_arm.is_empty() {
+            self.arm_again()?;
+        }
         let waited = self.gather(&wait);
         if matches!(wait.until, Until::At(Clock::Boot | Clock::Wall, _)) {
             self.clear_wait_deadline();
@@ -145,11 +150,15 @@ impl Queue {
             self.mailbox.end_sleep();
         }
         let mut failed = None;
-        for report in reports.drain(..) {
+        for (at, &report) in reports.iter().enumerate() {
+            if let Some(later) = reports.get(at + AHEAD) {
+                self.slots.expect(later.ticket.index);
+            }
             if let Err(error) = self.absorb(report) {
                 failed = Some(error);
             }
         }
+        reports.clear();
         self.reports = reports;
         self.confirm()?;
         match waited {
@@ -273,7 +282,14 @@ impl Queue {
     }
 
     /// Lets in what needs no kernel's report: posts, timers, and descriptors not read to the end.
+    #[inline]
     fn collect(&mut self, at_least: usize) -> Result<(), Error> {
+        let nothing = self.mailbox.is_empty() && self.timers.none_live() && self.hot.is_empty();
+        if nothing { Ok(()) } else { self.collect_all(at_least) }
+    }
+
+    #[inline(never)]
+    fn collect_all(&mut self, at_least: usize) -> Result<(), Error> {
         self.collect_posts();
         self.expire_timers();
         if self.ready_events < READY_EVENTS.max(at_least) {
