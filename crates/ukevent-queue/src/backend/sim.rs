@@ -8,8 +8,6 @@
 use super::{Arm, Backend, Completion, Patience, Poll, Tally, Ticket};
 use crate::event::Readiness;
 use crate::post::Wake;
-use crate::source::Held;
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,29 +67,9 @@ pub struct SimDescriptor {
     number: RawFd,
 }
 
-impl Held for SimDescriptor {
-    fn number(&self) -> RawFd {
+impl SimDescriptor {
+    pub(crate) const fn number(&self) -> RawFd {
         self.number
-    }
-
-    fn simulated(&self) -> bool {
-        true
-    }
-
-    fn always_ready(&self) -> bool {
-        false
-    }
-
-    fn measure(&self) -> [Option<u32>; 2] {
-        [None; 2]
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        self
     }
 }
 

@@ -5,7 +5,7 @@ use crate::event::{Errno, Event, Expired, Kind, Readiness, Ready, UNMEASURED};
 use crate::key::Key;
 use crate::mode::Mode;
 use crate::slot::{Flags, Slot};
-use crate::source::{Removed, State, Stream};
+use crate::source::{Owner, Removed, State, Stream};
 use crate::wheel::Owners;
 use std::collections::VecDeque;
 use ukevent_sys::poll::PollMask;
@@ -209,14 +209,13 @@ fn events_of(slot: &Slot) -> usize {
 fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
     let measured = slot.flags.contains(Flags::MEASURED);
     match &mut slot.state {
-        State::Fd { held, .. } => {
+        State::Fd { owner, .. } => {
             let pending = std::mem::take(&mut slot.pending);
             if slot.failed != 0 {
                 return Some((Kind::Failed(Errno(i32::from(slot.failed))), false));
             }
             let readiness = Readiness::from_mask(pending);
-            let [waiting, room] = if measured { held.measure() } else { [None; 2] }
-                .map(|measure| measure.map_or(UNMEASURED, |value| value.min(UNMEASURED - 1)));
+            let [waiting, room] = if measured { measures(owner) } else { [UNMEASURED; 2] };
             Some((Kind::Ready(Ready { readiness, waiting, room }), false))
         }
         State::Timer(timer) => {
@@ -230,6 +229,11 @@ fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
         State::Stream(stream) => take_kept(stream),
         State::Own(_) | State::Free => None,
     }
+}
+
+#[cold]
+fn measures(owner: &Owner) -> [u32; 2] {
+    owner.measure().map(|measure| measure.map_or(UNMEASURED, |value| value.min(UNMEASURED - 1)))
 }
 
 fn take_kept(stream: &mut Stream) -> Option<(Kind, bool)> {

@@ -209,7 +209,7 @@ impl Queue {
     #[must_use]
     pub fn owner_of<T: 'static>(&self, key: Key) -> Option<&T> {
         match self.slots.find_ref(key).map(|slot| &slot.state) {
-            Some(State::Fd { held, .. }) => held.as_any().downcast_ref(),
+            Some(State::Fd { owner, .. }) => owner.downcast_ref(),
             _ => None,
         }
     }

@@ -115,15 +115,15 @@ impl Queue {
         token: Token,
         mode: Mode,
     ) -> Result<(), RegisterError> {
-        if fd.held.simulated() != (self.kind == BackendKind::Sim) {
+        if fd.owner.simulated() != (self.kind == BackendKind::Sim) {
             return Err(RegisterError::Unsupported {
                 what: "this descriptor",
                 needs: "a queue of its own kind: simulated descriptors go with the sim backend, \
                         real ones with the others",
             });
         }
-        let number = fd.held.number();
-        let state = State::Fd { held: fd.held, fd: number, interest: fd.interest };
+        let number = fd.owner.number();
+        let state = State::Fd { owner: fd.owner, fd: number, interest: fd.interest };
         let slot = self.slots.insert(key, token, mode, state);
         slot.flags.set(Flags::MEASURED, fd.measured);
         self.arm(key).inspect_err(|_| drop(self.slots.remove(key)))?;
@@ -374,7 +374,7 @@ impl Queue {
         }
         self.disarm(key);
         match self.slots.remove(key) {
-            State::Fd { held, .. } => Removed(Some(held)),
+            State::Fd { owner, .. } => Removed(Some(owner)),
             State::User(user) => {
                 if user.inbox.close() {
                     self.orphans.insert(key.to_bits(), user.inbox);

@@ -339,7 +339,7 @@ impl Queue {
         if report.last {
             slot.flags.remove(Flags::ARMED);
         }
-        let State::Fd { held, interest, .. } = &slot.state else {
+        let State::Fd { owner, interest, .. } = &slot.state else {
             if report.last {
                 self.arm_later(key);
             }
@@ -357,7 +357,7 @@ impl Queue {
         }
         // The end of an edge's watching is not the end of the interest in it; but of a file that is
         // always ready there is no more to say.
-        let arm_again = report.last && slot.mode == Mode::Edge && !held.always_ready();
+        let arm_again = report.last && slot.mode == Mode::Edge && !owner.always_ready();
         let level = slot.mode != Mode::Edge;
         let disarm = level && !report.last && slot.flags.contains(Flags::BY_EDGE);
         let late = level && slot.armed_in != self.epoch && reports_late(self.kind);

@@ -3,39 +3,116 @@
 use crate::backend::sim::SimDescriptor;
 use crate::mode::Interest;
 use std::any::Any;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::fs::File;
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::sync::Arc;
 use ukevent_sys::socket::{self, SocketDiag};
 
-/// What keeps a registered descriptor open.
-pub(crate) trait Held: Send {
-    fn number(&self) -> RawFd;
-    fn simulated(&self) -> bool;
-    /// Ready at all times, so that it never becomes so.
-    fn always_ready(&self) -> bool;
-    /// What waits to be taken and what room there is, each if the kernel can tell.
-    fn measure(&self) -> [Option<u32>; 2];
+/// Owners of descriptors that need no box: making and freeing one is a third of registering and
+/// removing.
+macro_rules! owners {
+    ($($owner:ident: $type:ty),*) => {
+        /// What keeps a registered descriptor open.
+        pub(crate) enum Owner {
+            $($owner($type),)*
+            /// Twice a box, so that no owner makes every slot larger.
+            Other(Box<Box<dyn Held>>),
+            Simulated(Box<SimDescriptor>),
+        }
+
+        impl Owner {
+            fn of<T: AsFd + Send + 'static>(owner: T) -> Self {
+                $(let owner = match cast(owner) {
+                    Ok(owner) => return Self::$owner(owner),
+                    Err(owner) => owner,
+                };)*
+                Self::Other(Box::new(Box::new(owner)))
+            }
+
+            /// `None` in a simulation.
+            fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+                Some(match self {
+                    $(Self::$owner(owner) => owner.as_fd(),)*
+                    Self::Other(held) => (***held).as_fd(),
+                    Self::Simulated(_) => return None,
+                })
+            }
+
+            /// The owner, if it is a `T`.
+            pub(crate) fn downcast_ref<T: 'static>(&self) -> Option<&T> {
+                let owner: &dyn Any = match self {
+                    $(Self::$owner(owner) => owner,)*
+                    Self::Other(held) => (***held).as_any(),
+                    Self::Simulated(descriptor) => &**descriptor,
+                };
+                owner.downcast_ref()
+            }
+
+            fn downcast<T: 'static>(self) -> Option<T> {
+                match self {
+                    $(Self::$owner(owner) => cast(owner).ok(),)*
+                    Self::Other(held) => (*held).into_any().downcast().ok().map(|owner| *owner),
+                    Self::Simulated(descriptor) => cast(*descriptor).ok(),
+                }
+            }
+        }
+    };
+}
+owners! {
+    Fd: OwnedFd,
+    SharedFd: Arc<OwnedFd>,
+    File: File,
+    TcpListener: TcpListener,
+    TcpStream: TcpStream,
+    SharedTcpStream: Arc<TcpStream>,
+    UdpSocket: UdpSocket,
+    UnixDatagram: UnixDatagram,
+    UnixListener: UnixListener,
+    UnixStream: UnixStream
+}
+
+const _: () = assert!(size_of::<Owner>() <= 16);
+
+/// An owner of any other type.
+pub(crate) trait Held: AsFd + Send {
     fn into_any(self: Box<Self>) -> Box<dyn Any>;
     fn as_any(&self) -> &dyn Any;
 }
 
-struct Real<T>(T);
-
-impl<T: AsFd + Send + 'static> Held for Real<T> {
-    fn number(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
+impl<T: AsFd + Send + 'static> Held for T {
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
     }
 
-    fn simulated(&self) -> bool {
-        false
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl Owner {
+    pub(crate) fn number(&self) -> RawFd {
+        match self {
+            Self::Simulated(descriptor) => descriptor.number(),
+            _ => self.as_fd().map_or(-1, |fd| fd.as_raw_fd()),
+        }
     }
 
-    fn always_ready(&self) -> bool {
-        ukevent_sys::descriptor::is_always_ready(self.0.as_fd()).unwrap_or(false)
+    pub(crate) const fn simulated(&self) -> bool {
+        matches!(self, Self::Simulated(_))
     }
 
-    fn measure(&self) -> [Option<u32>; 2] {
+    /// Ready at all times, so that it never becomes so.
+    pub(crate) fn always_ready(&self) -> bool {
+        let asked = |fd| ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false);
+        self.as_fd().is_some_and(asked)
+    }
+
+    /// What waits to be taken and what room there is, each if the kernel can tell.
+    pub(crate) fn measure(&self) -> [Option<u32>; 2] {
+        let Some(fd) = self.as_fd() else { return [None; 2] };
         // A measure that fails is one that the kernel cannot give.
-        let fd = self.0.as_fd();
         let waiting = if socket::is_listener(fd).unwrap_or(false) {
             backlog(fd)
         } else {
@@ -43,13 +120,15 @@ impl<T: AsFd + Send + 'static> Held for Real<T> {
         };
         [waiting, socket::send_room(fd)].map(|measure| measure.ok().flatten())
     }
+}
 
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        Box::new(self.0)
-    }
-
-    fn as_any(&self) -> &dyn Any {
-        &self.0
+/// The same value, if the two types are one.
+fn cast<A: 'static, B: 'static>(value: A) -> Result<B, A> {
+    let mut value = Some(value);
+    let same = (&mut value as &mut dyn Any).downcast_mut::<Option<B>>().and_then(Option::take);
+    match (same, value) {
+        (Some(same), _) => Ok(same),
+        (None, value) => Err(value.expect("taken only as what it is")),
     }
 }
 
@@ -94,20 +173,25 @@ fn backlog(listener: BorrowedFd<'_>) -> ukevent_sys::Result<Option<u32>> {
 /// ```
 #[must_use]
 pub struct Fd {
-    pub(crate) held: Box<dyn Held>,
+    pub(crate) owner: Owner,
     pub(crate) interest: Interest,
     pub(crate) measured: bool,
 }
 
 impl Fd {
-    /// Watches a descriptor for reading. Allocates a box for its owner.
+    /// Watches a descriptor for reading. Allocates for owners that are neither `OwnedFd` nor a file,
+    /// socket or listener of the standard library.
     pub fn new(source: impl AsFd + Send + 'static) -> Self {
-        Self { held: Box::new(Real(source)), interest: Interest::READ, measured: false }
+        Self { owner: Owner::of(source), interest: Interest::READ, measured: false }
     }
 
     /// Watches a descriptor of a simulation, on a queue of the same simulation.
     pub fn simulated(descriptor: &SimDescriptor) -> Self {
-        Self { held: Box::new(descriptor.clone()), interest: Interest::READ, measured: false }
+        Self {
+            owner: Owner::Simulated(Box::new(descriptor.clone())),
+            interest: Interest::READ,
+            measured: false,
+        }
     }
 
     /// For what.
@@ -127,7 +211,7 @@ impl Fd {
 impl std::fmt::Debug for Fd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Fd")
-            .field("number", &self.held.number())
+            .field("number", &self.owner.number())
             .field("interest", &self.interest)
             .field("measured", &self.measured)
             .finish()
@@ -191,18 +275,18 @@ impl From<Socket> for Fd {
 
 /// What [`Queue::remove`](crate::Queue::remove) gives back: the owner of the descriptor, if there was
 /// one. Dropping it closes what it owns.
-pub struct Removed(pub(crate) Option<Box<dyn Held>>);
+pub struct Removed(pub(crate) Option<Owner>);
 
 impl Removed {
     /// The owner of the descriptor, if it was registered as a `T`.
     #[must_use]
     pub fn downcast<T: 'static>(self) -> Option<T> {
-        self.0?.into_any().downcast().ok().map(|owner| *owner)
+        self.0?.downcast()
     }
 }
 
 impl std::fmt::Debug for Removed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Removed").field(&self.0.as_ref().map(|held| held.number())).finish()
+        f.debug_tuple("Removed").field(&self.0.as_ref().map(Owner::number)).finish()
     }
 }

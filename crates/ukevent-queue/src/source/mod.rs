@@ -8,13 +8,13 @@
 
 mod fd;
 mod inode;
-mod netlink;
+pub(crate) mod netlink;
 mod process;
 mod signal;
 mod timer;
 mod user;
 
-pub(crate) use fd::Held;
+pub(crate) use fd::Owner;
 pub use fd::{Fd, Removed, Socket};
 pub use inode::Inode;
 pub(crate) use inode::InodeHub;
@@ -91,7 +91,7 @@ pub(crate) enum State {
     Free,
 
     /// A descriptor and its owner.
-    Fd { held: Box<dyn Held>, fd: RawFd, interest: Interest },
+    Fd { owner: Owner, fd: RawFd, interest: Interest },
     /// A timer.
     Timer(TimerState),
     /// Posts.
