@@ -4,7 +4,7 @@
 //! repeated slashes merged. The outcome is a relative path without `.`, `..` and empty segments,
 //! and never leads above the root; that no symbolic link does is for `files` to see to.
 //!
-//! Refused as malformed: a bad escape, an escaped NUL, a fragment, a `..` above the root. Refused as
+//! Refused as malformed: a bad escape, a NUL, a fragment, a `..` above the root. Refused as
 //! naming nothing: an escaped slash (no file has one in its name, and readers differ about it), and
 //! a segment that begins with a dot, except `.well-known` (RFC 8615) at the root: what is hidden on
 //! the disk stays hidden.
@@ -63,8 +63,12 @@ fn after_authority(target: &str) -> Result<&str, Refused> {
     Ok(rest)
 }
 
-/// An empty path is the root's (RFC 9110, 4.2.3).
+/// An empty path is the root's (RFC 9110, 4.2.3). What comes out has no NUL in it, escaped or not: the
+/// kernel would take what stands before it for the whole.
 fn normalise(raw: &[u8], path: &mut Vec<u8>) -> Result<(), Refused> {
+    if raw.contains(&0) {
+        return Err(Refused::Malformed);
+    }
     let below = raw.strip_prefix(b"/").unwrap_or(raw);
     let mut segments = below.split(|&byte| byte == b'/').peekable();
     while let Some(segment) = segments.next() {

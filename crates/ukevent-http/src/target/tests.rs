@@ -76,6 +76,18 @@ fn malformed() {
     }
 }
 
+/// None arrives in a head, which is why this does not depend on it.
+#[test]
+fn a_nul_is_in_no_path() {
+    for raw in ["\0", "/\0", "/a\0b", "/a\0/../b", "/a%62\0", "/%00", "/a%00b", "/a%00/../b"] {
+        let mut path = Vec::new();
+        assert_eq!(normalise(raw.as_bytes(), &mut path), Err(Refused::Malformed), "{raw:?}");
+    }
+    assert_eq!(path("/a\0?b"), Err(Refused::Malformed));
+    assert_eq!(path("/a%000"), Err(Refused::Malformed));
+    assert_eq!(path("/a%0a").as_deref(), Ok("a\n"), "other controls are in names of files");
+}
+
 #[test]
 fn hidden_or_impossible() {
     for target in [
