@@ -4,13 +4,13 @@
 use crate::watch::{INT, TERM, told, ukevent};
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     process::{Command, Stdio},
 };
 use testkit::{Child, TempTree};
 
 /// A server that listens; and its address.
-fn serve(command: &mut Command) -> (Child, String) {
+pub(crate) fn serve(command: &mut Command) -> (Child, String) {
     command.args(["--listen", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut server = Child::spawn(command);
     let line = server.line_with("http://");
@@ -28,7 +28,7 @@ fn get(address: &str, target: &str) -> String {
 }
 
 /// Ends it with a signal; what it said.
-fn end(mut server: Child, signal: i32) -> String {
+pub(crate) fn end(mut server: Child, signal: i32) -> String {
     server.signal(signal);
     let mut said = String::new();
     server.stderr.take().unwrap().read_to_string(&mut said).unwrap();
@@ -88,6 +88,30 @@ fn bounds_are_handed_on() {
     TcpStream::connect(address).unwrap().read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     end(server, TERM);
+}
+
+/// The answers are files, and larger than what a socket holds: each is broken off where sendfile(2)
+/// goes on.
+#[test]
+fn clients_that_leave_amid_an_answer() {
+    let tree = TempTree::new();
+    tree.file("large", vec![7; 8_000_000]);
+    let root = tree.path().to_str().unwrap();
+    for backend in ["io_uring", "epoll", "poll"] {
+        let mut command = ukevent(&["serve", "--root", root, "--backend", backend]);
+        let (server, address) = serve(&mut command);
+        for n in 0..200 {
+            let mut stream = TcpStream::connect(&address).unwrap();
+            write!(stream, "GET /large HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+            if n % 2 == 1 {
+                stream.shutdown(Shutdown::Write).unwrap();
+            }
+            stream.read_exact(&mut [0; 1000]).unwrap();
+        }
+        assert!(get(&address, "/none").starts_with("HTTP/1.1 404 "));
+        let said = end(server, TERM);
+        assert!(said.contains("serve: 201 requests on 201 connections, "), "{said}");
+    }
 }
 
 #[test]
