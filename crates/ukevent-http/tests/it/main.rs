@@ -5,4 +5,5 @@
 mod client;
 mod ending;
 mod limits;
+mod pipes;
 mod serving;
