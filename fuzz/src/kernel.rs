@@ -2,6 +2,7 @@
 //! for: a length or a type that nobody expected must not end the program.
 
 use crate::Target;
+use ukevent_queue::fuzz;
 use ukevent_sys::{
     inotify,
     netlink::{attributes, messages},
@@ -14,6 +15,35 @@ pub const NETLINK: Target = Target {
     run: netlink,
     seeds: &[LINK, ADDRESS, &[16, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]],
     words: WORDS,
+};
+
+/// The changes of interfaces, addresses and routes that such a datagram tells.
+pub const CHANGES: Target = Target {
+    name: "changes",
+    run: fuzz::changes,
+    seeds: &[LINK, ADDRESS, ROUTE, ROUTE_VIA, OVERRUN],
+    words: WORDS,
+};
+
+/// A uevent: a head and pairs, each ended by a zero byte.
+pub const UEVENT: Target = Target {
+    name: "uevent",
+    run: fuzz::uevent,
+    seeds: &[
+        b"add@/devices/virtual/net/veth0\0ACTION=add\0DEVPATH=/devices/virtual/net/veth0\0\
+          SUBSYSTEM=net\0INTERFACE=veth0\0SEQNUM=4711\0",
+        b"change@/devices/a@b\0A=x=y\0=\0SUBSYSTEM=\0SUBSYSTEM=block\0nothing\0\0",
+    ],
+    words: &[
+        b"@",
+        b"=",
+        b"\0",
+        b"SUBSYSTEM",
+        b"SUBSYSTEM=net\0",
+        b"\xff",
+        b"\xc3\xa4",
+        b"libudev\0",
+    ],
 };
 
 /// A datagram of the process connector.
@@ -63,6 +93,29 @@ const ADDRESS: &[u8] = &[
     32, 0, 0, 0, 20, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
     2, 8, 0, 0, 1, 0, 0, 0, 8, 0, 1, 0, 127, 0, 0, 1,
 ];
+
+/// `RTM_NEWROUTE`: `struct rtmsg`, `RTA_DST` 10.0.0.0/8, `RTA_GATEWAY` 10.0.0.1, `RTA_OIF`,
+/// `RTA_TABLE` 1000.
+#[rustfmt::skip]
+const ROUTE: &[u8] = &[
+    60, 0, 0, 0, 24, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+    2, 8, 0, 0, 252, 3, 0, 1, 0, 0, 0, 0,
+    8, 0, 1, 0, 10, 0, 0, 0,
+    8, 0, 5, 0, 10, 0, 0, 1,
+    8, 0, 4, 0, 2, 0, 0, 0,
+    8, 0, 15, 0, 0xe8, 3, 0, 0,
+];
+
+/// `RTM_DELROUTE`: the default route of IPv4, with `RTA_VIA` fe80::1.
+#[rustfmt::skip]
+const ROUTE_VIA: &[u8] = &[
+    52, 0, 0, 0, 25, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0,
+    2, 0, 0, 0, 254, 3, 0, 1, 0, 0, 0, 0,
+    22, 0, 18, 0, 10, 0, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0,
+];
+
+/// `NLMSG_OVERRUN`.
+const OVERRUN: &[u8] = &[16, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
 
 /// `PROC_EVENT_FORK` in `struct cn_msg`: parent 7, child 9.
 #[rustfmt::skip]
@@ -131,7 +184,7 @@ fn follows(whole: &[u8], end: usize, part: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{ADDRESS, CREATED, EXEC, FORK, LINK};
+    use super::{ADDRESS, CREATED, EXEC, FORK, LINK, ROUTE, ROUTE_VIA};
     use ukevent_sys::{
         inotify,
         netlink::{attribute, messages},
@@ -144,6 +197,10 @@ mod tests {
         let link = messages(LINK).next().expect("one message");
         assert_eq!(attribute(&link.payload[16..], 3), Some(&b"lo\0"[..]));
         assert_eq!(messages(ADDRESS).count(), 2);
+        let route = messages(ROUTE).next().expect("one message");
+        assert_eq!(attribute(&route.payload[12..], 15), Some(&1000_u32.to_ne_bytes()[..]));
+        let via = messages(ROUTE_VIA).next().expect("one message");
+        assert_eq!(attribute(&via.payload[12..], 18).map(<[u8]>::len), Some(2 + 16));
         let told: Vec<_> = [FORK, EXEC].into_iter().flat_map(ProcConnector::decode).collect();
         let expected =
             [ProcMessage::Forked { parent: 7, child: 9 }, ProcMessage::Executed { pid: 9 }];

@@ -36,6 +36,8 @@ pub const TARGETS: &[Target] = &[
     http::TARGET,
     http::RANGE,
     kernel::NETLINK,
+    kernel::CHANGES,
+    kernel::UEVENT,
     kernel::CONNECTOR,
     kernel::INOTIFY,
 ];

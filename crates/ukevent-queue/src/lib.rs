@@ -38,6 +38,8 @@ mod backend;
 mod builder;
 mod error;
 mod event;
+#[doc(hidden)]
+pub mod fuzz;
 mod key;
 mod mode;
 mod post;

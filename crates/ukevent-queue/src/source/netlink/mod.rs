@@ -4,7 +4,7 @@
 //! lose. A socket speaks one protocol: changes of interfaces, addresses and routes come through the
 //! one, uevents through the other ([`NetlinkWatch`]). What the bytes mean is in `parse`.
 
-mod parse;
+pub(crate) mod parse;
 #[cfg(test)]
 mod tests;
 

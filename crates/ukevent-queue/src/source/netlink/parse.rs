@@ -21,7 +21,7 @@ const NEW_ROUTE: u16 = 24;
 const DEL_ROUTE: u16 = 25;
 
 /// Reports every change in a datagram of the route protocol.
-pub(super) fn route(datagram: &[u8], sink: &mut dyn FnMut(Kind)) {
+pub(crate) fn route(datagram: &[u8], sink: &mut dyn FnMut(Kind)) {
     for message in messages(datagram) {
         let change = match message.kind {
             OVERRUN => {
@@ -134,7 +134,7 @@ fn until_zero(bytes: &[u8]) -> &[u8] {
 
 /// Reads a uevent: `add@/devices/…`, then `KEY=VALUE` pairs, each ended by a zero byte. `None` if it
 /// makes no sense.
-pub(super) fn uevent(datagram: &[u8]) -> Option<Kind> {
+pub(crate) fn uevent(datagram: &[u8]) -> Option<Kind> {
     let mut strings = datagram.split(|&byte| byte == 0);
     let head = String::from_utf8_lossy(strings.next()?);
     let (action, device) = head.split_once('@')?;

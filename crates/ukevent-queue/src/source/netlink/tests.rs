@@ -1,7 +1,10 @@
 //! The network of a namespace of the test's own, changed by ip(8); and bytes, right and wrong.
 
 use super::*;
-use crate::event::{AddressChange, LinkChange, NetlinkChange, RouteChange, Uevent};
+use crate::{
+    event::{AddressChange, LinkChange, NetlinkChange, RouteChange, Uevent},
+    fuzz,
+};
 use std::{io::Write, os::fd::AsRawFd, process::Stdio};
 use testkit::{Netns, Rng, skip, wait_until};
 use ukevent_sys::{
@@ -422,10 +425,10 @@ fn any_bytes_are_parsed_without_panic() {
             let at = rng.below(bytes.len() as u64) as usize;
             bytes[at] = rng.below(256) as u8;
         }
-        parsed(&bytes[..rng.below(bytes.len() as u64 + 1) as usize]);
+        fuzz::changes(&bytes[..rng.below(bytes.len() as u64 + 1) as usize]);
         rng.fill(&mut bytes);
-        parsed(&bytes);
-        drop(parse::uevent(&bytes));
+        fuzz::changes(&bytes);
+        fuzz::uevent(&bytes);
     }
 }
 
