@@ -52,7 +52,7 @@ impl std::fmt::Debug for Report {
 #[derive(Debug)]
 pub struct Epoll {
     fd: OwnedFd,
-    /// Whether the kernel lacks epoll_pwait2 (before 5.11): time-outs are rounded up to 1 ms.
+    /// Whether epoll_pwait2 cannot be had (before 5.11, or a filter): time-outs are rounded up to 1 ms.
     coarse: bool,
 }
 
@@ -117,7 +117,7 @@ impl Epoll {
 
     /// Waits until something is ready, the time is over (`None`: for ever) or a signal handler ran,
     /// with `mask` in place of the thread's signal mask while it waits. Fills `reports` from the
-    /// start and returns how many. epoll_pwait2(2), or before Linux 5.11 epoll_pwait(2).
+    /// start and returns how many. epoll_pwait2(2), or where that cannot be had epoll_pwait(2).
     ///
     /// # Errors
     /// `EINTR`.
@@ -129,7 +129,10 @@ impl Epoll {
     ) -> Result<usize> {
         if !self.coarse {
             match self.wait_fine(reports, timeout_ns, mask) {
-                Err(error) if error.errno() == libc::ENOSYS => self.coarse = true,
+                // The call itself never answers EPERM; filters of containers that are older do.
+                Err(error) if matches!(error.errno(), libc::ENOSYS | libc::EPERM) => {
+                    self.coarse = true;
+                }
                 done => return done,
             }
         }

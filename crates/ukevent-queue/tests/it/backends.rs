@@ -3,10 +3,14 @@
 //! The environment of a process cannot be changed safely while it runs, so these tests start
 //! themselves again.
 
-use crate::bench::{A, BackendKind, Bench, next};
+use crate::{
+    bench::{A, BackendKind, Bench, next},
+    everything,
+};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use std::{env, fs, process::Command};
-use ukevent_queue::{BuildError, Builder, Mode, Queue};
+use ukevent_queue::{BuildError, Builder, Mode, Queue, sim::Sim};
 
 cases! {
     everywhere: [
@@ -160,4 +164,83 @@ fn a_ring_that_cannot_be_had_is_replaced_and_the_reason_told() {
     let said = again("a_ring_that_cannot_be_had_is_replaced_and_the_reason_told", None);
     assert!(said.contains("it is epoll: io_uring cannot be had: "), "{said}");
     assert!(said.contains("asked for it is the backend io_uring cannot be had: "), "{said}");
+}
+
+/// io_uring_setup(2) and epoll_pwait2(2): by the same numbers on every machine that seccompiler knows.
+const IO_URING_SETUP: i64 = 425;
+const EPOLL_PWAIT2: i64 = 441;
+const EPERM: u32 = 1;
+const ENOSYS: u32 = 38;
+
+/// Makes system calls of this thread, and of all that it starts, fail with these numbers (seccomp(2)).
+/// Needs no privilege, and cannot be undone.
+fn deny(calls: &[i64], errno: u32) {
+    let rules = calls.iter().map(|&call| (call, Vec::new())).collect();
+    let machine = env::consts::ARCH.try_into().unwrap();
+    let (others, these) = (SeccompAction::Allow, SeccompAction::Errno(errno));
+    let filter = SeccompFilter::new(rules, others, these, machine).unwrap();
+    seccompiler::apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+}
+
+/// Whether filters can be made for this machine. That they cannot is said aloud.
+fn can_deny() -> bool {
+    let can = TargetArch::try_from(env::consts::ARCH).is_ok();
+    if !can {
+        testkit::skip(format_args!("seccompiler makes no filters for {}", env::consts::ARCH));
+    }
+    can
+}
+
+/// What the filter of a container does.
+#[test]
+fn a_ring_that_a_filter_denies_is_replaced_and_the_reason_told() {
+    if is_inner() {
+        deny(&[IO_URING_SETUP], EPERM);
+        match Queue::new() {
+            Ok(queue) => println!("it is {}", queue.backend_reason()),
+            Err(error) => println!("refused: {error}"),
+        }
+        let error = Builder::new().backend(BackendKind::IoUring).build().unwrap_err();
+        assert!(matches!(error, BuildError::Unavailable { backend: "io_uring", .. }), "{error:?}");
+        println!("asked for it is {error}");
+        return;
+    }
+    if !can_deny() {
+        return;
+    }
+    let why = "io_uring cannot be had: io_uring_setup: Operation not permitted (os error 1); a \
+               container's seccomp filter or kernel.io_uring_disabled denies it";
+    for (variable, expected) in [
+        (None, format!("it is epoll: {why}\n")),
+        (Some("epoll"), format!("it is epoll: {VARIABLE} asked for it\n")),
+        (Some("io_uring"), format!("refused: the backend {why}\n")),
+    ] {
+        let said = again("a_ring_that_a_filter_denies_is_replaced_and_the_reason_told", variable);
+        assert!(said.contains(&expected), "{variable:?}: {said}");
+        assert!(said.contains(&format!("asked for it is the backend {why}\n")), "{said}");
+    }
+}
+
+/// No source and no wait needs what a filter denies that is older than the kernel: the ring, and the
+/// wait of nanoseconds.
+fn all_is_told_behind_an_old_filter(test: &str, errno: u32) {
+    if is_inner() {
+        deny(&[IO_URING_SETUP, EPOLL_PWAIT2], errno);
+        let kind = Queue::new().unwrap().backend();
+        everything::one_wait_takes_one_of_each_kind(&Bench { kind, sim: Sim::new(1) });
+        println!("all of it by {kind}");
+    } else if can_deny() {
+        let said = again(test, None);
+        assert!(said.contains("all of it by epoll"), "{said}");
+    }
+}
+
+#[test]
+fn all_is_told_behind_a_filter_that_denies() {
+    all_is_told_behind_an_old_filter("all_is_told_behind_a_filter_that_denies", EPERM);
+}
+
+#[test]
+fn all_is_told_behind_a_filter_that_knows_no_such_call() {
+    all_is_told_behind_an_old_filter("all_is_told_behind_a_filter_that_knows_no_such_call", ENOSYS);
 }

@@ -49,7 +49,7 @@ fn all(bench: &Bench) -> All {
     All { queue, keys, happen }
 }
 
-fn one_wait_takes_one_of_each_kind(bench: &Bench) {
+pub(crate) fn one_wait_takes_one_of_each_kind(bench: &Bench) {
     let All { mut queue, keys, mut happen } = all(bench);
     silent_but_timers(&mut queue);
     happen();
