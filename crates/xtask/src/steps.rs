@@ -147,7 +147,10 @@ fn bench(project: &Project) -> Result<Outcome, String> {
 fn msrv(project: &Project) -> Result<Outcome, String> {
     let metadata = project::metadata(&project.root, &["--no-deps"])?;
     let version = metadata["packages"][0]["rust_version"].as_str().ok_or("no rust-version")?;
-    if !project.has("rustup", &["run", version, "rustc", "--version"]) {
+    // rustup knows a toolchain by the name under which it was installed.
+    let names = [version.to_owned(), format!("{version}.0")];
+    let is_installed = |name: &&String| project.has("rustup", &["run", name, "rustc", "--version"]);
+    let Some(toolchain) = names.iter().find(is_installed) else {
         let manifest = fs::read_to_string(project.root.join("Cargo.toml"))
             .map_err(|error| format!("Cargo.toml: {error}"))?;
         if !manifest.lines().any(|line| line == "incompatible_msrv = \"deny\"") {
@@ -156,12 +159,12 @@ fn msrv(project: &Project) -> Result<Outcome, String> {
         return Ok(Outcome::Skipped(format!(
             "Rust {version} is not installed; clippy's incompatible_msrv stands in for it"
         )));
-    }
+    };
     let mut command = Command::new("rustup");
-    command.args(["run", version, "cargo", "check", "--workspace", "--all-targets"]);
+    command.args(["run", toolchain, "cargo", "check", "--workspace", "--all-targets"]);
     command.current_dir(&project.root).env("CARGO_TARGET_DIR", project.target.join("msrv"));
     project.run(command)?;
-    Ok(Outcome::Passed(format!("Rust {version}")))
+    Ok(Outcome::Passed(format!("Rust {toolchain}")))
 }
 
 fn present(project: &Project) -> impl Iterator<Item = &'static str> {

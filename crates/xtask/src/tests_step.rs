@@ -28,7 +28,7 @@ pub(crate) fn run(project: &Project) -> Result<Outcome, String> {
 
 fn commands(mode: Mode, has_nextest: bool) -> Vec<String> {
     let which = if mode == Mode::Quick { SLOW } else { "" };
-    let nextest = "nextest run --config-file crates/xtask/nextest.toml --no-fail-fast";
+    let nextest = "nextest run --no-fail-fast";
     match (has_nextest, mode) {
         (true, Mode::Quick) => vec![format!("{nextest} --workspace {which}")],
         (true, _) => vec![format!("{nextest} --workspace"), "test --workspace --doc".to_owned()],
