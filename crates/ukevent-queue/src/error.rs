@@ -157,15 +157,15 @@ impl From<NoSuchKey> for io::Error {
     }
 }
 
-/// The queue belongs to the thread that used it first.
+/// The queue belongs to the thread that used it first, in the process that made it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongThread;
 
 impl fmt::Display for WrongThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "this queue belongs to the thread that used it first; send it before its first use, or \
-             post to it",
+            "this queue belongs to the thread that used it first, in the process that made it; send it \
+             before its first use, post to it, or make one in the child",
         )
     }
 }

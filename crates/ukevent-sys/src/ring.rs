@@ -13,11 +13,12 @@ use crate::clock::timespec;
 use crate::epoll::KERNEL_SIGSET_BYTES;
 use crate::eventfd::EventFd;
 use crate::poll::PollMask;
+use crate::runner::{Process, Runner};
 use crate::signal::SignalSet;
 use crate::{Error, Result};
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::thread::ThreadId;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// What a ring is made with.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +54,16 @@ impl Submission {
         Self(entry.user_data(user_data))
     }
 
-    /// Ends the poll that carries `target`, which completes with `ECANCELED`. Completes itself only
-    /// if there is no such poll (`ENOENT`); needs `IOSQE_CQE_SKIP_SUCCESS`, Linux 5.17.
+    /// Ends what carries `target`, which completes with `ECANCELED` if it did not complete before.
+    /// Completes itself only if there is no such thing (`ENOENT`); needs `IOSQE_CQE_SKIP_SUCCESS`,
+    /// Linux 5.17.
+    ///
+    /// `IORING_OP_POLL_REMOVE` would not do for a poll: one whose wake-up has come and waits to be
+    /// worked off it refuses to end (`EALREADY`), and a poll that goes on then does so for ever, with
+    /// its file open (seen on Linux 6.18).
     #[must_use]
-    pub fn end_poll(target: u64, user_data: u64) -> Self {
-        let entry = opcode::PollRemove::new(target).build();
+    pub fn cancel(target: u64, user_data: u64) -> Self {
+        let entry = opcode::AsyncCancel::new(target).build();
         Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
     }
 }
@@ -86,13 +92,17 @@ pub struct EnterWait<'a> {
 
 /// An io_uring instance for one thread. Linux 6.1 (`DEFER_TASKRUN`), close-on-exec.
 ///
-/// Dropping closes it, in the thread that enabled it; the kernel then cancels by itself, and a little
-/// later, what is outstanding. Polls lend the kernel no memory, so nothing need be waited for.
+/// Dropping, in the thread that enabled it, cancels what is outstanding and closes the files that it
+/// holds. In another thread the kernel does so when the thread that enabled it ends. In a child made by
+/// fork(2), which must not use it, dropping closes the child's descriptor and nothing else.
 pub struct Ring {
-    ring: IoUring,
-    /// Index of the ring's descriptor in the thread's table of registered rings, if it got one, and
-    /// the thread.
-    registered: Option<(RawFd, ThreadId)>,
+    /// Not unmapped in a child made by fork(2): there the addresses belong to others.
+    ring: ManuallyDrop<IoUring>,
+    made_by: Process,
+    enabled_by: Option<Runner>,
+    /// Index of the ring's descriptor in the table of registered rings of the thread that enabled it,
+    /// if it got one.
+    registered: Option<RawFd>,
     /// Entries below the kernel's knowledge: pushed, not yet submitted.
     unsubmitted: u32,
     no_iowait: bool,
@@ -135,7 +145,15 @@ impl Ring {
             if error.errno() == libc::EINVAL { Self::build(options, false) } else { Err(error) }
         })?;
         let no_iowait = ring.params().is_feature_no_iowait();
-        Ok(Self { ring, registered: None, unsubmitted: 0, no_iowait, enters: 0 })
+        Ok(Self {
+            ring: ManuallyDrop::new(ring),
+            made_by: Process::current(),
+            enabled_by: None,
+            registered: None,
+            unsubmitted: 0,
+            no_iowait,
+            enters: 0,
+        })
     }
 
     fn build(options: RingOptions, no_sqarray: bool) -> Result<IoUring> {
@@ -165,11 +183,12 @@ impl Ring {
         self.ring.submitter().register_enable_rings().map_err(|error| {
             Error::new("io_uring_register", error.raw_os_error().unwrap_or(libc::EINVAL))
         })?;
+        self.enabled_by = Some(Runner::current());
         let mut update =
             RingFdUpdate { offset: u32::MAX, reserved: 0, data: self.ring.as_raw_fd() as u64 };
         // A table of registered rings that is full (16 of them) only costs the 65 ns.
         if self.update_registered(REGISTER_RING_FDS, &mut update) == 1 {
-            self.registered = Some((update.offset as RawFd, std::thread::current().id()));
+            self.registered = Some(update.offset as RawFd);
         }
         Ok(())
     }
@@ -251,13 +270,14 @@ impl Ring {
         if self.no_iowait {
             flags |= ENTER_NO_IOWAIT;
         }
-        let fd = self.registered.map_or_else(
-            || self.ring.as_raw_fd(),
-            |(index, _)| {
-                flags |= ENTER_REGISTERED_RING;
-                index
-            },
-        );
+        let mut fd = self.ring.as_raw_fd();
+        // In another thread the index would be that of another ring.
+        if let Some(index) = self.registered
+            && self.enabled_by.is_some_and(Runner::is_current)
+        {
+            flags |= ENTER_REGISTERED_RING;
+            fd = index;
+        }
         self.enters += 1;
         // SAFETY: the argument is null, or it and the time and mask it points to outlive the call; 64-bit
         // `timespec` has the layout of the kernel's `__kernel_timespec`.
@@ -290,6 +310,30 @@ impl Ring {
             result: entry.result(),
             more: cqueue::more(entry.flags()),
         })
+    }
+
+    /// Cancels everything that was submitted and did not complete, and lets go of its files: the kernel
+    /// would do so by itself, but some time after the ring is closed. What was pushed and not submitted
+    /// stays so. Linux 6.0; on an older kernel nothing is cancelled.
+    fn cancel_all(&mut self) {
+        let submitter = self.ring.submitter();
+        // It fails if there is nothing to cancel, which is the aim.
+        let _ = submitter.register_sync_cancel(None, types::CancelBuilder::any());
+        // What was cancelled lets go of its file when its deferred work is done.
+        self.unsubmitted = 0;
+        let mut lying = 0;
+        while self.work_waits() {
+            let entered = self.enter(EnterWait { completions: lying, ..EnterWait::default() });
+            let now = self.waiting();
+            if entered.is_err() || now <= lying {
+                break;
+            }
+            lying = now;
+            if lying >= self.capacity() / 2 {
+                self.completions().for_each(drop);
+                lying = 0;
+            }
+        }
     }
 
     /// Signals an eventfd when there is a completion, or work that makes one
@@ -328,14 +372,23 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
+        if !self.made_by.is_current() {
+            // SAFETY: this process' own copy of the descriptor, which nothing else closes: the ring is
+            // not dropped here.
+            drop(unsafe { OwnedFd::from_raw_fd(self.ring.as_raw_fd()) });
+            return;
+        }
         // The thread's table of registered rings holds the ring open, and with it every file that is
         // polled. Only that thread can take it out; dropped elsewhere, it lasts as long as the thread.
-        if let Some((index, thread)) = self.registered
-            && thread == std::thread::current().id()
-        {
-            let mut update = RingFdUpdate { offset: index as u32, reserved: 0, data: 0 };
-            self.update_registered(UNREGISTER_RING_FDS, &mut update);
+        if self.enabled_by.is_some_and(Runner::is_current) {
+            self.cancel_all();
+            if let Some(index) = self.registered {
+                let mut update = RingFdUpdate { offset: index as u32, reserved: 0, data: 0 };
+                self.update_registered(UNREGISTER_RING_FDS, &mut update);
+            }
         }
+        // SAFETY: it is neither used nor dropped again.
+        unsafe { ManuallyDrop::drop(&mut self.ring) };
     }
 }
 

@@ -130,6 +130,12 @@ impl EpollBackend {
         Ok(())
     }
 
+    /// Whether this arming is the one that the slot has.
+    pub(super) fn watches(&self, ticket: Ticket) -> bool {
+        let entry = self.entries.get(ticket.index as usize).and_then(Option::as_ref);
+        entry.is_some_and(|entry| entry.ticket == ticket)
+    }
+
     /// The epoll instance's own descriptor.
     pub(super) fn shown(&self) -> BorrowedFd<'_> {
         self.epoll.as_fd()

@@ -36,9 +36,16 @@ impl Mirror {
         self.set.submit(mirrored(ticket), Poll { arm, ..poll })
     }
 
-    /// A slot's descriptor is watched no longer, or was reported for the last time.
+    /// A slot's descriptor is watched no longer.
     pub(super) fn cancel(&mut self, ticket: Ticket) {
         self.set.cancel(mirrored(ticket), -1, true);
+    }
+
+    /// An arming was reported for the last time. The slot may be armed anew already.
+    pub(super) fn ended(&mut self, ticket: Ticket) {
+        if self.set.watches(mirrored(ticket)) {
+            self.cancel(ticket);
+        }
     }
 
     /// Takes the edges that show, before the backend looks for what they announced.

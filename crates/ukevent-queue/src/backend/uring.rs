@@ -161,6 +161,8 @@ impl Uring {
         completions: u32,
         reports: &mut Vec<Completion>,
     ) -> Result<()> {
+        // The kernel waits for no more than fit.
+        let completions = completions.min(self.ring.capacity());
         // An entering that also submits says neither that the time is over nor that it was
         // interrupted: if it is early, with too little, it was.
         let says_all = self.ring.unsubmitted() == 0;
@@ -198,7 +200,7 @@ impl Backend for Uring {
     #[inline]
     fn cancel(&mut self, ticket: Ticket, _fd: RawFd, armed: bool) {
         if armed {
-            self.push(Submission::end_poll(ticket.to_bits(), Ticket::NOBODY.to_bits()));
+            self.push(Submission::cancel(ticket.to_bits(), Ticket::NOBODY.to_bits()));
         }
         if let Some(nested) = &mut self.nested {
             nested.mirror.cancel(ticket);
@@ -236,7 +238,7 @@ impl Backend for Uring {
         }
         if let Some(nested) = &mut self.nested {
             for report in reports[before..].iter().filter(|report| report.last) {
-                nested.mirror.cancel(report.ticket);
+                nested.mirror.ended(report.ticket);
             }
         }
         Ok(())

@@ -25,20 +25,22 @@ use crate::source::SignalHub;
 use crate::source::{Removed, State};
 use nest::Nest;
 use std::collections::{HashMap, VecDeque};
-use std::thread::ThreadId;
 use std::time::Duration;
 use timers::Timers;
 use ukevent_sys::clock::Clock;
 use ukevent_sys::poll::PollFd;
+use ukevent_sys::runner::{Process, Runner};
 
 /// One queue for every kind of event.
 ///
-/// It belongs to one thread: the one that first registers a signal, or waits. Before that it may be
-/// sent. Posts come from any thread ([`Queue::poster`]).
+/// It belongs to one thread: the one that first registers a signal, asks for a descriptor
+/// ([`Queue::descriptor`]), or waits. Before that it may be sent. Posts come from any thread
+/// ([`Queue::poster`]). A child made by fork(2) may drop its copy, and nothing else: all else is refused
+/// there.
 ///
-/// Dropping it, in its thread, closes what it owns, restores signal masks, and makes posters fail. It
-/// does not wait. (Dropped in another thread, an io_uring instance lets go of its files only when its
-/// own thread ends.)
+/// Dropping it, in its thread, closes what it owns, restores signal masks, and makes posters fail.
+/// (Dropped in another thread, an io_uring instance lets go of its files only when its own thread
+/// ends.)
 pub struct Queue {
     /// First, so that the kernel lets go of the descriptors before their owners close them.
     backend: Box<dyn Backend>,
@@ -65,7 +67,8 @@ pub struct Queue {
     nest: Option<Nest>,
     /// The owner of a one-shot descriptor that was just delivered.
     spent: Option<Removed>,
-    owner: Option<ThreadId>,
+    made_by: Process,
+    owner: Option<Runner>,
     counters: Counters,
     /// Which wait is going on, or comes next.
     epoch: u32,
@@ -143,6 +146,7 @@ impl Queue {
             hubs: Hubs::default(),
             nest: None,
             spent: None,
+            made_by: Process::current(),
             owner: None,
             counters: Counters::default(),
             reports: Vec::new(),

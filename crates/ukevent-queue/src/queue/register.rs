@@ -16,9 +16,9 @@ use crate::source::{
     Fd, Inode, Netlink, Own, Process, Removed, Signal, Source, State, Stream, StreamSource, Timer,
 };
 use std::os::fd::{AsRawFd, RawFd};
-use std::thread::ThreadId;
 use ukevent_sys::Error;
 use ukevent_sys::poll::PollMask;
+use ukevent_sys::runner::Runner;
 
 /// A change of a registration, for [`Queue::modify`]: what is not named stays.
 ///
@@ -91,6 +91,7 @@ impl Queue {
         token: Token,
         mode: Mode,
     ) -> Result<Key, RegisterError> {
+        self.check_thread()?;
         let key = self.slots.vacant().ok_or(RegisterError::Full { limit: self.slots.limit() })?;
         match source.into() {
             Source::Timer(timer) => self.register_timer(key, timer, token, mode),
@@ -104,8 +105,20 @@ impl Queue {
             Source::Process(process) => return self.register_process(&process, token, mode),
             Source::Netlink(netlink) => self.register_netlink(key, &netlink, token, mode)?,
         }
-        self.changed()?;
-        Ok(key)
+        self.registered(key)
+    }
+
+    /// Lets a registration take effect; if that fails, all is as if it had never been wanted.
+    #[inline]
+    fn registered(&mut self, key: Key) -> Result<Key, RegisterError> {
+        match self.changed() {
+            Ok(()) => Ok(key),
+            Err(error) => {
+                self.unready(key);
+                drop(self.give_up(key));
+                Err(error.into())
+            }
+        }
     }
 
     fn register_fd(
@@ -149,8 +162,7 @@ impl Queue {
         if hub.has_news() {
             self.hot.push(*watched_by);
         }
-        self.changed()?;
-        Ok(key)
+        self.registered(key)
     }
 
     fn register_signal(
@@ -170,8 +182,7 @@ impl Queue {
         let key = self.insert_stream(StreamSource::Signal, token, mode)?;
         let (hub, _) = self.hubs.signals.as_mut().expect("made above");
         hub.add(key.index, signal).inspect_err(|_| drop(self.slots.remove(key)))?;
-        self.changed()?;
-        Ok(key)
+        self.registered(key)
     }
 
     fn register_process(
@@ -196,8 +207,7 @@ impl Queue {
             let (hub, _) = self.hubs.connector.as_mut().expect("made above");
             hub.add(key.index, pid, life);
         }
-        self.changed()?;
-        Ok(key)
+        self.registered(key)
     }
 
     fn register_netlink(
@@ -265,6 +275,7 @@ impl Queue {
     /// which then is as before.
     #[doc(alias = "EPOLL_CTL_MOD")]
     pub fn modify(&mut self, key: Key, change: Change) -> Result<(), ChangeError> {
+        self.check_thread().map_err(RegisterError::from)?;
         let slot = self.slots.find(key).ok_or(NoSuchKey)?;
         let fits = match &slot.state {
             State::Fd { .. } => change.timer.is_none() && change.changes.is_none(),
@@ -318,6 +329,7 @@ impl Queue {
     /// [`ChangeError`].
     #[doc(alias = "EV_ENABLE")]
     pub fn enable(&mut self, key: Key) -> Result<(), ChangeError> {
+        self.check_thread().map_err(RegisterError::from)?;
         let slot = self.slots.find(key).ok_or(NoSuchKey)?;
         if slot.flags.contains(Flags::ENABLED) {
             return Ok(());
@@ -339,6 +351,7 @@ impl Queue {
     /// [`NoSuchKey`].
     #[doc(alias = "EV_DISABLE")]
     pub fn disable(&mut self, key: Key) -> Result<(), NoSuchKey> {
+        self.check_process()?;
         let slot = self.slots.find(key).ok_or(NoSuchKey)?;
         slot.flags.remove(Flags::ENABLED);
         if matches!(slot.state, State::Fd { .. }) {
@@ -356,6 +369,7 @@ impl Queue {
     /// [`NoSuchKey`].
     #[doc(alias = "EV_DELETE")]
     pub fn remove(&mut self, key: Key) -> Result<Removed, NoSuchKey> {
+        self.check_process()?;
         let slot = self.slots.find(key).ok_or(NoSuchKey)?;
         if slot.flags.contains(Flags::READY) {
             self.unready(key);
@@ -455,17 +469,27 @@ impl Queue {
 
     /// The queue belongs to the thread that first asks here.
     pub(super) fn claim_thread(&mut self) -> Result<(), WrongThread> {
-        thread_local! {
-            // Asking the thread itself costs an atomic count each time.
-            static CURRENT: ThreadId = std::thread::current().id();
-        }
-        let current = CURRENT.with(|id| *id);
-        match self.owner {
-            None => self.owner = Some(current),
-            Some(owner) if owner == current => {}
-            Some(_) => return Err(WrongThread),
+        self.check_thread()?;
+        if self.owner.is_none() {
+            self.owner = Some(Runner::current());
         }
         Ok(())
+    }
+
+    /// In a child made by fork(2) no key names anything.
+    #[inline]
+    fn check_process(&self) -> Result<(), NoSuchKey> {
+        if self.made_by.is_current() { Ok(()) } else { Err(NoSuchKey) }
+    }
+
+    /// Whether it belongs to this thread, or to none yet.
+    #[inline]
+    fn check_thread(&self) -> Result<(), WrongThread> {
+        let is_ours = match self.owner {
+            Some(owner) => owner.is_current(),
+            None => self.made_by.is_current(),
+        };
+        if is_ours { Ok(()) } else { Err(WrongThread) }
     }
 }
 

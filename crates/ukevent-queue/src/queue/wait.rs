@@ -293,9 +293,14 @@ impl Queue {
         self.collect_posts();
         self.expire_timers();
         if self.ready_events < READY_EVENTS.max(at_least) {
-            for key in std::mem::take(&mut self.hot) {
-                if self.slots.live(key).is_some() {
-                    self.read_descriptor(key)?;
+            let mut hot = std::mem::take(&mut self.hot).into_iter();
+            while let Some(key) = hot.next() {
+                if self.slots.live(key).is_some()
+                    && let Err(error) = self.read_descriptor(key)
+                {
+                    // They are not reported again by themselves.
+                    self.hot.extend(hot);
+                    return Err(error);
                 }
             }
         }
@@ -404,6 +409,11 @@ impl Queue {
 
     /// Reads what a stream, or a descriptor of the queue's own, has; at most a budget of it.
     fn read_descriptor(&mut self, key: Key) -> Result<(), Error> {
+        // What it has is not reported again by itself if this fails.
+        self.drain(key).inspect_err(|_| self.hot.push(key))
+    }
+
+    fn drain(&mut self, key: Key) -> Result<(), Error> {
         let (_, slot) = self.slots.at(key.index);
         let mut read = Vec::new();
         let drained = match &mut slot.state {

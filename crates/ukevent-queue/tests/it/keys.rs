@@ -1,16 +1,20 @@
 //! Names of registrations: what a key stands for, and that a dead one stands for nothing; what
 //! becomes of the owner of a descriptor.
 
-use crate::bench::{A, B, Bench, C, Door, batch, next, now, patient, silent, wait, while_busy};
+use crate::bench::{
+    self, A, B, Bench, C, Door, batch, next, now, patient, silent, wait, while_busy,
+};
 use std::{
     fs::File,
     io::{PipeReader, PipeWriter, Read, Write},
+    net::TcpListener,
     os::{fd::AsRawFd, unix::net::UnixStream},
     sync::Arc,
     time::Duration,
 };
 use ukevent_queue::{
-    Change, ChangeError, Fd, Key, Merge, Mode, NoSuchKey, Queue, RegisterError, Timer, User, Wait,
+    Change, ChangeError, Fd, Key, Merge, Mode, NoSuchKey, Queue, RegisterError, Socket, Timer,
+    User, Wait,
 };
 
 cases! {
@@ -41,6 +45,8 @@ cases! {
         a_registration_keeps_the_descriptor_open,
         dropping_the_queue_closes_what_it_owns,
         removing_while_the_other_end_writes_reports_nothing,
+        what_was_removed_is_closed_whatever_was_under_way,
+        a_queue_that_is_dropped_has_closed_its_listener,
     ],
     alone: [
         a_used_descriptor_number_gets_nothing_of_the_one_before,
@@ -363,6 +369,44 @@ fn dropping_the_queue_closes_what_it_owns(bench: &Bench) {
     drop(queue);
     // A ring is closed by the kernel a moment later; it may hold the file until then.
     testkit::wait_until("nobody reads the pipe", || writer.write_all(b"!").is_err());
+}
+
+/// News that the kernel has and the queue has not heard of yet must not keep the file open.
+fn what_was_removed_is_closed_whatever_was_under_way(bench: &Bench) {
+    for mode in [Mode::Level, Mode::Edge, Mode::OneShot, Mode::Dispatch] {
+        for news in [false, true] {
+            let mut queue = bench.queue();
+            let (own, mut peer) = testkit::tcp_pair();
+            let own = Arc::new(own);
+            let key = queue.register(Socket::new(own.clone()), A, mode).unwrap();
+            silent(&mut queue);
+            if news {
+                peer.write_all(b"!").unwrap();
+                // Read before the queue looks, so that closing sends an end and no reset.
+                (&*own).read_exact(&mut [0]).unwrap();
+            }
+            drop(own);
+            drop(queue.remove(key).unwrap());
+            // The kernel of a ring lets go with the next wait.
+            silent(&mut queue);
+            peer.set_read_timeout(Some(bench::PATIENCE)).unwrap();
+            assert_eq!(peer.read(&mut [0]).unwrap(), 0, "{mode:?}, news: {news}");
+            assert_eq!(queue.counters().stale, 0, "{mode:?}, news: {news}");
+        }
+    }
+}
+
+fn a_queue_that_is_dropped_has_closed_its_listener(bench: &Bench) {
+    let (listener, address) = testkit::listener();
+    let mut listener = Some(listener);
+    for _ in 0..50 {
+        let mut queue = bench.queue();
+        queue.register(Socket::listener(listener.take().unwrap()), A, Mode::Level).unwrap();
+        silent(&mut queue);
+        drop(queue);
+        // Refused while anybody listens there.
+        listener = Some(TcpListener::bind(address).unwrap());
+    }
 }
 
 /// A pipe whose reading end has this number, which is free.

@@ -42,6 +42,8 @@ cases! {
         registrations_that_come_and_go_leave_no_descriptor,
         one_shots_leave_no_descriptor,
         a_hundred_queues_leave_no_descriptor,
+        more_registrations_than_descriptors_may_be_open,
+        a_registration_that_cannot_be_shown_leaves_nothing,
     ],
 }
 
@@ -120,6 +122,43 @@ fn what_a_full_queue_refuses_is_closed(bench: &Bench) {
     assert!(queue.register(Fd::new(reader), B, Mode::Level).is_err());
     let error = std::io::Write::write_all(&mut writer, b"!").unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+}
+
+/// The kernel probes no more at a time than the process may have descriptors.
+fn more_registrations_than_descriptors_may_be_open(bench: &Bench) {
+    let (mut queue, door) = (bench.queue(), bench.door());
+    for _ in 0..300 {
+        queue.register(door.source(), A, Mode::Level).unwrap();
+    }
+    let former = getrlimit(Resource::Nofile);
+    door.knock();
+    assert_eq!(wait(&mut queue, patient().at_least(300)), Ok(300));
+    // A limit that is below what is open already hinders nobody.
+    if bench.kind == BackendKind::Poll {
+        // poll(2) itself takes no more than that.
+        return;
+    }
+    for limit in [200, 0] {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(limit), ..former }).unwrap();
+        let waited = wait(&mut queue, Wait::now());
+        setrlimit(Resource::Nofile, former).unwrap();
+        assert_eq!(waited, Ok(300), "{limit}");
+    }
+}
+
+/// Nothing is left of a registration that was refused late.
+fn a_registration_that_cannot_be_shown_leaves_nothing(bench: &Bench) {
+    let mut queue = bench.queue();
+    let _shown = queue.descriptor().unwrap();
+    let timer = Timer::after(Duration::from_millis(1)).on(Clock::Boot);
+    // The timer needs a timerfd, once somebody watches the queue.
+    let refused = without_descriptors(|| queue.register(timer, A, Mode::OneShot));
+    is_emfile(&refused.unwrap_err());
+    assert_eq!(queue.counters().registered, 0);
+    bench.pass(Duration::from_millis(2));
+    silent(&mut queue);
+    queue.register(timer, B, Mode::OneShot).unwrap();
+    assert_eq!(next(&mut queue).token, B);
 }
 
 /// Runs `body` while this process can open no further descriptor.

@@ -1,7 +1,7 @@
 //! The queue as a descriptor: whatever a wait would return makes it readable, to another queue, to
 //! epoll and to poll.
 
-use crate::bench::{A, B, Bench, batch, next, now, patient, silent, tokens, wait};
+use crate::bench::{A, B, Bench, C, batch, next, now, patient, silent, tokens, wait};
 use rustix::{
     event::{self, PollFd, PollFlags, Timespec},
     io::retry_on_intr,
@@ -43,6 +43,7 @@ cases! {
         what_is_modified_while_watched_shows,
         a_regular_file_shows,
         an_eventfd_shows_each_time,
+        a_report_of_an_earlier_arming_hides_nothing,
         a_queue_in_a_queue_in_a_queue_shows,
         a_queue_watched_by_an_edge_shows_each_time,
         epoll_sees_it,
@@ -307,6 +308,25 @@ fn an_eventfd_shows_each_time(bench: &Bench) {
         assert_eq!(heard(&mut outer, &mut inner), [B]);
         rustix::io::read(&counter, &mut [0; 8]).unwrap();
     }
+}
+
+fn a_report_of_an_earlier_arming_hides_nothing(bench: &Bench) {
+    let mut queue = bench.queue();
+    let shown = queue.descriptor().unwrap();
+    let news = || Arc::new(event::eventfd(0, event::EventfdFlags::NONBLOCK).unwrap());
+    let write = |counter: &OwnedFd| rustix::io::write(counter, &1_u64.to_ne_bytes()).unwrap();
+    let (first, other) = (news(), news());
+    let key = queue.register(Fd::new(first.clone()), A, Mode::Level).unwrap();
+    silent(&mut queue);
+    write(&first);
+    // Takes effect at once, so that the kernel reports the first one too; the program takes it.
+    queue.register(Fd::new(other), B, Mode::Level).unwrap();
+    rustix::io::read(&*first, &mut [0; 8]).unwrap();
+    queue.modify(key, Change::new().token(C)).unwrap();
+    silent(&mut queue);
+    write(&first);
+    assert!(readable(&shown, &PATIENTLY), "{}", bench.kind);
+    assert_eq!(next(&mut queue).token, C);
 }
 
 fn a_queue_in_a_queue_in_a_queue_shows(bench: &Bench) {

@@ -1,8 +1,12 @@
 //! Whose queue it is: that of the thread that uses it first.
 
 use crate::bench::{A, B, Bench, C, next, now, now_sorted, silent, wait};
+use fork::Fork;
+use rustix::process::{Pid, WaitOptions, waitpid};
 use std::{thread, time::Duration};
-use ukevent_queue::{Merge, Mode, Queue, RegisterError, Signal, Timer, User, Wait, WaitError};
+use ukevent_queue::{
+    Change, ChangeError, Merge, Mode, Queue, RegisterError, Signal, Timer, User, Wait, WaitError,
+};
 
 cases! {
     everywhere: [
@@ -14,10 +18,12 @@ cases! {
     ],
     kernels: [
         a_second_thread_gets_no_descriptor,
+        a_second_thread_changes_nothing,
     ],
     alone: [
         a_second_thread_cannot_watch_signals,
         a_signal_makes_the_queue_the_threads_own,
+        a_child_gets_no_queue,
     ],
 }
 
@@ -112,6 +118,58 @@ fn a_second_thread_gets_no_descriptor(bench: &Bench) {
     drop(other.descriptor().unwrap());
     let refused = elsewhere(&mut other, |queue| wait(queue, Wait::now()));
     assert_eq!(refused, Err(WaitError::WrongThread), "asking for it was its first use");
+}
+
+/// A queue that is watched acts at once, which only its own thread may.
+fn a_second_thread_changes_nothing(bench: &Bench) {
+    let (mut queue, door) = (bench.queue(), bench.door());
+    let key = queue.register(door.source(), A, Mode::Level).unwrap();
+    let _shown = queue.descriptor().unwrap();
+    elsewhere(&mut queue, |queue| {
+        let refused = queue.register(door.source(), B, Mode::Level);
+        assert!(matches!(refused, Err(RegisterError::WrongThread)), "{refused:?}");
+        let refused = queue.modify(key, Change::new().token(B));
+        assert!(matches!(refused, Err(ChangeError::Refused(RegisterError::WrongThread))));
+        queue.disable(key).unwrap();
+        let refused = queue.enable(key);
+        assert!(matches!(refused, Err(ChangeError::Refused(RegisterError::WrongThread))));
+    });
+    queue.enable(key).unwrap();
+    door.knock();
+    assert_eq!(now(&mut queue), [A]);
+}
+
+/// What a child made by fork(2) does with its copy leaves the parent's alone.
+fn a_child_gets_no_queue(bench: &Bench) {
+    let (mut queue, door) = (bench.queue(), bench.door());
+    let key = queue.register(door.source(), A, Mode::Level).unwrap();
+    silent(&mut queue);
+    match fork::fork().unwrap() {
+        Fork::Child => {
+            let refused = wait(&mut queue, Wait::now()) == Err(WaitError::WrongThread)
+                && queue.register(door.source(), B, Mode::Level).is_err()
+                && queue.disable(key).is_err()
+                && queue.remove(key).is_err();
+            // As much as the ring's, so that dropping it would take some of this away.
+            let own: Vec<_> = (0..64).map(|_| vec![1_u8; 200_000]).collect();
+            drop(queue);
+            let kept = own.iter().all(|memory| memory.iter().all(|&byte| byte == 1));
+            // Another queue can be made.
+            let works = silent_queue(bench);
+            std::process::exit(if refused && kept && works { 0 } else { 1 });
+        }
+        Fork::Parent(child) => {
+            let child = Pid::from_raw(child).unwrap();
+            let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
+            assert_eq!(status.exit_status(), Some(0), "{status:?}");
+        }
+    }
+    door.knock();
+    assert_eq!(now(&mut queue), [A]);
+}
+
+fn silent_queue(bench: &Bench) -> bool {
+    bench.builder().build().is_ok_and(|mut queue| wait(&mut queue, Wait::now()) == Ok(0))
 }
 
 fn a_second_thread_cannot_watch_signals(bench: &Bench) {

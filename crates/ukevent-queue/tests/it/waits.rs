@@ -46,6 +46,7 @@ cases! {
         at_least_some_counts_posts_that_come_with_one_wake_up,
         at_least_some_counts_timers_that_come_with_one_wake_up,
         at_least_more_than_there_are_sources_ends_at_the_deadline,
+        at_least_more_than_fit_in_the_ring_waits_for_them,
         a_wake_ends_the_wait,
         a_wake_ends_a_wait_for_more_than_there_is,
         a_wake_ends_a_wait_for_many_more,
@@ -204,6 +205,20 @@ fn at_least_some_returns_with_what_there_is_at_the_deadline(bench: &Bench) {
     came.sort_unstable();
     assert_eq!(came, [A, B]);
     assert!(queue.time(Clock::Monotonic) >= before + time, "it waited for the third");
+}
+
+fn at_least_more_than_fit_in_the_ring_waits_for_them(bench: &Bench) {
+    let mut queue = bench.builder().ring(4, 4).build().unwrap();
+    let doors: Vec<_> = (0..30).map(|_| bench.door()).collect();
+    for door in &doors {
+        queue.register(door.source(), A, Mode::Level).unwrap();
+    }
+    doors[..10].iter().for_each(Door::knock);
+    let came = once_asleep(
+        || wait(&mut queue, patient().at_least(30)),
+        || doors[10..].iter().for_each(Door::knock),
+    );
+    assert_eq!(came, Ok(30));
 }
 
 fn at_least_some_returns_at_once_if_there_are_as_many(bench: &Bench) {
