@@ -137,13 +137,14 @@ impl Ring {
     /// Makes one, disabled.
     ///
     /// # Errors
-    /// `EPERM` or `ENOSYS`: the kernel or the container denies io_uring. `EINVAL`: the kernel is
+    /// `EPERM` or `ENOSYS`: the kernel or the container denies io_uring, or one of its three calls. `EINVAL`: the kernel is
     /// older than 6.1. `ENOMEM`, `EMFILE`, `ENFILE`.
     pub fn new(options: RingOptions) -> Result<Self> {
         // NO_SQARRAY is of 6.6: without it where the kernel does not know it.
         let ring = Self::build(options, true).or_else(|error| {
             if error.errno() == libc::EINVAL { Self::build(options, false) } else { Err(error) }
         })?;
+        permitted(&ring)?;
         let no_iowait = ring.params().is_feature_no_iowait();
         Ok(Self {
             ring: ManuallyDrop::new(ring),
@@ -367,6 +368,25 @@ impl Ring {
     #[must_use]
     pub const fn enters(&self) -> u64 {
         self.enters
+    }
+}
+
+/// A filter may let an instance be made that can then not be used.
+fn permitted(ring: &IoUring) -> Result<()> {
+    let denied = |errno: i32| [libc::EPERM, libc::EACCES, libc::ENOSYS].contains(&errno);
+    // SAFETY: nothing is submitted and no argument passed.
+    let entered =
+        unsafe { libc::syscall(libc::SYS_io_uring_enter, ring.as_raw_fd(), 0, 0, 0, 0, 0) };
+    // A disabled instance refuses with another error.
+    let error = Error::last("io_uring_enter");
+    if entered < 0 && denied(error.errno()) {
+        return Err(error);
+    }
+    // There is none, which is another error too.
+    let errno = ring.submitter().unregister_eventfd().err().and_then(|error| error.raw_os_error());
+    match errno {
+        Some(errno) if denied(errno) => Err(Error::new("io_uring_register", errno)),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
-use std::{env, fs, process::Command};
+use std::{env, ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 use ukevent_queue::{BuildError, Builder, Mode, Queue, sim::Sim};
 
 cases! {
@@ -29,16 +29,21 @@ fn is_inner() -> bool {
 
 /// Runs a test of this file again, with `UKEVENT_BACKEND` so, and returns what it printed.
 fn again(test: &str, variable: Option<&str>) -> String {
+    again_with(test, variable.map(OsStr::new))
+}
+
+fn again_with(test: &str, variable: Option<&OsStr>) -> String {
+    again_with(test, &Vec::from_iter(variable.map(|value| (VARIABLE, value))))
+}
+
+fn again_with(test: &str, variables: &[(&str, &str)]) -> String {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args([&format!("backends::{test}"), "--exact", "--nocapture", "--test-threads=1"]);
-    command.env(INNER, "1").env_remove(VARIABLE);
-    if let Some(value) = variable {
-        command.env(VARIABLE, value);
-    }
+    command.env(INNER, "1").env_remove(VARIABLE).envs(variables.iter().copied());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{variable:?}: {said}{errors}");
+    assert!(output.status.success(), "{variables:?}: {said}{errors}");
     said
 }
 
@@ -71,7 +76,9 @@ fn names_and_backends_are_one_to_one() {
     assert_eq!(BackendKind::REAL, all[..3]);
     for name in ["", "EPOLL", "epoll ", "kqueue"] {
         let error = name.parse::<BackendKind>().unwrap_err();
-        assert_eq!(error, BuildError::UnknownBackend(name.to_owned()));
+        let name = name.into();
+        assert_eq!(error, BuildError::UnknownBackend { name, from_environment: false });
+        assert!(error.to_string().starts_with("there is no backend "), "{error}");
     }
 }
 
@@ -128,13 +135,19 @@ fn the_program_is_stronger_than_the_environment() {
 fn an_unknown_name_is_an_error_in_words() {
     if is_inner() {
         let error = Queue::new().unwrap_err();
-        assert_eq!(error, BuildError::UnknownBackend("kqueue".to_owned()));
+        let name = env::var_os(VARIABLE).unwrap();
+        assert_eq!(error, BuildError::UnknownBackend { name, from_environment: true });
         println!("it is {error}");
         return;
     }
-    let said = again("an_unknown_name_is_an_error_in_words", Some("kqueue"));
-    for word in [VARIABLE, "\"kqueue\"", "io_uring", "epoll", "poll", "sim"] {
-        assert!(said.contains(word), "{word} is missing: {said}");
+    // The second is no text.
+    for (name, shown) in [(&b"kqueue"[..], r#""kqueue""#), (b"ep\xffoll", r#""ep\xFFoll""#)] {
+        let name = Some(OsStr::from_bytes(name));
+        let said = again_with("an_unknown_name_is_an_error_in_words", name);
+        let expected = format!(
+            "it is {VARIABLE}: there is no backend {shown}; there are io_uring, epoll, poll and sim\n"
+        );
+        assert!(said.contains(&expected), "{said}");
     }
 }
 
@@ -218,6 +231,41 @@ fn a_ring_that_a_filter_denies_is_replaced_and_the_reason_told() {
         let said = again("a_ring_that_a_filter_denies_is_replaced_and_the_reason_told", variable);
         assert!(said.contains(&expected), "{variable:?}: {said}");
         assert!(said.contains(&format!("asked for it is the backend {why}\n")), "{said}");
+    }
+}
+
+/// A filter that lets an instance be made, but not be used.
+#[test]
+fn a_ring_that_could_not_be_used_is_replaced() {
+    const TEST: &str = "a_ring_that_could_not_be_used_is_replaced";
+    if is_inner() {
+        let call: i64 = env::var("CALL").unwrap().parse().unwrap();
+        deny(&[call], EPERM);
+        let mut queue = Queue::new().unwrap();
+        queue.wait(ukevent_queue::Wait::now()).unwrap();
+        println!("it is {}", queue.backend_reason());
+    } else if can_deny() {
+        for (call, name) in [(426, "io_uring_enter"), (427, "io_uring_register")] {
+            let said = again_with(TEST, &[("CALL", &call.to_string())]);
+            let expected = format!("it is epoll: io_uring cannot be had: {name}: ");
+            assert!(said.contains(&expected), "{said}");
+        }
+    }
+}
+
+/// A filter may as well say that there is no such call, as a kernel without it does.
+#[test]
+fn a_ring_that_a_filter_does_not_know_is_replaced_and_the_reason_told() {
+    if is_inner() {
+        deny(&[IO_URING_SETUP], ENOSYS);
+        println!("it is {}", Queue::new().unwrap().backend_reason());
+    } else if can_deny() {
+        let test = "a_ring_that_a_filter_does_not_know_is_replaced_and_the_reason_told";
+        let expected = "it is epoll: io_uring cannot be had: io_uring_setup: Function not \
+                        implemented (os error 38); this kernel is built without it, or a seccomp \
+                        filter says so\n";
+        let said = again(test, None);
+        assert!(said.contains(expected), "{said}");
     }
 }
 
