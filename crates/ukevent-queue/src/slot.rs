@@ -1,9 +1,10 @@
 //! The slots: where registrations live, found by index and checked by generation.
 //!
-//! A slot fits a cache line. Its generation changes when it is given up, so a stale key dies in
+//! A slot is a cache line. Its generation changes when it is given up, so a stale key dies in
 //! [`Slots::find`]; its ticket changes with every arming, so a stale completion dies in
 //! [`Slots::armed`]. Those are the only two places.
 
+use crate::backend::Ticket;
 use crate::mode::Mode;
 use crate::source::State;
 use crate::wheel::Owners;
@@ -40,6 +41,7 @@ bitflags! {
 }
 
 /// A registration.
+#[repr(align(64))]
 pub(crate) struct Slot {
     generation: u32,
     /// Which arming a completion must belong to.
@@ -56,7 +58,7 @@ pub(crate) struct Slot {
     pub(crate) state: State,
 }
 
-const _: () = assert!(size_of::<Slot>() <= 64, "a slot fits a cache line");
+const _: () = assert!(size_of::<Slot>() == 64, "a slot is a cache line");
 
 impl Slot {
     /// A new ticket for a timer that goes into a wheel.
@@ -100,6 +102,8 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) const fn new(limit: u32) -> Self {
+        let most = Ticket::ENDING / 2;
+        let limit = if limit < most { limit } else { most };
         Self { slots: Vec::new(), free: Vec::new(), live: 0, streams: 0, limit }
     }
 

@@ -109,7 +109,7 @@ impl Wheel {
         if self.live == 0 {
             self.earliest = Some(u64::MAX);
         }
-        if self.dead > 2 * self.live + DEAD_AT_LEAST {
+        if self.dead > 4 * self.live + DEAD_AT_LEAST {
             self.sweep(owners);
         }
     }

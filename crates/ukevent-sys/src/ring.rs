@@ -54,13 +54,18 @@ impl Submission {
         Self(entry.user_data(user_data))
     }
 
-    /// Ends what carries `target`, which completes with `ECANCELED` if it did not complete before.
-    /// Completes itself only if there is no such thing (`ENOENT`); needs `IOSQE_CQE_SKIP_SUCCESS`,
-    /// Linux 5.17.
-    ///
-    /// `IORING_OP_POLL_REMOVE` would not do for a poll: one whose wake-up has come and waits to be
-    /// worked off it refuses to end (`EALREADY`), and a poll that goes on then does so for ever, with
-    /// its file open (seen on Linux 6.18).
+    /// Ends the poll that carries `target`, which completes with `ECANCELED`. Completes itself only if
+    /// it fails: `ENOENT`, there is no such poll; `EALREADY`, its wake-up has come and waits to be
+    /// worked off. It then goes on (seen on Linux 6.18), for ever if it reports each time:
+    /// [`Submission::cancel`] ends it. Needs `IOSQE_CQE_SKIP_SUCCESS`, Linux 5.17.
+    #[must_use]
+    pub fn end_poll(target: u64, user_data: u64) -> Self {
+        let entry = opcode::PollRemove::new(target).build();
+        Self(entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(user_data))
+    }
+
+    /// Ends what carries `target`, in whatever state it is; twice as dear as [`Submission::end_poll`].
+    /// Completes itself only if there is no such thing (`ENOENT`). Linux 5.17, as above.
     #[must_use]
     pub fn cancel(target: u64, user_data: u64) -> Self {
         let entry = opcode::AsyncCancel::new(target).build();

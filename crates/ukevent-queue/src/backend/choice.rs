@@ -51,7 +51,7 @@ impl FromStr for BackendKind {
             "epoll" => Ok(Self::Epoll),
             "poll" => Ok(Self::Poll),
             "sim" => Ok(Self::Sim),
-            _ => Err(BuildError::UnknownBackend(name.to_owned())),
+            _ => Err(BuildError::UnknownBackend { name: name.into(), from_environment: false }),
         }
     }
 }
@@ -114,7 +114,7 @@ fn why_no_ring(error: ukevent_sys::Error) -> String {
         1 => "; a container's seccomp filter or kernel.io_uring_disabled denies it",
         12 => "; the limit of locked memory (ulimit -l) is too low",
         22 => "; it needs Linux 6.1 or newer",
-        38 => "; this kernel is built without it",
+        38 => "; this kernel is built without it, or a seccomp filter says so",
         _ => "",
     };
     format!("{error}{hint}")

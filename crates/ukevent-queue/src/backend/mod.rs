@@ -34,8 +34,21 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// The backend's own: its wake-up.
     pub(crate) const WAKE: Self = Self { index: u32::MAX, serial: u32::MAX };
-    /// The backend's own: a submission whose completion nobody waits for.
-    pub(crate) const NOBODY: Self = Self { index: u32::MAX, serial: 0 };
+    /// Slots have smaller indexes.
+    pub(crate) const ENDING: u32 = 1 << 31;
+
+    /// The ending of this arming: a name for the submission that asks for it.
+    pub(crate) const fn ending(self) -> Self {
+        Self { index: self.index | Self::ENDING, serial: self.serial }
+    }
+
+    /// The arming whose ending this is, if it is one; not for the backend's own.
+    pub(crate) const fn ended(self) -> Option<Self> {
+        match self.index & Self::ENDING {
+            0 => None,
+            _ => Some(Self { index: self.index & !Self::ENDING, serial: self.serial }),
+        }
+    }
 
     pub(crate) const fn to_bits(self) -> u64 {
         (self.serial as u64) << 32 | self.index as u64

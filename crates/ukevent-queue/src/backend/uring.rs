@@ -26,6 +26,7 @@ const ECANCELED: i32 = 125;
 const EINTR: i32 = 4;
 const ETIME: i32 = 62;
 const EBUSY: i32 = 16;
+const EALREADY: i32 = 114;
 
 pub(crate) struct Uring {
     ring: Ring,
@@ -37,6 +38,10 @@ pub(crate) struct Uring {
     overflows: u64,
     /// Taken while submitting outside a wait.
     early: Vec<Completion>,
+    /// Armings that would not end, because their report was under way.
+    going_on: Vec<Ticket>,
+    /// Cancellations were pushed for them since the last entering.
+    cancels: bool,
 }
 
 struct Nested {
@@ -57,6 +62,8 @@ impl Uring {
             nested: None,
             overflows: 0,
             early: Vec::new(),
+            going_on: Vec::new(),
+            cancels: false,
         };
         uring.watch_wake();
         Ok(uring)
@@ -105,8 +112,12 @@ impl Uring {
         let mut wake_ended = false;
         for completed in self.ring.completions() {
             let ticket = Ticket::from_bits(completed.user_data);
-            if ticket.index == Ticket::WAKE.index {
-                wake_ended |= ticket == Ticket::WAKE && !completed.more;
+            if let Some(ended) = ticket.ended() {
+                if ticket == Ticket::WAKE {
+                    wake_ended |= !completed.more;
+                } else if completed.result == -EALREADY {
+                    self.going_on.push(ended);
+                }
                 continue;
             }
             // The end of what was cancelled; its ticket is stale already.
@@ -118,6 +129,10 @@ impl Uring {
         }
         if wake_ended {
             self.watch_wake();
+        }
+        while let Some(ticket) = self.going_on.pop() {
+            self.push(Submission::cancel(ticket.to_bits(), ticket.ending().to_bits()));
+            self.cancels = true;
         }
     }
 
@@ -200,7 +215,7 @@ impl Backend for Uring {
     #[inline]
     fn cancel(&mut self, ticket: Ticket, _fd: RawFd, armed: bool) {
         if armed {
-            self.push(Submission::cancel(ticket.to_bits(), Ticket::NOBODY.to_bits()));
+            self.push(Submission::end_poll(ticket.to_bits(), ticket.ending().to_bits()));
         }
         if let Some(nested) = &mut self.nested {
             nested.mirror.cancel(ticket);
@@ -234,6 +249,11 @@ impl Backend for Uring {
             self.pass_again(before, reports)?;
         }
         if self.ring.waiting() > 0 {
+            self.reap(reports);
+        }
+        if std::mem::take(&mut self.cancels) {
+            // Whoever removed a descriptor counts on its being closed when this wait returns.
+            self.enter(EnterWait::default())?;
             self.reap(reports);
         }
         if let Some(nested) = &mut self.nested {

@@ -97,6 +97,7 @@ impl Queue {
             Source::Timer(timer) => self.register_timer(key, timer, token, mode),
             Source::Fd(fd) => self.register_fd(key, fd, token, mode)?,
             Source::User(user) => {
+                user.check()?;
                 let state = State::User(Box::new(user.state(key.to_bits())));
                 self.slots.insert(key, token, mode, state);
             }
