@@ -7,7 +7,7 @@ use ukevent::{BackendKind, BuildError, Builder, Queue};
 pub(crate) fn build(task: &str, backend: Option<BackendKind>) -> Result<Queue, Failure> {
     let builder = backend.map_or_else(Builder::new, |kind| Builder::new().backend(kind));
     let queue = builder.build().map_err(|error| match error {
-        BuildError::UnknownBackend(_) => Failure::Usage(format!("{task}: {error}")),
+        BuildError::UnknownBackend { .. } => Failure::Usage(format!("{task}: {error}")),
         _ => Failure::Failed(format!("{task}: {error}")),
     })?;
     if queue.backend() == BackendKind::Sim {

@@ -4,7 +4,11 @@ use crate::backend::choice::{BackendKind, choose};
 use crate::backend::sim::Sim;
 use crate::error::BuildError;
 use crate::queue::Queue;
+use std::ffi::OsString;
 use ukevent_sys::ring::RingOptions;
+
+/// Where people say which backend they want.
+const VARIABLE: &str = "UKEVENT_BACKEND";
 
 /// Makes queues.
 ///
@@ -72,14 +76,20 @@ impl Builder {
     pub fn build(&self) -> Result<Queue, BuildError> {
         let asked = match self.backend {
             Some(kind) => Some((kind, "the program")),
-            None => match std::env::var("UKEVENT_BACKEND") {
-                Ok(name) if !name.is_empty() => Some((name.parse()?, "UKEVENT_BACKEND")),
+            None => match std::env::var_os(VARIABLE) {
+                Some(name) if !name.is_empty() => Some((from_environment(name)?, VARIABLE)),
                 _ => None,
             },
         };
         let chosen = choose(asked, self.sim.clone(), self.ring)?;
         Ok(Queue::with(chosen, self.limit))
     }
+}
+
+/// The backend of this name, which need not be text.
+fn from_environment(name: OsString) -> Result<BackendKind, BuildError> {
+    let known = name.to_str().and_then(|name| name.parse().ok());
+    known.ok_or(BuildError::UnknownBackend { name, from_environment: true })
 }
 
 impl Default for Builder {

@@ -1,6 +1,6 @@
 //! What can go wrong, one small enum per operation.
 
-use std::{fmt, io, time::Duration};
+use std::{ffi::OsString, fmt, io, time::Duration};
 
 pub use ukevent_sys::Error as SysError;
 
@@ -246,7 +246,12 @@ impl std::error::Error for PostError {}
 #[non_exhaustive]
 pub enum BuildError {
     /// The backend that was asked for by name is not one.
-    UnknownBackend(String),
+    UnknownBackend {
+        /// The name.
+        name: OsString,
+        /// Whether it came from the environment, as `UKEVENT_BACKEND`.
+        from_environment: bool,
+    },
     /// The backend that was asked for cannot be had here.
     Unavailable {
         /// Its name.
@@ -261,9 +266,10 @@ pub enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownBackend(name) => write!(
+            Self::UnknownBackend { name, from_environment } => write!(
                 f,
-                "UKEVENT_BACKEND: there is no backend {name:?}; there are io_uring, epoll, poll and sim"
+                "{}there is no backend {name:?}; there are io_uring, epoll, poll and sim",
+                if *from_environment { "UKEVENT_BACKEND: " } else { "" }
             ),
             Self::Unavailable { backend, why } => {
                 write!(f, "the backend {backend} cannot be had: {why}")

@@ -88,6 +88,7 @@ impl Uring {
 
     /// Moves the backlog into the ring, entering the kernel for each ring full; the last one is left
     /// to the wait. What completes on the way is taken, so that it does not overflow.
+    #[inline(never)]
     fn submit_backlog(&mut self, reports: &mut Vec<Completion>) -> Result<()> {
         while let Some(submission) = self.backlog.pop_front() {
             if let Err(submission) = self.ring.push(submission) {
@@ -151,6 +152,7 @@ impl Uring {
 
     /// Lets the kernel do the work that one pass left. A pass does twenty pieces, or as many as are
     /// waited for; waiting for what lies in the ring already makes the passes larger, and never blocks.
+    #[inline(never)]
     fn pass_again(&mut self, before: usize, reports: &mut Vec<Completion>) -> Result<()> {
         let mut lying = self.ring.waiting();
         while self.ring.work_waits() && reports.len() - before < REPORTS_PER_WAIT {
@@ -170,6 +172,7 @@ impl Uring {
     }
 
     /// Submits, and sleeps until there are so many completions.
+    #[inline(never)]
     fn sleep(
         &mut self,
         patience: Patience<'_>,

@@ -125,6 +125,7 @@ impl Queue {
         }
     }
 
+    #[inline(never)]
     fn mark(&mut self) {
         let mut marked = 0;
         for &key in &self.ready {
@@ -154,6 +155,7 @@ impl Queue {
         }
     }
 
+    #[inline(never)]
     fn unmark(&mut self, mut marks: usize) {
         for &key in &self.ready {
             if marks == 0 {

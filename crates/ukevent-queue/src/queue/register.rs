@@ -426,7 +426,6 @@ impl Queue {
     }
 
     /// Hands the descriptor of a slot to the backend. Without one there is nothing to do.
-    #[inline]
     pub(super) fn arm(&mut self, key: Key) -> Result<(), Error> {
         let (_, slot) = self.slots.at(key.index);
         let Some((fd, mask)) = watched(&self.hubs, &self.timers, slot) else { return Ok(()) };
@@ -456,6 +455,7 @@ impl Queue {
         if slot.flags.contains(Flags::ENABLED) { self.arm(key) } else { Ok(()) }
     }
 
+    #[inline(never)]
     pub(super) fn disarm(&mut self, key: Key) {
         let (_, slot) = self.slots.at(key.index);
         if !slot.flags.contains(Flags::KNOWN) {

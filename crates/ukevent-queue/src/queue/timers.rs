@@ -246,6 +246,7 @@ impl Queue {
     }
 
     /// Makes the deadline of a wait on another clock a timer of that clock.
+    #[cold]
     pub(super) fn set_wait_deadline(&mut self, clock: Clock, deadline_ns: u64) {
         let key = match self.timers.deadline {
             Some((key, ..)) => key,
@@ -259,6 +260,7 @@ impl Queue {
     }
 
     /// Takes it away again.
+    #[cold]
     pub(super) fn clear_wait_deadline(&mut self) {
         self.timers.deadline_passed = false;
         if let Some((key, clock, _)) = self.timers.deadline {

@@ -106,7 +106,9 @@ impl Queue {
                 Woken::Kernel if over || self.ready_events >= wait.at_least => return Ok(false),
                 Woken::Kernel => again = true,
             }
-            self.arm_again()?;
+            if !self.to_arm.is_empty() {
+                self.arm_again()?;
+            }
         }
     }
 
@@ -160,7 +162,9 @@ impl Queue {
         }
         reports.clear();
         self.reports = reports;
-        self.confirm()?;
+        if !self.doubtful.is_empty() {
+            self.confirm()?;
+        }
         match waited {
             Err(error) if error.interrupted() => return Ok(Woken::Handler),
             Err(error) => return Err(error.into()),
@@ -173,6 +177,7 @@ impl Queue {
     }
 
     /// Arms what was delivered, or ended, since the last wait.
+    #[inline(never)]
     fn arm_again(&mut self) -> Result<(), Error> {
         while let Some(key) = self.to_arm.pop() {
             let Some(slot) = self.slots.live(key) else { continue };
@@ -195,6 +200,7 @@ impl Queue {
 
     /// Looks again at the states that an earlier wait found and did not deliver: what is no longer so
     /// is dropped and watched anew. As many as can be delivered now, as a rule with one system call.
+    #[inline(never)]
     fn look_again(&mut self, at_most: usize) -> Result<(), Error> {
         if self.ready_events == 0 {
             // What is left in the list has nothing to deliver.
@@ -230,11 +236,8 @@ impl Queue {
     }
 
     /// Looks again at what the kernel may have found true earlier than now.
-    #[inline]
+    #[inline(never)]
     fn confirm(&mut self) -> Result<(), Error> {
-        if self.doubtful.is_empty() {
-            return Ok(());
-        }
         self.probes.clear();
         self.probed.clear();
         for key in self.doubtful.drain(..) {

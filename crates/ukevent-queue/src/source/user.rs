@@ -1,5 +1,6 @@
 //! Events of the program itself, posted from any thread.
 
+use crate::error::RegisterError;
 use crate::event::Posted;
 use crate::post::{Inbox, Merge};
 use crate::primitive::Arc;
@@ -40,10 +41,25 @@ impl User {
         Self(Posting::Merged(merge))
     }
 
+    /// How many posts a source of [`User::each`] can hold: some million, in 16 MiB.
+    pub const POSTS: u32 = 1 << 20;
+
     /// Every post is an event of its own, in order. Holds `capacity` of them (at least 2, rounded up to
-    /// a power of two); then posting fails with [`PostError::Full`](crate::PostError::Full).
+    /// a power of two; their memory is taken when it is registered); then posting fails with
+    /// [`PostError::Full`](crate::PostError::Full). More than [`User::POSTS`] are refused by
+    /// [`Queue::register`](crate::Queue::register).
     pub const fn each(capacity: u32) -> Self {
         Self(Posting::Each(capacity))
+    }
+
+    /// Whether it is within its bound.
+    pub(crate) const fn check(self) -> Result<(), RegisterError> {
+        match self.0 {
+            Posting::Each(capacity) if capacity > Self::POSTS => Err(RegisterError::Invalid(
+                "a user source holds at most 1048576 posts (User::POSTS); hold fewer, or merge them",
+            )),
+            Posting::Each(_) | Posting::Merged(_) => Ok(()),
+        }
     }
 
     pub(crate) fn state(self, key: u64) -> UserState {

@@ -29,14 +29,10 @@ fn is_inner() -> bool {
 
 /// Runs a test of this file again, with `UKEVENT_BACKEND` so, and returns what it printed.
 fn again(test: &str, variable: Option<&str>) -> String {
-    again_with(test, variable.map(OsStr::new))
+    again_with(test, &Vec::from_iter(variable.map(|value| (VARIABLE, value.as_ref()))))
 }
 
-fn again_with(test: &str, variable: Option<&OsStr>) -> String {
-    again_with(test, &Vec::from_iter(variable.map(|value| (VARIABLE, value))))
-}
-
-fn again_with(test: &str, variables: &[(&str, &str)]) -> String {
+fn again_with(test: &str, variables: &[(&str, &OsStr)]) -> String {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args([&format!("backends::{test}"), "--exact", "--nocapture", "--test-threads=1"]);
     command.env(INNER, "1").env_remove(VARIABLE).envs(variables.iter().copied());
@@ -142,8 +138,8 @@ fn an_unknown_name_is_an_error_in_words() {
     }
     // The second is no text.
     for (name, shown) in [(&b"kqueue"[..], r#""kqueue""#), (b"ep\xffoll", r#""ep\xFFoll""#)] {
-        let name = Some(OsStr::from_bytes(name));
-        let said = again_with("an_unknown_name_is_an_error_in_words", name);
+        let variables = [(VARIABLE, OsStr::from_bytes(name))];
+        let said = again_with("an_unknown_name_is_an_error_in_words", &variables);
         let expected = format!(
             "it is {VARIABLE}: there is no backend {shown}; there are io_uring, epoll, poll and sim\n"
         );
@@ -246,7 +242,7 @@ fn a_ring_that_could_not_be_used_is_replaced() {
         println!("it is {}", queue.backend_reason());
     } else if can_deny() {
         for (call, name) in [(426, "io_uring_enter"), (427, "io_uring_register")] {
-            let said = again_with(TEST, &[("CALL", &call.to_string())]);
+            let said = again_with(TEST, &[("CALL", call.to_string().as_ref())]);
             let expected = format!("it is epoll: io_uring cannot be had: {name}: ");
             assert!(said.contains(&expected), "{said}");
         }

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 use ukevent_queue::{
-    Event, Merge, Mode, NoSuchKey, PostError, Poster, Queue, Timer, User, Wait, Waker,
+    Event, Merge, Mode, NoSuchKey, PostError, Poster, Queue, RegisterError, Timer, User, Wait,
+    Waker,
 };
 
 cases! {
@@ -24,6 +25,7 @@ cases! {
         each_and_merged_live_side_by_side,
         a_source_that_is_full_refuses_and_takes_again,
         a_small_capacity_is_rounded_up,
+        a_capacity_beyond_the_bound_is_refused,
         posting_before_the_first_wait_works,
         posting_from_the_loop_comes_in_the_next_wait,
         a_poster_of_what_was_removed_is_closed,
@@ -169,6 +171,19 @@ fn a_small_capacity_is_rounded_up(bench: &Bench) {
         assert!(taken >= capacity as usize && taken <= holds, "{capacity}: {taken}");
         assert_eq!(now(&mut queue).len(), taken);
     }
+}
+
+fn a_capacity_beyond_the_bound_is_refused(bench: &Bench) {
+    let mut queue = bench.queue();
+    for capacity in [User::POSTS + 1, u32::MAX] {
+        let error = queue.register(User::each(capacity), A, Mode::Level).unwrap_err();
+        assert!(matches!(error, RegisterError::Invalid(_)), "{error:?}");
+        assert!(error.to_string().contains(&User::POSTS.to_string()), "{error}");
+    }
+    assert_eq!(queue.counters().registered, 0);
+    let (mut queue, poster) = one(bench, User::each(User::POSTS));
+    poster.post(7).unwrap();
+    assert_eq!(posted(&next(&mut queue)), (7, 1));
 }
 
 fn posting_before_the_first_wait_works(bench: &Bench) {
