@@ -50,6 +50,8 @@ struct Registration {
     changes: Changes,
     /// Where it was when it was registered.
     path: PathBuf,
+    /// Whether that was followed if it was a symbolic link.
+    follow: bool,
     /// The watched inode, unless it is a tree.
     wd: Wd,
     tree: Option<Tree>,
@@ -108,6 +110,7 @@ impl InodeHub {
         let mut registration = Registration {
             changes,
             path: path.clone(),
+            follow: source.follow,
             wd,
             tree: source.tree.then(|| Tree::new(path, wd)),
             sizes: HashMap::new(),
@@ -126,23 +129,34 @@ impl InodeHub {
         Ok(())
     }
 
-    /// Other changes to tell of.
+    /// Other changes to tell of. On an error those before are told: a watch that was widened already
+    /// reports more than anybody is told.
     pub(crate) fn modify(&mut self, slot: u32, changes: Changes) -> Result<(), RegisterError> {
         let Some(registration) = self.registrations.get_mut(&slot) else { return Ok(()) };
         let changes = changes | ALWAYS;
-        let before = std::mem::replace(&mut registration.changes, changes);
-        let mask = mask_of(changes) | WatchMask::WIDEN;
-        if mask_of(before).contains(mask.difference(WatchMask::WIDEN)) {
-            return Ok(());
+        let mask = mask_of(changes);
+        if !mask_of(registration.changes).contains(mask) {
+            // The watches are known by path only; what has moved since keeps what it was watched for.
+            let mut paths = vec![(registration.path.clone(), registration.follow)];
+            if let Some(tree) = &mut registration.tree {
+                let names = tree.ids().into_iter().filter(|&id| id != ROOT);
+                let names: Vec<_> =
+                    names.filter_map(|id| tree.name_of(id, OsStr::new(""))).collect();
+                paths.extend(names.iter().map(|name| (tree.full_path(name), false)));
+            }
+            self.widen(paths, mask | WatchMask::WIDEN)?;
         }
-        // The watches are known by path only; what has moved since keeps what it was watched for.
-        let mut paths = vec![registration.path.clone()];
-        if let Some(tree) = &mut registration.tree {
-            let names = tree.ids().into_iter().filter(|&id| id != ROOT);
-            let names: Vec<_> = names.filter_map(|id| tree.name_of(id, OsStr::new(""))).collect();
-            paths.extend(names.iter().map(|name| tree.full_path(name)));
+        if let Some(registration) = self.registrations.get_mut(&slot) {
+            registration.changes = changes;
         }
-        for path in paths {
+        Ok(())
+    }
+
+    /// Widens the watches of inodes by path, each through a symbolic link or not.
+    fn widen(&mut self, paths: Vec<(PathBuf, bool)>, mask: WatchMask) -> Result<(), Error> {
+        for (path, follow) in paths {
+            let mut mask = mask;
+            mask.set(WatchMask::NO_FOLLOW, !follow);
             match self.inotify.add(&path, mask) {
                 Ok(wd) if !self.watches.contains_key(&wd) => {
                     // Another inode has the name now.
@@ -150,7 +164,7 @@ impl InodeHub {
                 }
                 Ok(_) => {}
                 Err(error) if is_gone(error) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -341,7 +355,8 @@ impl InodeHub {
         sink: &mut Option<Sink<'_>>,
     ) -> Result<(), Error> {
         let mut open = Vec::new();
-        self.enter(slot, top, directory, sink.is_some(), &mut open);
+        let entered = self.enter(slot, top, directory, sink.is_some(), &mut open);
+        entered.or_else(|error| self.pass_over(slot, error, sink))?;
         while let Some((id, directory, entries)) = open.last_mut() {
             let (id, Some(entry)) = (*id, entries.next()) else {
                 open.pop();
@@ -359,32 +374,52 @@ impl InodeHub {
                 }
                 None => Ok(None),
             });
-            match watched {
+            let entered = watched.and_then(|watched| match watched {
                 // What moved here is watched, and was told where it was.
-                Ok(Some((_, true, _))) if sink.is_some() => {}
-                Ok(Some((child, _, below))) => {
-                    self.enter(slot, child, below, sink.is_some(), &mut open);
+                Some((_, true, _)) if sink.is_some() => Ok(()),
+                Some((child, _, below)) => {
+                    self.enter(slot, child, below, sink.is_some(), &mut open)
                 }
-                Ok(None) => {}
-                // What vanishes while it is read is told by the kernel.
-                Err(error) if is_gone(error) => {}
-                Err(error) if error.errno() == EACCES => self.tell_failure(slot, error, sink),
-                Err(error) => return Err(error),
-            }
+                None => Ok(()),
+            });
+            entered.or_else(|error| self.pass_over(slot, error, sink))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on without what vanished while it was read, which the kernel tells, and without what may
+    /// not be read, which is told here.
+    fn pass_over(
+        &mut self,
+        slot: u32,
+        error: Error,
+        sink: &mut Option<Sink<'_>>,
+    ) -> Result<(), Error> {
+        match error {
+            error if is_gone(error) => {}
+            error if error.errno() == EACCES => self.tell_failure(slot, error, sink),
+            error => return Err(error),
         }
         Ok(())
     }
 
     /// Reads the entries of a directory, unless all that is in it was told before.
-    fn enter(&mut self, slot: u32, id: NodeId, directory: Directory, tells: bool, open: &mut Open) {
-        let Some(node) = self.tree(slot).and_then(|tree| tree.node(id)) else { return };
+    fn enter(
+        &mut self,
+        slot: u32,
+        id: NodeId,
+        directory: Directory,
+        tells: bool,
+        open: &mut Open,
+    ) -> Result<(), Error> {
+        let Some(node) = self.tree(slot).and_then(|tree| tree.node(id)) else { return Ok(()) };
         // The name of a directory may come again, for one of that name that is gone by now.
         if tells && std::mem::replace(&mut node.told, true) {
-            return;
+            return Ok(());
         }
-        if let Ok(entries) = directory.entries() {
-            open.push((id, directory, entries.into_iter()));
-        }
+        let entries = directory.entries()?;
+        open.push((id, directory, entries.into_iter()));
+        Ok(())
     }
 
     /// Reading a new directory found an entry.

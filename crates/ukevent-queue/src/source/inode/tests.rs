@@ -1,10 +1,11 @@
 //! The hub alone, with real files.
 
-use super::{Inode, InodeHub};
-use crate::event::{Changes, InodeChange, Kind};
+use super::{EACCES, Inode, InodeHub};
+use crate::event::{Changes, Errno, InodeChange, Kind};
 use crate::source::Drained;
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -227,6 +228,47 @@ fn a_modified_registration_is_told_of_other_changes() {
 }
 
 #[test]
+fn a_link_is_followed_when_modified_as_when_registered() {
+    let mut bench = Bench::new();
+    bench.write("file", "");
+    std::os::unix::fs::symlink(bench.at("file"), bench.at("link")).expect("links");
+    let itself = Inode::path(bench.at("link")).on(Changes::ATTRIBUTES).no_follow();
+    let through = Inode::path(bench.at("link")).on(Changes::ATTRIBUTES);
+    bench.watch(1, &itself);
+    bench.watch(2, &through);
+    bench.hub.modify(1, Changes::SELF_MOVED).expect("it is there");
+    bench.hub.modify(2, Changes::MODIFIED).expect("it is there");
+    bench.write("file", "more");
+    fs::rename(bench.at("link"), bench.at("moved")).expect("renames");
+    let told: Vec<_> = bench.changes().into_iter().map(|(s, c)| (s, c.changes)).collect();
+    assert_eq!(told, [(2, Changes::MODIFIED), (1, Changes::SELF_MOVED)]);
+}
+
+/// A directory below the root, by a name for each of its parents: deeper than a path may be long.
+fn make_deep(root: &Path) {
+    let name = "d".repeat(255);
+    let mut below = fs::File::open(root).expect("the root");
+    for _ in 0..=4096 / 256 {
+        rustix::fs::mkdirat(&below, &*name, 0o755.into()).expect("a folder");
+        let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::CLOEXEC;
+        let opened = rustix::fs::openat(&below, &*name, flags, 0.into());
+        below = opened.expect("it was just made").into();
+    }
+}
+
+#[test]
+fn a_modification_that_is_refused_changes_nothing() {
+    let mut bench = Bench::new();
+    make_deep(bench.folder.path());
+    bench.watch_tree(1, CREATED);
+    let error = bench.hub.modify(1, REMOVED | Changes::WRITTEN).expect_err("no path is so long");
+    assert!(error.to_string().contains("File name too long"), "{error}");
+    bench.write("a", "text");
+    fs::remove_file(bench.at("a")).expect("it is there");
+    assert_eq!(bench.told(), named(&[(CREATED, "a")]));
+}
+
+#[test]
 fn growth_is_told_with_the_size() {
     let mut bench = Bench::new();
     bench.write("a", "1234");
@@ -262,6 +304,45 @@ fn a_tree_does_not_tell_of_what_was_there() {
     assert_eq!(bench.kinds(), []);
     bench.write("a/b/d", "");
     assert_eq!(bench.told(), named(&[(CREATED, "a/b/d")]));
+}
+
+/// Becomes nobody in a thread of its own, for whom a mode is a mode.
+fn as_nobody<T: Send>(body: impl FnOnce() -> T + Send) -> T {
+    let nobody = || {
+        if rustix::process::geteuid().is_root() {
+            let uid = rustix::process::Uid::from_raw(65_534);
+            rustix::thread::set_thread_uid(uid).expect("root may be anybody");
+        }
+        body()
+    };
+    std::thread::scope(|scope| scope.spawn(nobody).join()).expect("does not panic")
+}
+
+#[test]
+fn a_directory_that_may_be_read_but_not_searched_is_told_as_failed() {
+    const READABLE: u32 = 0o444;
+    const SEARCHABLE: u32 = 0o755;
+    let mut bench = Bench::new();
+    let set_mode = |path: PathBuf, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    bench.make_dir("old/below");
+    set_mode(bench.at(""), 0o777);
+    set_mode(bench.at("old"), READABLE);
+    let (failed, late) = as_nobody(|| {
+        bench.watch_tree(1, ENTRIES);
+        let failed = bench.kinds();
+        fs::create_dir(bench.at("new")).expect("a folder");
+        set_mode(bench.at("new"), READABLE);
+        (failed, bench.kinds())
+    });
+    set_mode(bench.at("old"), SEARCHABLE);
+    assert_eq!(failed, [(1, Kind::Failed(Errno(EACCES)))]);
+    assert_eq!(late.len(), 2, "{late:?}");
+    assert_eq!(late[1], (1, Kind::Failed(Errno(EACCES))));
+    // The rest goes on.
+    bench.write("a", "");
+    assert_eq!(bench.told(), named(&[(CREATED, "a")]));
 }
 
 #[test]
