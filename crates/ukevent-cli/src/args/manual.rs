@@ -77,8 +77,10 @@ Commands:
 End:
   After --count or --for, or when nothing is left that could happen, commands
   that run or wait are finished first. After Ctrl-C or SIGTERM those that run
-  get SIGTERM, and SIGKILL the second time. A summary goes to standard error.
-  When nobody reads the output any more, it ends quietly.
+  get SIGTERM, and SIGKILL the second time. Of the two, one that is ignored at
+  the start, as in the background of a script, stays ignored.
+  A summary goes to standard error. When nobody reads the output any more, it
+  ends quietly.
   The exit code is 0 if it watched, 1 if something could not be watched, 2 if
   it was called wrongly.
 

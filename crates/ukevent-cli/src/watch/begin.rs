@@ -6,7 +6,7 @@ use crate::queue;
 use crate::tell::tell;
 use crate::watch::exec::{CommandLine, Exec, Settings};
 use crate::watch::output::Output;
-use crate::watch::role::{ENDS, Role};
+use crate::watch::role::{Role, ends};
 use crate::watch::session::{Parts, Session, Style};
 use crate::watch::source::{self, Source};
 use crate::watch::spec::Spec;
@@ -16,7 +16,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::io::{IsTerminal, stdout};
 use std::os::fd::OwnedFd;
-use ukevent::{Fd, Interest, Key, Mode, Queue, Timer};
+use ukevent::{Fd, Interest, Key, Mode, Queue, Signal, Timer};
 
 /// A spec, and the descriptor that it names, if it names one.
 struct Wanted {
@@ -49,8 +49,9 @@ pub(crate) fn begin(args: &WatchArgs) -> Result<Session, Failure> {
     if args.verbose {
         tell(format_args!("watch: {}", queue.backend_reason()));
     }
+    let ends = ends();
     let sources = register(&mut queue, wanted)?;
-    watch_ends(&mut queue, args, &sources)?;
+    watch_ends(&mut queue, args, &sources, &ends)?;
     let output = Output::new();
     let output_key = if args.quiet { None } else { watch_output(&mut queue, &output)? };
     if args.verbose {
@@ -60,7 +61,7 @@ pub(crate) fn begin(args: &WatchArgs) -> Result<Session, Failure> {
     }
     let left = args.count.map_or(u64::MAX, std::num::NonZeroU64::get);
     let quiet = args.quiet;
-    let parts = Parts { queue, sources, output, output_key, style, exec, left, quiet };
+    let parts = Parts { queue, sources, ends, output, output_key, style, exec, left, quiet };
     Ok(Session::new(parts))
 }
 
@@ -115,8 +116,13 @@ fn register(queue: &mut Queue, wanted: Vec<Wanted>) -> Result<Vec<Source>, Failu
 
 /// Watches for what ends the watch: Ctrl-C and SIGTERM, unless they are being watched for
 /// themselves, and the time that is given.
-fn watch_ends(queue: &mut Queue, args: &WatchArgs, sources: &[Source]) -> Result<(), Failure> {
-    for (signal, role) in ENDS {
+fn watch_ends(
+    queue: &mut Queue,
+    args: &WatchArgs,
+    sources: &[Source],
+    ends: &[(Signal, Role)],
+) -> Result<(), Failure> {
+    for &(signal, role) in ends {
         if !sources.iter().any(|source| source.watches(signal)) {
             queue
                 .register(signal, role.token(), Mode::Level)

@@ -1,20 +1,22 @@
 //! Standard output that never blocks the queue's thread.
 //!
 //! A reader that is slow, or stopped, must not keep Ctrl-C from being read. So lines are gathered
-//! here, and written only where the kernel says that there is room: to a pipe, a socket or a terminal
-//! in pieces that fit (pipe(7): a pipe that polls as writable takes `PIPE_BUF` bytes), to a file at
-//! once. What does not go stays, and when that is [`FULL_BYTES`] the caller stops taking events.
+//! here, and written as far as there is room. Whoever started this shares the description that
+//! standard output is, and may count on its blocking (open(2)): so a pipe or terminal is opened anew,
+//! not to block, and a socket is told so each time. To a file is written at once. What does not go
+//! stays, and when that is [`FULL_BYTES`] the caller stops taking events.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, fstat};
-use rustix::io::Errno;
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, major, minor, open};
+use rustix::io::{Errno, write};
+use rustix::net::{SendFlags, send};
 use std::collections::VecDeque;
 use std::io::{self, Stdout, stdout};
 use std::os::fd::{AsFd, OwnedFd};
 
 /// With so many bytes gathered no more are wanted.
 const FULL_BYTES: usize = 64 * 1024;
-/// What a pipe takes without blocking when it polls as writable.
+/// What a pipe takes without blocking when it polls as writable (pipe(7)).
 const PIECE_BYTES: usize = rustix::pipe::PIPE_BUF;
 
 /// Lines on their way to standard output.
@@ -22,8 +24,21 @@ const PIECE_BYTES: usize = rustix::pipe::PIPE_BUF;
 pub(crate) struct Output {
     stdout: Stdout,
     gathered: VecDeque<u8>,
-    /// Can it be waited for: a pipe, socket or terminal.
-    polls: bool,
+    way: Way,
+}
+
+/// How to write without blocking.
+#[derive(Debug)]
+enum Way {
+    /// To a file: at once.
+    AtOnce,
+    /// To a pipe or terminal: by a description of our own that does not block.
+    Own(OwnedFd),
+    /// To a socket: in pieces that may be datagrams.
+    Socket,
+    /// To a pipe or terminal that may not be opened: in pieces when there is room, which a terminal
+    /// may have too little of.
+    Pieces,
 }
 
 /// What became of the lines.
@@ -40,18 +55,18 @@ pub(crate) enum Flushed {
 impl Output {
     pub(crate) fn new() -> Self {
         let stdout = stdout();
-        let polls = fstat(&stdout).is_ok_and(|stat| {
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            let terminal = kind == FileType::CharacterDevice && rustix::termios::isatty(&stdout);
-            terminal || matches!(kind, FileType::Fifo | FileType::Socket)
-        });
-        Self { stdout, gathered: VecDeque::new(), polls }
+        let way = fstat(&stdout).map_or(Way::AtOnce, |stat| Way::to(&stdout, &stat));
+        Self { stdout, gathered: VecDeque::new(), way }
     }
 
     /// A descriptor to be watched for the reader's going away, and for room; `None` if there is
     /// nothing to wait for.
     pub(crate) fn watched(&self) -> io::Result<Option<OwnedFd>> {
-        self.polls.then(|| self.stdout.as_fd().try_clone_to_owned()).transpose()
+        match &self.way {
+            Way::AtOnce => Ok(None),
+            Way::Own(own) => own.try_clone().map(Some),
+            Way::Socket | Way::Pieces => self.stdout.as_fd().try_clone_to_owned().map(Some),
+        }
     }
 
     pub(crate) fn push(&mut self, line: &[u8]) {
@@ -74,12 +89,7 @@ impl Output {
     /// Writes what there is room for.
     pub(crate) fn flush(&mut self) -> Result<Flushed, Errno> {
         while !self.gathered.is_empty() {
-            if self.polls && !self.has_room()? {
-                return Ok(Flushed::Clogged);
-            }
-            let (piece, _) = self.gathered.as_slices();
-            let bytes = if self.polls { piece.len().min(PIECE_BYTES) } else { piece.len() };
-            match rustix::io::write(&self.stdout, &piece[..bytes]) {
+            match self.write() {
                 Ok(written) => drop(self.gathered.drain(..written)),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Ok(Flushed::Clogged),
@@ -90,6 +100,19 @@ impl Output {
         Ok(Flushed::All)
     }
 
+    /// Writes once; `EAGAIN` if there is no room.
+    fn write(&self) -> Result<usize, Errno> {
+        let (all, _) = self.gathered.as_slices();
+        let piece = &all[..all.len().min(PIECE_BYTES)];
+        match &self.way {
+            Way::AtOnce => write(&self.stdout, all),
+            Way::Own(own) => write(own, all),
+            Way::Socket => send(&self.stdout, piece, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+            Way::Pieces if self.has_room()? => write(&self.stdout, piece),
+            Way::Pieces => Err(Errno::AGAIN),
+        }
+    }
+
     /// An error or a hang-up counts as room: the write will tell.
     fn has_room(&self) -> Result<bool, Errno> {
         let mut polled = [PollFd::new(&self.stdout, PollFlags::OUT)];
@@ -98,5 +121,23 @@ impl Output {
             Err(Errno::INTR) => Ok(false),
             Err(errno) => Err(errno),
         }
+    }
+}
+
+impl Way {
+    fn to(stdout: &Stdout, stat: &Stat) -> Self {
+        /// `TTYAUX_MAJOR` and the minor number of /dev/ptmx: opening that makes another terminal.
+        const MASTER: (u32, u32) = (5, 2);
+        let opens = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Socket => return Self::Socket,
+            FileType::Fifo => true,
+            FileType::CharacterDevice if rustix::termios::isatty(stdout) => {
+                (major(stat.st_rdev), minor(stat.st_rdev)) != MASTER
+            }
+            _ => return Self::AtOnce,
+        };
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let own = opens.then(|| open("/proc/self/fd/1", flags, Mode::empty()).ok()).flatten();
+        own.map_or(Self::Pieces, Self::Own)
     }
 }

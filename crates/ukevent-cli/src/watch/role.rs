@@ -1,6 +1,7 @@
 //! Whose event it is: the command's own names for its registrations, as tokens of the queue.
 
 use ukevent::{Signal, Token};
+use ukevent_sys::signal::{Disposition, disposition};
 
 /// What a registration is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,9 +20,14 @@ pub(crate) enum Role {
     Output,
 }
 
-/// The signals that end a watch, unless they are being watched for themselves.
-pub(crate) const ENDS: [(Signal, Role); 2] =
-    [(Signal::INT, Role::Interrupt), (Signal::TERM, Role::Terminate)];
+/// The signals that end a watch, unless they are being watched for themselves. To be asked before the
+/// first is watched: one that the process was started to ignore, as below nohup(1) or in the
+/// background of a script, stays ignored.
+pub(crate) fn ends() -> Vec<(Signal, Role)> {
+    let ends = [(Signal::INT, Role::Interrupt), (Signal::TERM, Role::Terminate)];
+    let is_ignored = |signal: Signal| disposition(signal.number()) == Ok(Disposition::Ignore);
+    ends.into_iter().filter(|(signal, _)| !is_ignored(*signal)).collect()
+}
 
 impl Role {
     pub(crate) fn token(self) -> Token {

@@ -1,6 +1,10 @@
 //! How a watch ends: by its count, its time, a signal, or because nobody reads it.
 
-use crate::watch::{INT, TERM, USR1, Watch, run, told};
+use crate::{
+    serve::serve,
+    watch::{INT, TERM, USR1, Watch, run, told, ukevent_in_the_background},
+};
+use std::fs;
 
 #[test]
 fn a_count() {
@@ -55,6 +59,43 @@ fn a_termination_that_is_watched_is_told_and_ends() {
     let ended = watch.end();
     assert_eq!((ended.code, &*ended.printed), (Some(0), ""));
     assert!(ended.told.contains(": terminated\n"), "{}", ended.told);
+}
+
+/// Whether a process ignores a signal (proc_pid_status(5)).
+fn ignores(pid: i32, signal: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    u64::from_str_radix(ignored.trim(), 16).unwrap() & 1 << (signal - 1) != 0
+}
+
+#[test]
+fn what_was_ignored_at_the_start_stays_ignored() {
+    let mut command = ukevent_in_the_background(&["watch", "--verbose", "--for", "1m"]);
+    let mut watch = Watch::of(&mut command, &["signal:usr1", "--count", "2"]);
+    for signal in [INT, TERM] {
+        assert!(ignores(watch.pid(), signal), "{signal}");
+        watch.signal(signal);
+        watch.signal(USR1);
+        watch.line();
+    }
+    let ended = watch.end();
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.told.contains("as many as were asked for"), "{}", ended.told);
+
+    let (server, _) = serve(&mut ukevent_in_the_background(&["serve"]));
+    for signal in [INT, TERM] {
+        assert!(ignores(server.pid(), signal), "{signal}");
+    }
+}
+
+/// Watched for itself it is told; that it is ignored otherwise keeps it from ending anything.
+#[test]
+fn what_was_ignored_at_the_start_can_be_watched() {
+    let mut command = ukevent_in_the_background(&["watch", "--verbose", "--for", "1m", "--json"]);
+    let mut watch = Watch::of(&mut command, &["signal:int", "--count", "1"]);
+    watch.signal(INT);
+    assert_eq!(watch.event()["name"], "SIGINT");
+    assert_eq!(watch.end().code, Some(0));
 }
 
 #[test]

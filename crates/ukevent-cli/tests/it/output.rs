@@ -2,24 +2,33 @@
 
 use crate::watch::{INT, USR1, Watch, run, told, ukevent};
 use rustix::{
-    fs::{Mode, OFlags, open},
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::{Mode, OFlags, fcntl_getfl, open},
     io::ioctl_fionread,
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader},
-    process::Command,
+    io::{BufRead, BufReader, Read},
+    os::fd::{AsFd, OwnedFd},
+    process::{Command, Stdio},
 };
+use testkit::{Child, wait_until};
 
-/// The first line that the command prints to a terminal.
-fn on_a_terminal(command: &mut Command) -> String {
+/// A new terminal: who shows what is printed, and where it is printed.
+fn terminal() -> (OwnedFd, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
     let slave = open(name.as_c_str(), OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
-    let mut child = testkit::Child::spawn(command.stdout(slave));
+    (master, slave)
+}
+
+/// The first line that the command prints to a terminal.
+fn on_a_terminal(command: &mut Command) -> String {
+    let (master, slave) = terminal();
+    let mut child = Child::spawn(command.stdout(slave));
     let mut line = String::new();
     BufReader::new(File::from(master)).read_line(&mut line).unwrap();
     assert!(child.wait().unwrap().success());
@@ -28,7 +37,7 @@ fn on_a_terminal(command: &mut Command) -> String {
 
 fn shown() -> Command {
     let mut command = ukevent(&["watch", "timer:1ms", "--count", "1"]);
-    command.env_remove("NO_COLOR").env("TERM", "xterm").stderr(std::process::Stdio::null());
+    command.env_remove("NO_COLOR").env("TERM", "xterm").stderr(Stdio::null());
     command
 }
 
@@ -67,7 +76,7 @@ fn columns() {
 fn a_pipe_that_is_full_does_not_hold_up_ctrl_c() {
     let watch = Watch::json(&["timer:20us"]);
     let mut before = 0;
-    testkit::wait_until("the pipe is full", || {
+    wait_until("the pipe is full", || {
         let waiting = ioctl_fionread(watch.output()).unwrap();
         let is_full = waiting == before && waiting > 60_000;
         before = waiting;
@@ -79,11 +88,48 @@ fn a_pipe_that_is_full_does_not_hold_up_ctrl_c() {
     assert!(ended.told.contains(": interrupted"), "{}", ended.told);
 }
 
+/// Whether it takes no more now.
+fn is_full(output: impl AsFd) -> bool {
+    let mut polled = [PollFd::new(&output, PollFlags::OUT)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 0
+}
+
+/// The same of what polls as writable before there is room for a line, and of what another process
+/// writes to as well.
+fn does_not_hold_up_ctrl_c(what: &str, output: OwnedFd) {
+    let ours = output.try_clone().unwrap();
+    let flags = fcntl_getfl(&ours).unwrap();
+    let mut command = ukevent(&["watch", "timer:20us"]);
+    let mut child = Child::spawn(command.stdout(output).stderr(Stdio::piped()));
+    // What is on its way through a terminal may make room once more.
+    let mut looks = 0;
+    wait_until(&format!("{what} is full"), || {
+        looks = if is_full(&ours) { looks + 1 } else { 0 };
+        looks == 5
+    });
+    assert_eq!(fcntl_getfl(&ours).unwrap(), flags, "{what}: it is not ours alone");
+    child.signal(INT);
+    wait_until(&format!("{what}: it ended"), || child.try_wait().unwrap().is_some());
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.contains(": interrupted"), "{what}: {told}");
+}
+
+#[test]
+fn nothing_that_is_full_holds_up_ctrl_c() {
+    let (_shows, slave) = terminal();
+    does_not_hold_up_ctrl_c("a terminal", slave);
+    let (_reader, writer) = testkit::pipe_pair();
+    does_not_hold_up_ctrl_c("a pipe", writer.into());
+    let (_peer, socket) = testkit::unix_pair();
+    does_not_hold_up_ctrl_c("a socket", socket.into());
+}
+
 /// What a reader that pauses did not read is still there, in order.
 #[test]
 fn a_reader_that_pauses_loses_nothing() {
     let mut watch = Watch::json(&["timer:20us", "signal:usr1"]);
-    testkit::wait_until("the pipe is full", || ioctl_fionread(watch.output()).unwrap() > 60_000);
+    wait_until("the pipe is full", || ioctl_fionread(watch.output()).unwrap() > 60_000);
     watch.signal(USR1);
     let mut number = 0;
     loop {

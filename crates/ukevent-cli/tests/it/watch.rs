@@ -14,10 +14,20 @@ pub(crate) const INT: i32 = 2;
 pub(crate) const USR1: i32 = 10;
 pub(crate) const TERM: i32 = 15;
 
-/// The command, with these arguments.
+/// The command, with these arguments. The signals that end it are not ignored, even if they are here.
 pub(crate) fn ukevent(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ukevent"));
-    command.args(arguments).stdin(Stdio::null());
+    started_by("--default-signal=INT,TERM", arguments)
+}
+
+/// The same where they are ignored, as in the background of a script.
+pub(crate) fn ukevent_in_the_background(arguments: &[&str]) -> Command {
+    started_by("--ignore-signal=INT,TERM", arguments)
+}
+
+/// By env(1), which becomes it.
+fn started_by(option: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.args([option, env!("CARGO_BIN_EXE_ukevent")]).args(arguments).stdin(Stdio::null());
     command
 }
 
@@ -81,6 +91,10 @@ impl Watch {
     /// What it said before it began.
     pub(crate) fn begun(&self) -> &str {
         &self.begun
+    }
+
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.pid()
     }
 
     pub(crate) fn signal(&self, signal: i32) {

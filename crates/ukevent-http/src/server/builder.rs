@@ -137,8 +137,9 @@ impl Builder {
         self
     }
 
-    /// Ends gently at `SIGTERM` and `SIGINT`, and at once at the second of them. A queue that watches
-    /// signals belongs to the thread that registered them: start the server where it is to run.
+    /// Ends gently at `SIGTERM` and `SIGINT`, and at once at the second of them. One that the process
+    /// ignores when the server starts, as a shell's background jobs may, stays ignored. A queue that
+    /// watches signals belongs to the thread that registered them: start the server where it is to run.
     pub const fn end_by_signal(mut self) -> Self {
         self.ends_by_signal = true;
         self
@@ -187,10 +188,11 @@ impl Builder {
         let turn = begun.register(User::merged(Merge::Last), Meaning::Turn)?;
         let stop = begun.register(User::merged(Merge::Last), Meaning::Stop)?;
         if self.ends_by_signal {
-            begun.register(Signal::TERM, Meaning::Stop)?;
-            begun.register(Signal::INT, Meaning::Stop)?;
+            begun.register_unless_ignored(SignalNumber::TERM, Meaning::Stop)?;
+            begun.register_unless_ignored(SignalNumber::INT, Meaning::Stop)?;
         }
-        begun.mute_broken_pipes()?;
+        // So that sending to a peer that is gone ends nobody.
+        begun.register_unless_ignored(SignalNumber::PIPE, Meaning::Nothing)?;
         let poster = |queue: &Queue, key| {
             queue.poster(key).map_err(|_| RegisterError::Invalid("a user source has a poster"))
         };
@@ -232,11 +234,15 @@ impl Begun<'_> {
         Ok(key)
     }
 
-    /// Watches `SIGPIPE`, unless the process ignores it: so it ends nobody.
-    fn mute_broken_pipes(&mut self) -> Result<(), RegisterError> {
-        let pipe = SignalNumber::PIPE.as_raw();
-        if disposition(pipe).is_ok_and(|now| now != Disposition::Ignore) {
-            self.register(Signal::new(pipe)?, Meaning::Nothing)?;
+    /// Watches a signal, unless the process ignores it.
+    fn register_unless_ignored(
+        &mut self,
+        signal: SignalNumber,
+        meaning: Meaning,
+    ) -> Result<(), RegisterError> {
+        let signal = signal.as_raw();
+        if disposition(signal).is_ok_and(|now| now != Disposition::Ignore) {
+            self.register(Signal::new(signal)?, meaning)?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use super::{Session, State};
 use crate::failure::Failure;
 use crate::tell::{tell, tell_blank};
 use crate::watch::exec::Exec;
-use crate::watch::role::ENDS;
 use crate::watch::summary::{End, Summary};
 use rustix::process::Signal as Number;
 use std::io::{IsTerminal, stderr};
@@ -75,7 +74,7 @@ impl Session {
     /// Watches nothing any more. Signals that were watched for themselves end the session from here
     /// on.
     fn end_sources(&mut self) {
-        for (signal, role) in ENDS {
+        for &(signal, role) in &self.ends {
             if self.sources.iter().any(|source| source.watches(signal)) {
                 // Should it be refused, the signal ends the process, as it does by default.
                 let _ = self.queue.register(signal, role.token(), Mode::Level);

@@ -29,6 +29,8 @@ use ukevent::{Event, Key, Kind, ProcessEvent, Queue, Signal, Wait, WaitError};
 pub(crate) struct Session {
     queue: Queue,
     sources: Vec<Source>,
+    /// The signals that end it.
+    ends: Vec<(Signal, Role)>,
     output: Output,
     /// The registration of standard output.
     output_key: Option<Key>,
@@ -56,6 +58,8 @@ pub(crate) struct Session {
 pub(crate) struct Parts {
     pub(crate) queue: Queue,
     pub(crate) sources: Vec<Source>,
+    /// The signals that end it.
+    pub(crate) ends: Vec<(Signal, Role)>,
     pub(crate) output: Output,
     /// The registration of standard output, if it can be waited for.
     pub(crate) output_key: Option<Key>,
@@ -85,10 +89,11 @@ enum State {
 impl Session {
     /// Joins the parts; the time begins now.
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { queue, sources, output, output_key, style, exec, left, quiet } = parts;
+        let Parts { queue, sources, ends, output, output_key, style, exec, left, quiet } = parts;
         Self {
             queue,
             sources,
+            ends,
             output,
             output_key,
             style,

@@ -43,6 +43,7 @@ fn one_event_of_two_signals_tells_twice() {
     let mut session = Session::new(Parts {
         queue,
         sources: Vec::new(),
+        ends: Vec::new(),
         output: Output::new(),
         output_key: None,
         style: Style::None,

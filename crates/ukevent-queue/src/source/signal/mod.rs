@@ -35,7 +35,11 @@ use ukevent_sys::signal as sys;
 /// - What came while it was registered and was not delivered is dropped with the last registration,
 ///   which puts mask and action back. A queue that is dropped by another thread than its own cannot
 ///   put back that thread's mask: the signal stays blocked there.
-/// - A child made by fork(2) has the former action, and the mask of the thread that made it.
+/// - A child made by fork(2) has the former action, and the mask of the thread that made it. A program
+///   that is executed meanwhile has the default action, also where the former one was to ignore the
+///   signal, as below nohup(1) or in the background of a script: a handler does not survive execve(2).
+///   Who wants that kept does not register a signal that
+///   [`disposition`](ukevent_sys::signal::disposition) says is ignored.
 ///
 /// Linux 2.6.31.
 ///
