@@ -21,7 +21,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections that were turned away because as many were open as may be.
     pub refused: u64,
-    /// Times that accepting had to pause because the process had no descriptor left.
+    /// Times that accepting had to pause: the process had no descriptor left, or so many connections
+    /// beyond the limit were being turned away that no more could be.
     pub pauses: u64,
     /// Connections that were ended because their peer took too long.
     pub timed_out: u64,

@@ -88,8 +88,18 @@ pub(super) fn open(address: SocketAddr, share_port: bool) -> Result<(OwnedFd, So
 impl Server {
     /// Accepts from a listener until it is this one's turn no more.
     pub(super) fn accept(&mut self, queue: &mut Queue, index: usize) {
+        self.accept_up_to(ACCEPTS, queue, index);
+    }
+
+    /// Accepts whoever waits at a listener.
+    pub(super) fn accept_backlog(&mut self, queue: &mut Queue, index: usize) {
+        // One more may wait than the backlog says (listen(2)).
+        self.accept_up_to(BACKLOG as usize + 1, queue, index);
+    }
+
+    fn accept_up_to(&mut self, most: usize, queue: &mut Queue, index: usize) {
         let Some(&listener) = self.listeners.keys.get(index) else { return };
-        for _ in 0..ACCEPTS {
+        for _ in 0..most {
             let crowded = self.peers.refused() >= REFUSED_CONNECTIONS;
             if crowded && self.peers.served() >= self.service.limits.connections {
                 return self.pause_accepting(queue, false);

@@ -1,5 +1,5 @@
-//! The end of a server: whoever waits is still let in, who is being answered is answered, who rests
-//! is closed; and after a while everything is.
+//! The end of a server: whoever waits is still let in, as far as there is room; who is being answered
+//! is answered, who rests is closed; and after a while everything is.
 
 use super::{Meaning, Peer, Server, Step};
 use crate::connection::Wants;
@@ -43,7 +43,7 @@ impl Server {
         self.ending = Ending::Gently;
         // Whoever is in the backlog was told by the kernel that it is connected.
         for index in 0..self.listeners.addresses().len() {
-            self.accept(queue, index);
+            self.accept_backlog(queue, index);
         }
         self.listeners.close(queue);
         let grace = Timer::after(self.service.limits.grace);

@@ -2,10 +2,11 @@
 
 use crate::client::{Client, Running, backends, queue};
 use rustix::process::{Signal, getpid, kill_process};
-use std::{fs, net::TcpStream, time::Duration};
+use std::{env, fs, net::TcpStream, process::Command, time::Duration};
 use testkit::alone;
 use ukevent_http::{Limits, Server};
 use ukevent_queue::{Queue, Wait};
+use ukevent_sys::signal::{Disposition, disposition};
 
 #[test]
 fn gently() {
@@ -112,9 +113,40 @@ fn at_once_if_told_twice_before_it_looks() {
     }
 }
 
+/// More wait in the backlog than are accepted at a turn, and all of them have asked.
+#[test]
+fn whoever_waits_is_let_in() {
+    const CLIENTS: usize = 300;
+    testkit::raise_nofile();
+    for kind in backends() {
+        let mut queue = queue(kind).unwrap();
+        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+        let mut server = builder.start(&mut queue).unwrap();
+        let address = server.addresses()[0];
+        let asking = || {
+            let mut client = Client::over(TcpStream::connect(address).unwrap());
+            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+            client
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|_| asking()).collect();
+        server.stopper().stop();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for (number, mut client) in clients.into_iter().enumerate() {
+                    assert_eq!(client.answer().status(), 200, "{kind}: client {number}");
+                }
+            });
+            while !server.has_ended() {
+                step(&mut server, &mut queue);
+            }
+        });
+        assert_eq!(server.counters().requests, CLIENTS as u64, "{kind}");
+    }
+}
+
 #[test]
 fn by_signal() {
-    alone(|| {
+    with_signals("by_signal", false, || {
         for kind in backends() {
             for signal in [Signal::TERM, Signal::INT] {
                 let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
@@ -125,6 +157,40 @@ fn by_signal() {
             }
         }
     });
+}
+
+#[test]
+fn not_by_a_signal_that_is_ignored() {
+    with_signals("not_by_a_signal_that_is_ignored", true, || {
+        for kind in backends() {
+            let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+            let server = Running::with(kind, builder.end_by_signal());
+            for signal in [Signal::TERM, Signal::INT] {
+                assert_eq!(disposition(signal.as_raw()), Ok(Disposition::Ignore));
+            }
+            server.stop();
+        }
+    });
+}
+
+/// Runs a test of this file in a process of its own, where the signals that end a server are ignored,
+/// or are not, whatever this one was started with.
+fn with_signals(test: &str, ignored: bool, body: impl FnOnce()) {
+    const INNER: &str = "UKEVENT_IT_INNER";
+    if env::var_os(INNER).is_some() {
+        return body();
+    }
+    let what = if ignored { "--ignore-signal=INT,TERM" } else { "--default-signal=INT,TERM" };
+    let output = Command::new("env")
+        .arg(what)
+        .arg(env::current_exe().unwrap())
+        .args([&format!("ending::{test}"), "--exact", "--nocapture", "--test-threads=1"])
+        .env(INNER, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{errors}");
 }
 
 #[test]
