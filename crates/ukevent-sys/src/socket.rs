@@ -7,9 +7,9 @@
 use crate::{
     Error, Result,
     netlink::{self, NetlinkSocket, Received, u32_at},
-    process,
 };
 use rustix::{
+    fs::{FileType, fstat, tell},
     io::Errno,
     net::{AddressFamily, sockopt},
 };
@@ -21,13 +21,21 @@ mod tests;
 /// Bytes that can be read now (`FIONREAD`).
 ///
 /// A stream socket, a pipe, a terminal, an inotify: all that waits. A datagram socket: the first
-/// datagram. A regular file: what is left behind the offset. `None` for what has no such number: a
-/// listener, an eventfd (its counter is [`eventfd_count`]), an epoll instance.
+/// datagram. A regular file: what is left behind the offset, unless that is 4 GiB or more. `None` for
+/// what has no such number: a listener, an eventfd, an epoll instance.
 ///
 /// # Errors
 /// `EBADF`.
 pub fn readable_bytes(fd: impl AsFd) -> Result<Option<u32>> {
-    count(fd.as_fd(), libc::FIONREAD)
+    let fd = fd.as_fd();
+    let stat = fstat(fd).map_err(Error::rustix("fstat"))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return count(fd, libc::FIONREAD);
+    }
+    // Of a file the kernel would tell the low 32 bits of the number.
+    let offset = tell(fd).map_err(Error::rustix("lseek"))?;
+    let left = u64::try_from(stat.st_size).unwrap_or(0).saturating_sub(offset);
+    Ok(u32::try_from(left).ok())
 }
 
 /// Bytes that were written and not yet taken: by TCP's peer (acknowledged), by the device
@@ -52,17 +60,6 @@ fn count(fd: BorrowedFd<'_>, request: libc::Ioctl) -> Result<Option<u32>> {
         // Which errno says "not for this" differs from one kind of descriptor to the next.
         _ => Ok(None),
     }
-}
-
-/// The counter of an eventfd, read from /proc without taking it. `None` if it is no eventfd, or /proc
-/// is not mounted. Allocates.
-///
-/// # Errors
-/// None; to be as the others.
-pub fn eventfd_count(fd: impl AsFd) -> Result<Option<u64>> {
-    let Ok(info) = process::fdinfo(fd.as_fd()) else { return Ok(None) };
-    Ok(process::field(&info, "eventfd-count:")
-        .and_then(|count| u64::from_str_radix(count, 16).ok()))
 }
 
 /// Whether it is a socket that listens for connections (`SO_ACCEPTCONN`). `false` for what is no
@@ -145,24 +142,11 @@ fn pipe_room(fd: BorrowedFd<'_>) -> Result<Option<u32>> {
     Ok(readable_bytes(fd)?.map(|waiting| capacity.saturating_sub(waiting)))
 }
 
-/// Whether an error is pending (`POLLERR`), without taking it. A pipe's writing end says so when its
-/// readers are gone.
-///
-/// Which error it is, the kernel tells only in exchange for it: every call that would, even a read
-/// that peeks, clears it. So look with this, and use [`take_error`] when it may be taken.
-///
-/// # Errors
-/// `ENOMEM`.
-pub fn has_error(fd: impl AsFd) -> Result<bool> {
-    let fd = fd.as_fd();
-    let mut fds = [rustix::event::PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::empty())];
-    let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-    rustix::event::poll(&mut fds, Some(&now)).map_err(Error::rustix("poll"))?;
-    Ok(fds[0].revents().contains(rustix::event::PollFlags::ERR))
-}
-
 /// Takes the pending error of a socket (`SO_ERROR`): its errno, or `None` if there is none or it is
 /// no socket. Once taken the socket does not show it again.
+///
+/// That there is one, poll(2) says without taking it (`POLLERR`). Which, the kernel tells only in
+/// exchange for it: every call that would, even a read that peeks, clears it.
 ///
 /// # Errors
 /// `EBADF`.
@@ -234,7 +218,7 @@ impl SocketDiag {
         if !is_unix || !is_listener(fd)? {
             return Ok(None);
         }
-        let inode = rustix::fs::fstat(fd).map_err(Error::rustix("fstat"))?.st_ino;
+        let inode = fstat(fd).map_err(Error::rustix("fstat"))?.st_ino;
         match self.ask_unix(inode as u32) {
             // No such socket here, or nobody to ask.
             Err(error) if matches!(error.errno(), libc::ENOENT | libc::ECONNREFUSED) => Ok(None),

@@ -14,8 +14,11 @@ mod tests;
 
 pub use connector::{ProcConnector, ProcMessage};
 
-use crate::{Error, Result, poll::PollMask};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions};
+use crate::{Error, Result};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    process::{Pid, PidfdFlags, WaitId, WaitIdOptions},
+};
 use std::{
     fs,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
@@ -116,23 +119,10 @@ impl PidFd {
     /// # Errors
     /// `ENOMEM`.
     pub fn has_ended(&self) -> Result<bool> {
-        self.polls_as(PollMask::IN)
-    }
-
-    /// Whether it ended and its parent has collected it. Linux 6.9; `false` always on older ones.
-    ///
-    /// # Errors
-    /// `ENOMEM`.
-    pub fn is_collected(&self) -> Result<bool> {
-        self.polls_as(PollMask::HUP)
-    }
-
-    fn polls_as(&self, mask: PollMask) -> Result<bool> {
-        let events = rustix::event::PollFlags::IN;
-        let mut fds = [rustix::event::PollFd::new(&self.fd, events)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        rustix::event::poll(&mut fds, Some(&now)).map_err(Error::rustix("poll"))?;
-        Ok(u32::from(fds[0].revents().bits()) & mask.bits() != 0)
+        let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).map_err(Error::rustix("poll"))?;
+        Ok(fds[0].revents().contains(PollFlags::IN))
     }
 
     /// How a child of this process ended. Collects it if `collect`, so that no zombie is left and

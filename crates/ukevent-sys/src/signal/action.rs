@@ -164,13 +164,14 @@ impl Takeover {
     /// `EBUSY`: it is taken over already. `EINVAL`: there is no such signal, its action cannot be
     /// changed, or the C library keeps it for itself.
     pub fn new(signal: i32, target: i32) -> Result<Self> {
-        let former = action(signal)?;
         let Some(entry) = entry(signal) else {
             return Err(Error::new("sigaction", libc::EINVAL));
         };
         if entry.taken.swap(true, Ordering::AcqRel) {
             return Err(Error::new("sigaction", libc::EBUSY));
         }
+        // Only now: before, it may be the handler of a takeover that is just being dropped.
+        let former = action(signal).inspect_err(|_| entry.taken.store(false, Ordering::Release))?;
         entry.former_handler.store(former.sa_sigaction, Ordering::Relaxed);
         entry.former_flags.store(former.sa_flags, Ordering::Relaxed);
         let mask = SignalSet::from_raw(former.sa_mask).to_bits();

@@ -347,6 +347,26 @@ fn a_signal_is_taken_over_once_at_a_time() {
     });
 }
 
+/// What one takes over while another lets go of it is what the program had, not the other's handler.
+#[test]
+fn the_former_action_survives_takeovers_that_race() {
+    alone(|| {
+        let take_turns = || {
+            for _ in 0..20 {
+                // `EBUSY` while the other has it.
+                drop(Takeover::new(deadly(), this_thread()));
+            }
+        };
+        for round in 0..3000 {
+            thread::scope(|scope| {
+                let others = [scope.spawn(take_turns), scope.spawn(take_turns)];
+                others.into_iter().for_each(|other| other.join().unwrap());
+            });
+            assert_eq!(disposition(deadly()).unwrap(), Disposition::Default, "round {round}");
+        }
+    });
+}
+
 #[test]
 fn the_former_action_comes_back_whole() {
     alone(|| {
