@@ -44,8 +44,8 @@ pub enum Kind {
     /// kept within bounds: look again at what is being watched.
     Rescan,
     /// The kernel refused or ended the watch with this errno; no further event comes until the
-    /// registration is modified or enabled again. Of a tree: a directory in it could not be watched;
-    /// the rest goes on.
+    /// registration is modified, or disabled and enabled again. Of a tree: a directory in it could not
+    /// be watched; the rest goes on.
     Failed(Errno),
 }
 

@@ -41,8 +41,9 @@ impl Readiness {
 /// ready then is reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Mode {
-    /// In every wait for as long as it is so. The state is looked at again when it is delivered: an
-    /// event that is no longer true is dropped.
+    /// In every wait for as long as it is so. The state is looked at again by the wait that lets the
+    /// event out: one that is no longer true then is dropped. Between that wait and the event
+    /// nobody looks: handling one event may make another untrue.
     #[default]
     Level,
     /// When it becomes so, and when there is news while it is. Read or write until the call would
