@@ -3,14 +3,14 @@
 //! Forty bytes, as kevent's was: the key, the token, and what happened. What needs more than sixteen
 //! bytes (names of files, netlink attributes) is boxed, so that the common events stay small.
 
-use crate::{Key, Token};
+use crate::{Completed, Key, Token};
 use bitflags::bitflags;
 use std::{ffi::OsString, net::IpAddr, path::PathBuf};
 
 /// Something happened to a registration.
 ///
 /// Taken from the queue by [`Queue::next_event`](crate::Queue::next_event). Owns all it carries.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Event {
     /// The registration.
     pub key: Key,
@@ -23,7 +23,7 @@ pub struct Event {
 const _: () = assert!(size_of::<Event>() <= 40, "an event is 40 bytes, as kevent's was");
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
     /// A descriptor or socket is ready.
@@ -40,6 +40,8 @@ pub enum Kind {
     User(Posted),
     /// The kernel's network configuration or a device changed.
     Netlink(Box<NetlinkChange>),
+    /// An operation completed.
+    Completed(Completed),
     /// Events of this registration were lost by the kernel (its queue overflowed) or could not be
     /// kept within bounds: look again at what is being watched.
     Rescan,

@@ -30,7 +30,7 @@
 //! ```
 //!
 //! The floors below: `ukevent-sys` makes the system calls. The files here, from the program inwards:
-//! [`source`] (what can be registered), `queue` (the operations), `slot` (where registrations live),
+//! [`source`] (what can be registered), `operation` (what completes by itself), `queue` (what one can do), `slot` (where registrations live),
 //! `wheel` (timers), `post` (other threads), `backend` (io_uring, epoll, poll, and a simulation).
 #![forbid(unsafe_code)]
 
@@ -42,6 +42,7 @@ mod event;
 pub mod fuzz;
 mod key;
 mod mode;
+mod operation;
 mod post;
 mod primitive;
 mod queue;
@@ -62,9 +63,11 @@ pub use event::{
 };
 pub use key::{Key, Token};
 pub use mode::{Interest, Mode};
+pub use operation::{Completed, Direction, Metadata, Operation, Payload, StartError, StartRefusal};
 pub use post::{Merge, Poster, Waker};
 pub use queue::{Change, Counters, Queue};
 pub use source::{
     Fd, Inode, Netlink, Process, ProcessChanges, Removed, Signal, Socket, Source, Timer, User,
 };
+pub use ukevent_buf::Piece;
 pub use wait::{Clock, SignalSet, Wait};

@@ -28,6 +28,8 @@ pub(crate) struct Mailbox {
     sleeping: AtomicBool,
     /// Somebody asked for an empty return of the wait.
     woken: AtomicBool,
+    /// The queue has something to look at that no inbox tells of.
+    attention: AtomicBool,
     wake: Box<dyn Wake>,
 }
 
@@ -37,6 +39,7 @@ impl Mailbox {
             top: AtomicU64::new(EMPTY),
             sleeping: AtomicBool::new(false),
             woken: AtomicBool::new(false),
+            attention: AtomicBool::new(false),
             wake,
         }
     }
@@ -67,7 +70,9 @@ impl Mailbox {
     }
 
     fn is_idle(&self) -> bool {
-        self.is_empty() && !self.woken.load(Ordering::Relaxed)
+        self.is_empty()
+            && !self.woken.load(Ordering::Relaxed)
+            && !self.attention.load(Ordering::Relaxed)
     }
 
     /// Takes the request to wake, if there was one.
@@ -93,6 +98,24 @@ impl Mailbox {
     pub(crate) fn wake(&self) {
         self.woken.store(true, Ordering::Release);
         self.end_a_sleep();
+    }
+
+    /// Lets the queue look at what was done for it; the wait goes on.
+    pub(crate) fn attend(&self) {
+        self.attention.store(true, Ordering::Release);
+        self.end_a_sleep();
+    }
+
+    /// Whether it is to look; takes the request.
+    #[inline]
+    pub(crate) fn take_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) && self.attention.swap(false, Ordering::AcqRel)
+    }
+
+    /// Whether it is to look.
+    #[inline]
+    pub(crate) fn has_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed)
     }
 
     fn push(&self, inbox: &Inbox) {

@@ -102,7 +102,7 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) const fn new(limit: u32) -> Self {
-        let most = Ticket::ENDING / 2;
+        let most = Ticket::ENDING / 4;
         let limit = if limit < most { limit } else { most };
         Self { slots: Vec::new(), free: Vec::new(), live: 0, streams: 0, limit }
     }
@@ -233,6 +233,11 @@ impl Slots {
         (Key { index, generation: slot.generation }, slot)
     }
 
+    /// The ticket that the slot of a key had until the key was given up, just now.
+    pub(crate) fn ticket_before(&self, key: Key) -> u32 {
+        self.slots.get(key.index as usize).map_or(0, |slot| slot.ticket.wrapping_sub(1))
+    }
+
     /// What is in the slot at an index.
     pub(crate) fn state(&self, index: u32) -> Option<&State> {
         self.slots.get(index as usize).map(|slot| &slot.state)
@@ -254,6 +259,13 @@ impl Owners for Slots {
     fn expect(&self, index: u32) {
         if let Some(slot) = self.slots.get(index as usize) {
             prefetch(slot);
+        }
+    }
+
+    #[inline]
+    fn fired(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.flags.remove(Flags::ARMED);
         }
     }
 }

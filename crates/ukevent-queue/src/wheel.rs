@@ -36,6 +36,9 @@ pub(crate) trait Owners {
 
     /// Soon that will be asked of this slot.
     fn expect(&self, index: u32);
+
+    /// Its timer has fired: it is in the wheel no more, and must not be cancelled.
+    fn fired(&mut self, index: u32);
 }
 
 #[derive(Clone, Copy)]
@@ -133,8 +136,13 @@ impl Wheel {
     }
 
     /// Takes out every timer that is due at `now_ns`, in the order of their ticks, and calls `fire`
-    /// with its index.
-    pub(crate) fn advance(&mut self, now_ns: u64, owners: &impl Owners, mut fire: impl FnMut(u32)) {
+    /// with its index and ticket.
+    pub(crate) fn advance(
+        &mut self,
+        now_ns: u64,
+        owners: &mut impl Owners,
+        mut fire: impl FnMut(u32, u32),
+    ) {
         let now = (now_ns.saturating_sub(self.origin_ns) >> TICK_SHIFT).min(LAST_TICK);
         if self.earliest.is_some_and(|earliest| earliest > now) {
             return;
@@ -246,7 +254,12 @@ impl Wheel {
         self.lists[list].push(entry);
     }
 
-    fn fire_list(&mut self, list: usize, owners: &impl Owners, fire: &mut impl FnMut(u32)) {
+    fn fire_list(
+        &mut self,
+        list: usize,
+        owners: &mut impl Owners,
+        fire: &mut impl FnMut(u32, u32),
+    ) {
         let mut entries = std::mem::take(&mut self.lists[list]);
         for (at, entry) in entries.iter().enumerate() {
             if let Some(later) = entries.get(at + AHEAD) {
@@ -254,7 +267,8 @@ impl Wheel {
             }
             if owners.stands(entry.index, entry.ticket) {
                 self.live -= 1;
-                fire(entry.index);
+                owners.fired(entry.index);
+                fire(entry.index, entry.ticket);
             } else {
                 self.dead -= 1;
             }

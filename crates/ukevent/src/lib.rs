@@ -1,7 +1,7 @@
 //! One queue for every kind of event on Linux: the crate to add.
 //!
 //! Everything here is re-exported from the crates below, of which a program need not know:
-//! `ukevent-queue` is the queue, its sources and its backends.
+//! `ukevent-queue` is the queue, its sources and its backends, `ukevent-buf` the memory for operations.
 //!
 //! ```
 //! use std::{process::Command, time::Duration};
@@ -36,6 +36,10 @@
 
 #[doc(inline)]
 pub use ukevent_queue::*;
+
+/// Memory for operations: see `ukevent-buf`.
+#[doc(inline)]
+pub use ukevent_buf as buf;
 
 /// The README's example, which is to run as it stands there.
 #[cfg(doctest)]

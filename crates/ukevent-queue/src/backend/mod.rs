@@ -6,11 +6,13 @@
 
 pub(crate) mod choice;
 pub(crate) mod epoll;
+mod lower;
 mod mirror;
 pub(crate) mod poll;
 pub mod sim;
 pub(crate) mod uring;
 
+use crate::operation::{Payload, Request};
 use crate::post::Wake;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Arc;
@@ -34,8 +36,9 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// The backend's own: its wake-up.
     pub(crate) const WAKE: Self = Self { index: u32::MAX, serial: u32::MAX };
-    /// Slots have smaller indexes.
+    /// Slots have smaller indexes, by both bits.
     pub(crate) const ENDING: u32 = 1 << 31;
+    const OPERATION: u32 = 1 << 30;
 
     /// The ending of this arming: a name for the submission that asks for it.
     pub(crate) const fn ending(self) -> Self {
@@ -48,6 +51,21 @@ impl Ticket {
             0 => None,
             _ => Some(Self { index: self.index & !Self::ENDING, serial: self.serial }),
         }
+    }
+
+    /// The name of an operation in this slot.
+    pub(crate) const fn of_operation(self) -> Self {
+        Self { index: self.index | Self::OPERATION, serial: self.serial }
+    }
+
+    /// The slot of an operation's name.
+    pub(crate) const fn of_slot(self) -> Self {
+        Self { index: self.index & !Self::OPERATION, serial: self.serial }
+    }
+
+    /// Whether it is that of an operation; not for endings, and the backend's own.
+    pub(crate) const fn is_of_operation(self) -> bool {
+        self.index & (Self::ENDING | Self::OPERATION) == Self::OPERATION
     }
 
     pub(crate) const fn to_bits(self) -> u64 {
@@ -95,6 +113,16 @@ impl Completion {
     }
 }
 
+/// What a report of an operation brings.
+pub(crate) enum Landed {
+    Nothing,
+    Payload(Payload),
+    /// The same of a send that was cut short.
+    Torn(Payload),
+    /// A part was done. This is the rest of it.
+    Rest(Request),
+}
+
 /// How a backend is to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience<'a> {
@@ -120,6 +148,18 @@ pub(crate) trait Backend: Send {
     /// keeps the descriptor open until it cancels. Errors that a kernel finds only later come as a
     /// completion.
     fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()>;
+
+    /// Carries an operation out by itself, under the ticket of an operation; reports of it bring what
+    /// [`Backend::land`] gives. Comes back if this backend, or this kernel, cannot. The caller keeps the
+    /// descriptor open until the next wait, which submits it.
+    fn start(&mut self, _ticket: Ticket, request: Request, _fd: BorrowedFd<'_>) -> Option<Request> {
+        Some(request)
+    }
+
+    /// What the next report of an operation brings; called once for each, in their order.
+    fn land(&mut self) -> Landed {
+        Landed::Nothing
+    }
 
     /// Ends what the slot of this ticket has armed (`armed`: it has not reported for the last time)
     /// and forgets the descriptor.

@@ -1,23 +1,25 @@
 //! sim: a backend without a kernel, with a virtual clock and faults drawn from a seed.
 //!
-//! For tests of programs, and of the queue itself: descriptors whose readiness the test sets, time
-//! that passes only when the queue would sleep, and everything a kernel may do that is rare: waits
-//! that end early, watching that ends by itself, reports that come late, out of order, or after the
-//! cancel.
+//! For tests of programs, and of the queue itself: descriptors whose readiness the test sets, streams
+//! and listeners whose peer is the test ([`SimStream`]), time that passes only when the queue would
+//! sleep, and everything a kernel may do that is rare: waits that end early, watching that ends by
+//! itself, reports that come late, out of order, or after the cancel, transfers that are short, fail, or
+//! would block though all was ready.
 
-use super::{Arm, Backend, Completion, Patience, Poll, Tally, Ticket};
+mod kernel;
+mod peer;
+mod stream;
+
+pub use peer::SimStream;
+
+use super::{Backend, Completion, Poll, Ticket};
 use crate::event::Readiness;
-use crate::post::Wake;
-use std::collections::BTreeMap;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use ukevent_sys::clock::Clock;
-use ukevent_sys::poll::{PollFd, PollMask};
-use ukevent_sys::{Error, Result};
-
-const EINTR: i32 = 4;
-const EDEADLK: i32 = 35;
+use stream::Stream;
+use ukevent_sys::poll::PollMask;
 
 /// A simulated kernel: hand it to [`Builder::sim`](crate::Builder::sim), keep a clone, and make
 /// things happen.
@@ -59,17 +61,61 @@ pub struct Faults {
     pub late: u8,
     /// The reports of a wait come in another order.
     pub shuffle: u8,
+    /// A stream takes or gives fewer bytes than it could; at least one.
+    pub short: u8,
+    /// A stream or listener says `EAGAIN`, whatever it said of its readiness, and is ready anew after that:
+    /// an edge sees it. At 100 nothing is ever
+    /// done, and a wait for it never ends.
+    pub again: u8,
+    /// A stream is reset when bytes are asked of it or given to it: `ECONNRESET`.
+    pub reset: u8,
+    /// There is no memory: `ENOBUFS` or `ENOMEM`, and nothing was moved.
+    pub no_memory: u8,
+    /// A report says that the peer closed its side, though nobody asked (as io_uring's do).
+    pub unasked: u8,
+    /// What the peer of a stream did is told a few virtual milliseconds late.
+    pub delay: u8,
 }
 
-/// A simulated descriptor.
-#[derive(Clone, Debug)]
-pub struct SimDescriptor {
+/// A simulated descriptor. Clones are the same one: when the last of them is dropped, a stream is closed
+/// at the program's end, and a listener stops to listen.
+#[derive(Clone)]
+pub struct SimDescriptor(Arc<Entry>);
+
+/// What a descriptor's number stands for, as long as somebody has it.
+struct Entry {
+    sim: Sim,
     number: RawFd,
 }
 
 impl SimDescriptor {
-    pub(crate) const fn number(&self) -> RawFd {
-        self.number
+    fn new(sim: &Sim, number: RawFd) -> Self {
+        Self(Arc::new(Entry { sim: sim.clone(), number }))
+    }
+
+    pub(crate) fn number(&self) -> RawFd {
+        self.0.number
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.sim.world().close(self.number);
+    }
+}
+
+impl PartialEq for SimDescriptor {
+    /// The same one, of the same simulation.
+    fn eq(&self, other: &Self) -> bool {
+        self.number() == other.number() && Arc::ptr_eq(&self.0.sim.0, &other.0.sim.0)
+    }
+}
+
+impl Eq for SimDescriptor {}
+
+impl std::fmt::Debug for SimDescriptor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimDescriptor").field("number", &self.number()).finish_non_exhaustive()
     }
 }
 
@@ -81,7 +127,7 @@ struct World {
     descriptors: Vec<Descriptor>,
     armed: BTreeMap<u32, Armed>,
     /// What is to happen later.
-    agenda: BTreeMap<(u64, u64), (RawFd, PollMask)>,
+    agenda: BTreeMap<(u64, u64), Happening>,
     agenda_next: u64,
     late: Vec<Completion>,
     faults: Faults,
@@ -90,11 +136,29 @@ struct World {
     woken: bool,
 }
 
-#[derive(Clone, Copy, Default)]
 struct Descriptor {
     ready: PollMask,
     /// Counts what an edge sees.
     news: u64,
+    nature: Nature,
+}
+
+/// What a descriptor is.
+enum Nature {
+    /// The test says what it is ready for.
+    Plain,
+    Stream(Box<Stream>),
+    /// The connections that wait to be accepted; `None` if nobody listens any more.
+    Listener(Option<VecDeque<RawFd>>),
+}
+
+/// What happens later.
+#[derive(Clone, Copy)]
+enum Happening {
+    /// It becomes ready for this.
+    Set(RawFd, PollMask),
+    /// A stream says what it is ready for.
+    Tell(RawFd),
 }
 
 struct Armed {
@@ -140,31 +204,28 @@ impl Sim {
     /// A new descriptor, ready for nothing.
     #[must_use]
     pub fn descriptor(&self) -> SimDescriptor {
-        let mut world = self.world();
-        world.descriptors.push(Descriptor::default());
-        SimDescriptor { number: (world.descriptors.len() - 1) as RawFd }
+        let number = self.world().add(Nature::Plain);
+        SimDescriptor::new(self, number)
     }
 
-    /// Makes a descriptor ready for exactly this. Being made ready again is news to an edge.
+    /// Makes a descriptor ready for exactly this. Being made ready again is news to an edge. Streams and
+    /// listeners are ready for what they have: of them nothing can be said.
     pub fn set(&self, descriptor: &SimDescriptor, readiness: Readiness) {
         let mask = PollMask::from_bits_truncate(u32::from(readiness.bits()));
-        self.world().set(descriptor.number, mask);
+        self.world().set(descriptor.number(), mask);
     }
 
     /// Makes it so after this much virtual time: the queue's sleep ends then.
     pub fn set_after(&self, after: Duration, descriptor: &SimDescriptor, readiness: Readiness) {
         let mask = PollMask::from_bits_truncate(u32::from(readiness.bits()));
         let mut world = self.world();
-        let at = world.monotonic_ns + crate::error::nanoseconds(after);
-        let order = world.agenda_next;
-        world.agenda_next += 1;
-        world.agenda.insert((at, order), (descriptor.number, mask));
+        world.later(after, Happening::Set(descriptor.number(), mask));
     }
 
     /// What a descriptor is ready for.
     #[must_use]
     pub fn readiness(&self, descriptor: &SimDescriptor) -> Readiness {
-        Readiness::from_mask(self.world().descriptors[descriptor.number as usize].ready)
+        Readiness::from_mask(self.world().descriptors[descriptor.number() as usize].ready)
     }
 
     /// Virtual time since the start.
@@ -201,8 +262,23 @@ impl std::fmt::Debug for Sim {
 }
 
 impl World {
+    fn add(&mut self, nature: Nature) -> RawFd {
+        self.descriptors.push(Descriptor { ready: PollMask::empty(), news: 0, nature });
+        (self.descriptors.len() - 1) as RawFd
+    }
+
+    fn later(&mut self, after: Duration, happening: Happening) {
+        let at_ns = self.monotonic_ns.saturating_add(crate::error::nanoseconds(after));
+        let order = self.agenda_next;
+        self.agenda_next += 1;
+        self.agenda.insert((at_ns, order), happening);
+    }
+
     fn set(&mut self, number: RawFd, ready: PollMask) {
         let descriptor = &mut self.descriptors[number as usize];
+        if !matches!(descriptor.nature, Nature::Plain) {
+            return;
+        }
         if !ready.is_empty() {
             descriptor.news += 1;
         }
@@ -214,8 +290,10 @@ impl World {
             if entry.key().0 > to_ns {
                 break;
             }
-            let (number, mask) = entry.remove();
-            self.set(number, mask);
+            match entry.remove() {
+                Happening::Set(number, mask) => self.set(number, mask),
+                Happening::Tell(number) => self.tell(number),
+            }
         }
         self.wall_ns += to_ns.saturating_sub(self.monotonic_ns);
         self.monotonic_ns = self.monotonic_ns.max(to_ns);
@@ -230,129 +308,5 @@ impl World {
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn collect(&mut self, reports: &mut Vec<Completion>) {
-        let mut ended = Vec::new();
-        let mut fresh = Vec::new();
-        for (&index, armed) in &mut self.armed {
-            let descriptor = &self.descriptors[armed.poll.fd as usize];
-            let ready = descriptor.ready & (armed.poll.mask | PollMask::ERR | PollMask::HUP);
-            let is_news = armed.poll.arm != Arm::Edge || armed.seen != Some(descriptor.news);
-            if ready.is_empty() || !is_news {
-                continue;
-            }
-            armed.seen = Some(descriptor.news);
-            let last = armed.poll.arm != Arm::Edge;
-            if last {
-                ended.push(index);
-            }
-            fresh.push(Completion::ready(armed.ticket, ready, last));
-        }
-        for index in ended {
-            self.armed.remove(&index);
-        }
-        for mut report in fresh {
-            if !report.last && self.chance(self.faults.end_edge) {
-                report.last = true;
-                self.armed.remove(&report.ticket.index);
-            }
-            if self.chance(self.faults.late) {
-                self.late.push(report);
-            } else {
-                reports.push(report);
-            }
-        }
-        if self.chance(self.faults.shuffle) {
-            for at in (1..reports.len()).rev() {
-                let other = (self.random() % (at as u64 + 1)) as usize;
-                reports.swap(at, other);
-            }
-        }
-    }
-}
-
-impl Backend for Sim {
-    fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
-        self.world().armed.insert(ticket.index, Armed { ticket, poll, seen: None });
-        Ok(())
-    }
-
-    fn cancel(&mut self, ticket: Ticket, _fd: RawFd, _armed: bool) {
-        // What is late stays late: it arrives after the cancel, and must die of its ticket.
-        self.world().armed.remove(&ticket.index);
-    }
-
-    fn wait(&mut self, patience: Patience<'_>, reports: &mut Vec<Completion>) -> Result<()> {
-        let world = &mut *self.world();
-        world.waits += 1;
-        let faults = world.faults;
-        let before = reports.len();
-        reports.append(&mut world.late);
-        if !patience.is_none() && world.chance(faults.interrupt) {
-            return Err(Error::new("sim", EINTR));
-        }
-        if !patience.is_none() && world.chance(faults.early) {
-            return Ok(());
-        }
-        let until = patience.timeout_ns.map(|ns| world.monotonic_ns.saturating_add(ns));
-        loop {
-            world.collect(reports);
-            let taken = (reports.len() - before) as u32;
-            if patience.is_none() || taken >= patience.reports || std::mem::take(&mut world.woken) {
-                return Ok(());
-            }
-            let next = world.agenda.keys().next().map(|&(at, _)| at);
-            match (next, until) {
-                (Some(next), until) if until.is_none_or(|until| next <= until) => {
-                    world.pass_to(next);
-                }
-                (_, Some(until)) => {
-                    world.pass_to(until);
-                    world.collect(reports);
-                    return Ok(());
-                }
-                _ if taken > 0 || !world.late.is_empty() => return Ok(()),
-                // A kernel would sleep for ever: say so instead.
-                _ => return Err(Error::new("sim: nothing can ever happen", EDEADLK)),
-            }
-        }
-    }
-
-    fn probe(&mut self, fds: &mut [PollFd]) -> Result<()> {
-        let world = self.world();
-        for fd in fds {
-            let ready =
-                world.descriptors.get(fd.number() as usize).map_or(PollMask::NVAL, |d| d.ready);
-            fd.set_reported(ready & (fd.mask() | PollMask::ERR | PollMask::HUP | PollMask::NVAL));
-        }
-        Ok(())
-    }
-
-    fn waker(&self) -> Box<dyn Wake> {
-        Box::new(self.clone())
-    }
-
-    fn now(&self, clock: Clock) -> u64 {
-        let world = self.world();
-        match clock {
-            Clock::Monotonic => world.monotonic_ns,
-            Clock::Boot => world.monotonic_ns + world.boot_ahead_ns,
-            Clock::Wall => world.wall_ns,
-        }
-    }
-
-    fn descriptor(&mut self) -> std::result::Result<BorrowedFd<'_>, &'static str> {
-        Err("a backend with a kernel: a simulation has no descriptor")
-    }
-
-    fn tally(&self) -> Tally {
-        Tally { system_calls: self.world().waits, overflows: 0 }
-    }
-}
-
-impl Wake for Sim {
-    fn wake(&self) {
-        self.world().woken = true;
     }
 }

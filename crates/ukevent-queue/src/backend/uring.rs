@@ -6,19 +6,27 @@
 //! kernel (deferred), at most twenty in a pass, so the wait passes again while the kernel says that
 //! work is left. Linux 6.1; KERNEL: io_uring_setup(2), io_uring_enter(2).
 
+use super::lower::{self, Shape};
 use super::mirror::Mirror;
-use super::{Arm, Backend, Completion, EventFdWake, Patience, Poll, Tally, Ticket};
+use super::{Arm, Backend, Completion, EventFdWake, Landed, Patience, Poll, Tally, Ticket};
+use crate::operation::Request;
 use crate::post::Wake;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use ukevent_buf::Piece;
 use ukevent_sys::clock::Clock;
 use ukevent_sys::eventfd::EventFd;
 use ukevent_sys::poll::PollMask;
-use ukevent_sys::ring::{Completed, EnterWait, Ring, RingOptions, Submission};
+use ukevent_sys::ring::{
+    Completed, EnterWait, Flight, Load, Operation, Ring, RingOptions, Submission,
+};
 use ukevent_sys::{Error, Result};
 
 /// Reports taken in one wait, at most: a busy ring must not keep the thread from its timers.
 const REPORTS_PER_WAIT: usize = 1024;
+
+/// How often an entering is tried that must not fail: the kernel may be short of memory.
+const ENTERINGS: u32 = 100;
 
 const NO_EVENTFD: &str = "an eventfd that the ring signals, and an epoll instance";
 
@@ -29,8 +37,16 @@ const EBUSY: i32 = 16;
 const EALREADY: i32 = 114;
 
 pub(crate) struct Uring {
-    ring: Ring,
+    ring: Ring<Piece>,
     backlog: VecDeque<Submission>,
+    /// Operations that the kernel has, by slot: their serial, their name in the ring, and their shape.
+    flights: Vec<Option<(u32, Flight, Shape)>>,
+    /// Operations for which the ring had no place; they go with the next entering.
+    grounded: VecDeque<(Ticket, Operation<Piece>, Shape)>,
+    /// Operations that are to be cancelled, for which it had no place either.
+    uncancelled: Vec<Flight>,
+    /// What the reports of operations bring, in their order.
+    landed: VecDeque<Landed>,
     wake: EventFdWake,
     enabled: bool,
     /// Somebody watches this queue: what tells them. What is submitted must be submitted at once then.
@@ -57,6 +73,10 @@ impl Uring {
         let mut uring = Self {
             ring,
             backlog: VecDeque::new(),
+            flights: Vec::new(),
+            grounded: VecDeque::new(),
+            uncancelled: Vec::new(),
+            landed: VecDeque::new(),
             wake,
             enabled: false,
             nested: None,
@@ -97,7 +117,71 @@ impl Uring {
                 self.reap(reports);
             }
         }
+        while let Some(flight) = self.uncancelled.pop() {
+            if !self.ring.cancel_flight(flight) {
+                self.uncancelled.push(flight);
+                self.enter(EnterWait::default())?;
+                self.reap(reports);
+            }
+        }
+        while let Some((ticket, operation, shape)) = self.grounded.pop_front() {
+            if let Err(operation) = self.take_off(ticket, operation, shape) {
+                self.grounded.push_front((ticket, operation, shape));
+                self.enter(EnterWait::default())?;
+                self.reap(reports);
+            }
+        }
         Ok(())
+    }
+
+    /// Writes an operation into the ring; comes back if there is no place.
+    fn take_off(
+        &mut self,
+        ticket: Ticket,
+        operation: Operation<Piece>,
+        shape: Shape,
+    ) -> std::result::Result<(), Operation<Piece>> {
+        let flight = self.ring.start(ticket.to_bits(), operation)?;
+        let index = ticket.of_slot().index as usize;
+        if index >= self.flights.len() {
+            self.flights.resize_with(index + 1, || None);
+        }
+        self.flights[index] = Some((ticket.serial, flight, shape));
+        Ok(())
+    }
+
+    fn flight(&mut self, ticket: Ticket) -> Option<(Flight, Shape)> {
+        match self.flights.get(ticket.of_slot().index as usize) {
+            Some(&Some((serial, flight, shape))) if serial == ticket.serial => {
+                Some((flight, shape))
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends an operation early.
+    fn cancel_operation(&mut self, ticket: Ticket) {
+        if let Some((flight, _)) = self.flight(ticket) {
+            if !self.ring.cancel_flight(flight) {
+                self.uncancelled.push(flight);
+            }
+        } else if let Some(at) = self.grounded.iter().position(|(other, ..)| *other == ticket) {
+            // The kernel never saw it; who waits for its end is told all the same.
+            if let Some((_, operation, _)) = self.grounded.remove(at) {
+                self.early.push(Completion { ticket, result: -ECANCELED, last: true });
+                self.landed.push_back(lower::grounded(operation));
+            }
+        }
+        // It names its descriptor by number, and whoever ends it may close that next: what was not
+        // submitted must not find another file there. Only after a wait that failed is there any.
+        let mut tries = 0;
+        while self.ring.unsubmitted() > 0 && tries < ENTERINGS {
+            let entered = self.enable().and_then(|()| self.enter(EnterWait::default()));
+            if entered.is_err() {
+                std::thread::yield_now();
+            }
+            tries += 1;
+        }
     }
 
     fn enable(&mut self) -> Result<()> {
@@ -111,21 +195,33 @@ impl Uring {
     /// Takes what lies in the ring.
     fn reap(&mut self, reports: &mut Vec<Completion>) {
         let mut wake_ended = false;
-        for completed in self.ring.completions() {
-            let ticket = Ticket::from_bits(completed.user_data);
+        for Completed { user_data, result, more, load } in self.ring.completions() {
+            let ticket = Ticket::from_bits(user_data);
+            if ticket.is_of_operation() {
+                let flown = self.flights.get_mut(ticket.of_slot().index as usize);
+                let flown = flown.filter(|it| it.is_some_and(|it| it.0 == ticket.serial));
+                let shape = match flown {
+                    Some(flown) if !more => flown.take().map_or(Shape::Plain, |it| it.2),
+                    _ => Shape::Plain,
+                };
+                reports.push(Completion { ticket, result, last: !more });
+                self.landed.push_back(lower::landed(load, shape, result));
+                continue;
+            }
+            // Polls bring nothing, which spares dropping it.
+            let Load::None = load else { continue };
             if let Some(ended) = ticket.ended() {
                 if ticket == Ticket::WAKE {
-                    wake_ended |= !completed.more;
-                } else if completed.result == -EALREADY {
+                    wake_ended |= !more;
+                } else if result == -EALREADY {
                     self.going_on.push(ended);
                 }
                 continue;
             }
             // The end of what was cancelled; its ticket is stale already.
-            if completed.result == -ECANCELED {
+            if result == -ECANCELED {
                 continue;
             }
-            let Completed { result, more, .. } = completed;
             reports.push(Completion { ticket, result, last: !more });
         }
         if wake_ended {
@@ -215,8 +311,26 @@ impl Backend for Uring {
         }
     }
 
+    fn start(&mut self, ticket: Ticket, request: Request, fd: BorrowedFd<'_>) -> Option<Request> {
+        let (operation, shape) = match lower::lowered(request, fd) {
+            Ok(lowered) => lowered,
+            Err(request) => return Some(request),
+        };
+        if let Err(operation) = self.take_off(ticket, operation, shape) {
+            self.grounded.push_back((ticket, operation, shape));
+        }
+        None
+    }
+
+    fn land(&mut self) -> Landed {
+        self.landed.pop_front().unwrap_or(Landed::Nothing)
+    }
+
     #[inline]
     fn cancel(&mut self, ticket: Ticket, _fd: RawFd, armed: bool) {
+        if ticket.is_of_operation() {
+            return self.cancel_operation(ticket);
+        }
         if armed {
             self.push(Submission::end_poll(ticket.to_bits(), ticket.ending().to_bits()));
         }
@@ -236,7 +350,7 @@ impl Backend for Uring {
         if !self.early.is_empty() {
             reports.append(&mut self.early);
         }
-        if !self.backlog.is_empty() {
+        if !(self.backlog.is_empty() && self.grounded.is_empty() && self.uncancelled.is_empty()) {
             self.submit_backlog(reports)?;
         }
         if self.ring.waiting() > 0 {

@@ -4,6 +4,7 @@ use super::Queue;
 use crate::event::{Errno, Event, Expired, Kind, Readiness, Ready, UNMEASURED};
 use crate::key::Key;
 use crate::mode::Mode;
+use crate::operation::Work;
 use crate::slot::{Flags, Slot};
 use crate::source::{Owner, Removed, State, Stream};
 use crate::wheel::Owners;
@@ -77,6 +78,8 @@ impl Queue {
                 let is_fd = matches!(slot.state, State::Fd { .. });
                 if is_fd && !slot.flags.contains(Flags::ARMED) && slot.failed == 0 {
                     self.arm_later(key);
+                } else if let State::Work(_) = slot.state {
+                    self.work_delivered(key);
                 }
             }
             Mode::Dispatch => {
@@ -202,6 +205,7 @@ fn events_of(slot: &Slot) -> usize {
         State::Timer(timer) => usize::from(timer.expirations > 0),
         State::User(user) => user.counted as usize,
         State::Stream(stream) => stream.kept.len(),
+        State::Work(work) => work.completed.len(),
         State::Own(_) | State::Free => 0,
     }
 }
@@ -229,6 +233,7 @@ fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
             Some((Kind::User(posted), user.counted > 0))
         }
         State::Stream(stream) => take_kept(stream),
+        State::Work(work) => take_completed(work),
         State::Own(_) | State::Free => None,
     }
 }
@@ -238,6 +243,13 @@ fn measures(owner: &Owner) -> [u32; 2] {
     owner.measure().map(|measure| measure.map_or(UNMEASURED, |value| value.min(UNMEASURED - 1)))
 }
 
+#[inline(never)]
+fn take_completed(work: &mut Work) -> Option<(Kind, bool)> {
+    let completed = work.completed.pop_front()?;
+    Some((Kind::Completed(completed), !work.completed.is_empty()))
+}
+
+#[inline(never)]
 fn take_kept(stream: &mut Stream) -> Option<(Kind, bool)> {
     let kind = stream.kept.pop_front()?;
     Some((kind, !stream.kept.is_empty()))

@@ -1,11 +1,12 @@
 //! The queue: its parts, and the small questions one can ask it.
 //!
-//! The operations are told in four files: `register` (how registrations come, change and go),
+//! What one can do with it is told in these files: `register` (how registrations come, change and go),
 //! `wait` (how events get in), `deliver` (how they get out), `timers` (three clocks), `nest` (the
 //! queue as a descriptor).
 
 mod deliver;
 mod nest;
+mod operations;
 mod register;
 mod timers;
 mod wait;
@@ -24,6 +25,7 @@ use crate::source::InodeHub;
 use crate::source::SignalHub;
 use crate::source::{Removed, State};
 use nest::Nest;
+use operations::Operations;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use timers::Timers;
@@ -64,6 +66,7 @@ pub struct Queue {
     /// Inboxes of removed sources that are still on the mailbox's stack.
     orphans: HashMap<u64, Arc<crate::post::Inbox>>,
     hubs: Hubs,
+    operations: Operations,
     nest: Option<Nest>,
     /// The owner of a one-shot descriptor that was just delivered.
     spent: Option<Removed>,
@@ -111,9 +114,9 @@ pub struct Counters {
     pub rescans: u64,
     /// How often the completions overflowed the ring (nothing is lost by it).
     pub overflows: u64,
-    /// System calls that the backend made.
+    /// System calls that the backend made, and tries of operations.
     pub system_calls: u64,
-    /// Registrations alive.
+    /// Registrations and operations alive.
     pub registered: u64,
 }
 
@@ -144,6 +147,7 @@ impl Queue {
             mailbox,
             orphans: HashMap::new(),
             hubs: Hubs::default(),
+            operations: Operations::new(),
             nest: None,
             spent: None,
             made_by: Process::current(),
@@ -182,7 +186,7 @@ impl Queue {
     pub fn counters(&self) -> Counters {
         let tally = self.backend.tally();
         Counters {
-            system_calls: tally.system_calls,
+            system_calls: tally.system_calls + self.operations.tries,
             overflows: tally.overflows,
             registered: u64::from(self.slots.registered()),
             ..self.counters

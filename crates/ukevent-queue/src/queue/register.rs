@@ -140,6 +140,10 @@ impl Queue {
         let state = State::Fd { owner: fd.owner, fd: number, interest: fd.interest };
         let slot = self.slots.insert(key, token, mode, state);
         slot.flags.set(Flags::MEASURED, fd.measured);
+        if fd.unwatched {
+            slot.flags.remove(Flags::ENABLED);
+            return Ok(());
+        }
         self.arm(key).inspect_err(|_| drop(self.slots.remove(key)))?;
         Ok(())
     }
@@ -252,7 +256,7 @@ impl Queue {
                     Own::Signals => self.hubs.signals = None,
                     Own::Connector => self.hubs.connector = None,
                     Own::Clock(clock) => self.timers.forget_fd(clock),
-                    Own::Deadline => {}
+                    Own::Deadline | Own::Limit(_) => {}
                 }
             }
             error.into()
@@ -290,7 +294,7 @@ impl Queue {
             State::User(_) => {
                 change.interest.is_none() && change.timer.is_none() && change.changes.is_none()
             }
-            State::Own(_) | State::Free => return Err(ChangeError::NoSuchKey),
+            State::Work(_) | State::Own(_) | State::Free => return Err(ChangeError::NoSuchKey),
         };
         if !fits {
             return Err(RegisterError::Invalid(
@@ -332,6 +336,9 @@ impl Queue {
     pub fn enable(&mut self, key: Key) -> Result<(), ChangeError> {
         self.check_thread().map_err(RegisterError::from)?;
         let slot = self.slots.find(key).ok_or(NoSuchKey)?;
+        if matches!(slot.state, State::Work(_)) {
+            return Err(ChangeError::NoSuchKey);
+        }
         if slot.flags.contains(Flags::ENABLED) {
             return Ok(());
         }
@@ -354,6 +361,9 @@ impl Queue {
     pub fn disable(&mut self, key: Key) -> Result<(), NoSuchKey> {
         self.check_process()?;
         let slot = self.slots.find(key).ok_or(NoSuchKey)?;
+        if matches!(slot.state, State::Work(_)) {
+            return Err(NoSuchKey);
+        }
         slot.flags.remove(Flags::ENABLED);
         if matches!(slot.state, State::Fd { .. }) {
             self.disarm(key);
@@ -375,7 +385,12 @@ impl Queue {
         if slot.flags.contains(Flags::READY) {
             self.unready(key);
         }
-        Ok(self.give_up(key))
+        let removed = self.give_up(key);
+        if !self.operations.is_empty() {
+            // The next in a line has its turn, which whoever watches the queue is told by its timer.
+            let _: Result<(), Error> = self.changed();
+        }
+        Ok(removed)
     }
 
     /// Takes a slot that is not in the list of ready ones out of everything.
@@ -387,9 +402,16 @@ impl Queue {
             self.slots.remove(key);
             return Removed(None);
         }
+        if matches!(slot.state, State::Fd { .. }) {
+            self.drop_operations_on(key);
+        }
         self.disarm(key);
         match self.slots.remove(key) {
             State::Fd { owner, .. } => Removed(Some(owner)),
+            State::Work(work) => {
+                self.drop_work(key, *work);
+                Removed(None)
+            }
             State::User(user) => {
                 if user.inbox.close() {
                     self.orphans.insert(key.to_bits(), user.inbox);
@@ -428,6 +450,9 @@ impl Queue {
     /// Hands the descriptor of a slot to the backend. Without one there is nothing to do.
     pub(super) fn arm(&mut self, key: Key) -> Result<(), Error> {
         let (_, slot) = self.slots.at(key.index);
+        if matches!(slot.state, State::Work(_)) {
+            return self.proceed(key, PollMask::empty());
+        }
         let Some((fd, mask)) = watched(&self.hubs, &self.timers, slot) else { return Ok(()) };
         let arm = match (&slot.state, slot.mode) {
             _ if slot.flags.contains(Flags::BY_EDGE) => Arm::Edge,
@@ -479,13 +504,13 @@ impl Queue {
 
     /// In a child made by fork(2) no key names anything.
     #[inline]
-    fn check_process(&self) -> Result<(), NoSuchKey> {
+    pub(super) fn check_process(&self) -> Result<(), NoSuchKey> {
         if self.made_by.is_current() { Ok(()) } else { Err(NoSuchKey) }
     }
 
     /// Whether it belongs to this thread, or to none yet.
     #[inline]
-    fn check_thread(&self) -> Result<(), WrongThread> {
+    pub(super) fn check_thread(&self) -> Result<(), WrongThread> {
         let is_ours = match self.owner {
             Some(owner) => owner.is_current(),
             None => self.made_by.is_current(),
@@ -513,7 +538,12 @@ fn watched(hubs: &super::Hubs, timers: &super::Timers, slot: &Slot) -> Option<(R
         State::Own(Own::Signals) => hubs.signals.as_ref()?.0.fd().as_raw_fd(),
         State::Own(Own::Connector) => hubs.connector.as_ref()?.0.fd().as_raw_fd(),
         State::Own(Own::Clock(clock)) => timers.fd(*clock)?.as_raw_fd(),
-        State::Own(Own::Deadline) | State::Timer(_) | State::User(_) | State::Free => {
+        State::Work(work) if work.fd >= 0 => return Some((work.fd, work.waits_for)),
+        State::Own(Own::Deadline | Own::Limit(_))
+        | State::Work(_)
+        | State::Timer(_)
+        | State::User(_)
+        | State::Free => {
             return None;
         }
     };

@@ -27,7 +27,7 @@ pub(super) struct Timers {
     deadline: Option<(Key, Clock, u64)>,
     pub(super) deadline_passed: bool,
     /// Kept for its memory.
-    due: Vec<u32>,
+    due: Vec<(u32, u32)>,
 }
 
 struct OtherClock {
@@ -165,21 +165,29 @@ impl Queue {
                 self.follow(clock);
             }
             if let Some(wheel) = self.timers.wheel(clock) {
-                wheel.advance(now_ns, &self.slots, |index| due.push(index));
+                wheel.advance(now_ns, &mut self.slots, |index, ticket| due.push((index, ticket)));
             }
-            for index in due.drain(..) {
-                self.expire(index, clock, now_ns);
+            for (index, ticket) in due.drain(..) {
+                self.expire(index, ticket, clock, now_ns);
             }
             self.timers.due = due;
         }
     }
 
     #[inline]
-    fn expire(&mut self, index: u32, clock: Clock, now_ns: u64) {
+    fn expire(&mut self, index: u32, ticket: u32, clock: Clock, now_ns: u64) {
         let (key, slot) = self.slots.at(index);
-        slot.flags.remove(Flags::ARMED);
+        if slot.ticket != ticket {
+            // What fired before it has ended it.
+            return;
+        }
         let State::Timer(timer) = &mut slot.state else {
-            self.timers.deadline_passed = true;
+            match slot.state {
+                State::Own(Own::Limit(operation)) => self.time_over(key, operation),
+                State::Own(Own::Deadline) => self.timers.deadline_passed = true,
+                // It was the limit of an operation that has just been ended by another one.
+                _ => {}
+            }
             return;
         };
         if timer.expire(now_ns) {
@@ -243,6 +251,13 @@ impl Queue {
             *set_ns = None;
         }
         Ok(())
+    }
+
+    /// Starts the timer of an operation's time.
+    pub(super) fn start_limit(&mut self, own: Key, deadline_ns: u64) {
+        let (_, slot) = self.slots.at(own.index);
+        let ticket = slot.start_timer();
+        self.timers.monotonic.add(own.index, ticket, deadline_ns);
     }
 
     /// Makes the deadline of a wait on another clock a timer of that clock.

@@ -19,6 +19,8 @@ use ukevent_sys::poll::{PollFd, PollMask};
 
 /// Events read from one descriptor of a stream before the others have their turn.
 const STREAM_BUDGET: usize = 256;
+/// How many operations of one line may begin in one wait, each when the one before has ended.
+const ROUNDS: usize = 64;
 /// With so many events ready no more are read; they wait in the kernel.
 const READY_EVENTS: usize = 4096;
 
@@ -133,7 +135,10 @@ impl Queue {
 
         // Several can be waited for at once only if each report is at most one event: not if a post, a
         // stream or a timerfd can bring many with one.
-        let one_each = alone && self.slots.streams() == 0 && !self.timers.has_timerfds();
+        let one_each = alone
+            && self.slots.streams() == 0
+            && !self.timers.has_timerfds()
+            && self.operations.is_empty();
 
         let missing =
             if one_each { wait.at_least.saturating_sub(self.ready_events).max(1) } else { 1 };
@@ -179,13 +184,29 @@ impl Queue {
     /// Arms what was delivered, or ended, since the last wait.
     #[inline(never)]
     fn arm_again(&mut self) -> Result<(), Error> {
-        while let Some(key) = self.to_arm.pop() {
-            let Some(slot) = self.slots.live(key) else { continue };
-            let wanted = slot.flags.contains(Flags::TO_ARM);
-            slot.flags.remove(Flags::TO_ARM);
-            if wanted {
-                self.arm(key).inspect_err(|_| self.arm_later(key))?;
+        // In the order in which they came: what was started first begins first. What ends at once lets the
+        // next in its line begin, but not for ever.
+        for _ in 0..ROUNDS {
+            if self.to_arm.is_empty() {
+                break;
             }
+            let mut to_arm = std::mem::take(&mut self.to_arm);
+            let mut failed = Ok(());
+            for key in to_arm.drain(..) {
+                let Some(slot) = self.slots.live(key) else { continue };
+                let wanted = slot.flags.contains(Flags::TO_ARM);
+                slot.flags.remove(Flags::TO_ARM);
+                if wanted && failed.is_ok() {
+                    failed = self.arm(key);
+                }
+                if wanted && failed.is_err() {
+                    self.arm_later(key);
+                }
+            }
+            if self.to_arm.is_empty() {
+                self.to_arm = to_arm;
+            }
+            failed?;
         }
         Ok(())
     }
@@ -287,7 +308,10 @@ impl Queue {
     /// Lets in what needs no kernel's report: posts, timers, and descriptors not read to the end.
     #[inline]
     fn collect(&mut self, at_least: usize) -> Result<(), Error> {
-        let nothing = self.mailbox.is_empty() && self.timers.none_live() && self.hot.is_empty();
+        let nothing = self.mailbox.is_empty()
+            && self.timers.none_live()
+            && self.hot.is_empty()
+            && !self.mailbox.has_attention();
         if nothing { Ok(()) } else { self.collect_all(at_least) }
     }
 
@@ -295,6 +319,9 @@ impl Queue {
     fn collect_all(&mut self, at_least: usize) -> Result<(), Error> {
         self.collect_posts();
         self.expire_timers();
+        if self.mailbox.take_attention() {
+            self.attend();
+        }
         if self.ready_events < READY_EVENTS.max(at_least) {
             let mut hot = std::mem::take(&mut self.hot).into_iter();
             while let Some(key) = hot.next() {
@@ -340,6 +367,9 @@ impl Queue {
     /// Takes in one report of the backend.
     #[inline]
     fn absorb(&mut self, report: Completion) -> Result<(), Error> {
+        if report.ticket.is_of_operation() {
+            return self.work_landed(report);
+        }
         let Some((key, slot)) = self.slots.armed(report.ticket.index, report.ticket.serial) else {
             self.counters.stale += 1;
             return Ok(());
@@ -348,6 +378,9 @@ impl Queue {
             slot.flags.remove(Flags::ARMED);
         }
         let State::Fd { owner, interest, .. } = &slot.state else {
+            if let State::Work(_) = slot.state {
+                return self.work_reported(key, report);
+            }
             if report.last {
                 self.arm_later(key);
             }
@@ -443,6 +476,7 @@ impl Queue {
                 None => Drained::Dry,
             },
             State::Stream(stream) => read_stream(stream, key.index, &mut read)?,
+            State::Work(_) => return self.proceed(key, PollMask::empty()),
             _ => Drained::Dry,
         };
         if drained == Drained::Budget {

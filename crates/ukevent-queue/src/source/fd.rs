@@ -32,7 +32,7 @@ macro_rules! owners {
             }
 
             /// `None` in a simulation.
-            fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+            pub(crate) fn as_fd(&self) -> Option<BorrowedFd<'_>> {
                 Some(match self {
                     $(Self::$owner(owner) => owner.as_fd(),)*
                     Self::Other(held) => (***held).as_fd(),
@@ -176,22 +176,30 @@ pub struct Fd {
     pub(crate) owner: Owner,
     pub(crate) interest: Interest,
     pub(crate) measured: bool,
+    pub(crate) unwatched: bool,
 }
 
 impl Fd {
     /// Watches a descriptor for reading. Allocates for owners that are neither `OwnedFd` nor a file,
     /// socket or listener of the standard library.
     pub fn new(source: impl AsFd + Send + 'static) -> Self {
-        Self { owner: Owner::of(source), interest: Interest::READ, measured: false }
+        Self::of(Owner::of(source))
     }
 
     /// Watches a descriptor of a simulation, on a queue of the same simulation.
     pub fn simulated(descriptor: &SimDescriptor) -> Self {
-        Self {
-            owner: Owner::Simulated(Box::new(descriptor.clone())),
-            interest: Interest::READ,
-            measured: false,
-        }
+        Self::of(Owner::Simulated(Box::new(descriptor.clone())))
+    }
+
+    const fn of(owner: Owner) -> Self {
+        Self { owner, interest: Interest::READ, measured: false, unwatched: false }
+    }
+
+    /// Does not watch it: the registration only owns it, for operations to name. It is watched once it
+    /// is enabled ([`Queue::enable`](crate::Queue::enable)).
+    pub const fn unwatched(mut self) -> Self {
+        self.unwatched = true;
+        self
     }
 
     /// For what.
@@ -250,6 +258,12 @@ impl Socket {
     /// Watches a listener for connections to accept.
     pub fn listener(listener: impl AsFd + Send + 'static) -> Self {
         Self(Fd::new(listener))
+    }
+
+    /// Does not watch it, as [`Fd::unwatched`].
+    pub const fn unwatched(mut self) -> Self {
+        self.0.unwatched = true;
+        self
     }
 
     /// For what: [`Interest::READ`] is something to receive or to accept, [`Interest::WRITE`] room to

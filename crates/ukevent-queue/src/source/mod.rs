@@ -30,7 +30,9 @@ pub use user::User;
 pub(crate) use user::UserState;
 
 use crate::event::Kind;
+use crate::key::Key;
 use crate::mode::Interest;
+use crate::operation::Work;
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use ukevent_sys::clock::Clock;
@@ -98,6 +100,8 @@ pub(crate) enum State {
     User(Box<UserState>),
     /// A source whose events carry data.
     Stream(Box<Stream>),
+    /// An operation.
+    Work(Box<Work>),
     /// A descriptor of the queue's own, no registration of the program's.
     Own(Own),
 }
@@ -115,6 +119,8 @@ pub(crate) enum Own {
     Clock(Clock),
     /// No descriptor: the deadline of the wait, in the wheel of another clock.
     Deadline,
+    /// No descriptor: the time that an operation has.
+    Limit(Key),
 }
 
 /// Events that carry data, kept until delivered.

@@ -24,6 +24,8 @@ impl Owners for Tickets {
     }
 
     fn expect(&self, _index: u32) {}
+
+    fn fired(&mut self, _index: u32) {}
 }
 
 /// A wheel and the slots of its timers.
@@ -51,8 +53,8 @@ impl Kept {
         self.wheel.next_ns(&self.tickets)
     }
 
-    fn advance(&mut self, now_ns: u64, fire: impl FnMut(u32)) {
-        self.wheel.advance(now_ns, &self.tickets, fire);
+    fn advance(&mut self, now_ns: u64, mut fire: impl FnMut(u32)) {
+        self.wheel.advance(now_ns, &mut self.tickets, |index, _| fire(index));
     }
 
     fn fired(&mut self, now_ns: u64) -> Vec<u32> {

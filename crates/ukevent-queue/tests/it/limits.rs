@@ -2,7 +2,8 @@
 //! end. The cases that count descriptors, or take them away, are alone in their process.
 
 use crate::bench::{
-    A, B, BackendKind, Bench, C, D, Door, next, now, now_sorted, patient, silent, tokens, wait,
+    A, B, BackendKind, Bench, C, D, Door, PATIENCE, next, now, now_sorted, patient, silent, tokens,
+    wait,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
@@ -14,8 +15,8 @@ use std::{
 };
 use testkit::{Child, TempTree, assert_no_leak, fd_count};
 use ukevent_queue::{
-    BuildError, Changes, Clock, Fd, Inode, Merge, Mode, Netlink, Process, Queue, RegisterError,
-    Signal, Socket, Source, Timer, Token, User, Wait, WaitError,
+    BuildError, Change, Changes, Clock, Fd, Inode, Merge, Mode, Netlink, Process, Queue,
+    RegisterError, Signal, Socket, Source, Timer, Token, User, Wait, WaitError,
 };
 
 const EMFILE: i32 = 24;
@@ -162,7 +163,7 @@ fn a_registration_that_cannot_be_shown_leaves_nothing(bench: &Bench) {
 }
 
 /// Runs `body` while this process can open no further descriptor.
-fn without_descriptors<T>(body: impl FnOnce() -> T) -> T {
+pub(crate) fn without_descriptors<T>(body: impl FnOnce() -> T) -> T {
     let former = getrlimit(Resource::Nofile);
     // A limit is a number that no descriptor may reach, so the gaps below must be filled.
     let highest = testkit::descriptors().into_keys().max().unwrap_or(2);
@@ -275,7 +276,9 @@ fn without_descriptors_a_wait_on_another_clock_says_so_and_loses_nothing(bench: 
     queue.register(door.source(), A, Mode::Edge).unwrap();
     silent(&mut queue);
     let user = queue.register(User::each(4), B, Mode::Level).unwrap();
-    queue.register(Timer::after(Duration::from_millis(1)).on(Clock::Boot), C, Mode::Level).unwrap();
+    // Far enough away that the wait must sleep for it, on a busy machine too.
+    let timer = Timer::after(PATIENCE).on(Clock::Boot);
+    let timer = queue.register(timer, C, Mode::Level).unwrap();
     without_descriptors(|| {
         door.knock();
         queue.poster(user).unwrap().post(1).unwrap();
@@ -283,6 +286,8 @@ fn without_descriptors_a_wait_on_another_clock_says_so_and_loses_nothing(bench: 
         let WaitError::Kernel(error) = error else { panic!("{error:?}") };
         assert_eq!(error.errno(), EMFILE);
     });
+    let soon = Timer::after(Duration::from_millis(1)).on(Clock::Boot);
+    queue.modify(timer, Change::new().timer(soon)).unwrap();
     let mut came = tokens(&crate::bench::batch(&mut queue, patient().at_least(3)));
     came.sort_unstable();
     assert_eq!(came, [A, B, C]);

@@ -22,6 +22,7 @@ mod masks;
 mod modes;
 mod nesting;
 mod netlinks;
+mod operations;
 mod posts;
 mod processes;
 mod readiness;

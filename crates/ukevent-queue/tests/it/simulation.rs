@@ -1,12 +1,24 @@
 //! What only a simulation can show: clocks that are set, a machine that is suspended, hours that
 //! pass at once, and kernels that misbehave.
 
-use crate::bench::{A, B, C, Door, batch, next, now, now_sorted, silent, tokens, wait};
-use std::time::Duration;
+use crate::bench::{A, B, C, D, Door, batch, next, now, now_sorted, silent, tokens, wait};
+use std::{sync::Arc, time::Duration};
+use ukevent_buf::{Arena, Buffer, FramePool};
 use ukevent_queue::{
-    Builder, Clock, Mode, Queue, Readiness, Timer, Token, Wait, WaitError,
-    sim::{Faults, Sim},
+    Builder, Clock, Completed, Direction, Errno, Fd, Interest, Key, Kind, Mode, Operation, Payload,
+    Queue, Readiness, Timer, Token, Wait, WaitError,
+    sim::{Faults, Sim, SimDescriptor},
 };
+
+const ENOMEM: i32 = 12;
+const EINVAL: i32 = 22;
+const EPIPE: i32 = 32;
+const ENOTSOCK: i32 = 88;
+const EOPNOTSUPP: i32 = 95;
+const ECONNRESET: i32 = 104;
+const ENOBUFS: i32 = 105;
+const ETIMEDOUT: i32 = 110;
+const ECANCELED: i32 = 125;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -200,5 +212,364 @@ fn edges_that_the_kernel_ends_are_armed_anew() {
 
 #[test]
 fn everything_at_once_is_no_loss() {
-    all_comes_in_spite_of(Faults { interrupt: 20, early: 20, end_edge: 50, late: 30, shuffle: 50 });
+    all_comes_in_spite_of(Faults {
+        interrupt: 20,
+        early: 20,
+        end_edge: 50,
+        late: 30,
+        shuffle: 50,
+        ..Faults::default()
+    });
+}
+
+// Operations on simulated streams.
+
+fn own(queue: &mut Queue, descriptor: &SimDescriptor) -> Key {
+    let fd = Fd::simulated(descriptor).unwatched();
+    queue.register(fd, Token(99), Mode::Level).unwrap()
+}
+
+fn room(bytes: usize) -> Buffer {
+    let mut buffer = Buffer::from(vec![0; bytes]);
+    buffer.truncate(0);
+    buffer
+}
+
+/// What the next event says was completed.
+#[track_caller]
+fn done(queue: &mut Queue) -> (Token, Completed) {
+    let event = next_whenever(queue);
+    match event.kind {
+        Kind::Completed(completed) => (event.token, completed),
+        other => panic!("{:?}: {other:?}", event.token),
+    }
+}
+
+/// The bytes of an operation that went well.
+#[track_caller]
+fn came(queue: &mut Queue) -> Vec<u8> {
+    let (_, completed) = done(queue);
+    let count = completed.result.expect("it goes well") as usize;
+    let buffer = completed.into_buffer().expect("a buffer comes back");
+    assert_eq!(buffer.len(), count);
+    buffer.to_vec()
+}
+
+#[track_caller]
+fn errno(queue: &mut Queue) -> i32 {
+    done(queue).1.result.expect_err("it fails").0
+}
+
+#[test]
+fn bytes_go_both_ways_and_end() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (descriptor, peer) = sim.stream_pair(100);
+    let stream = own(&mut queue, &descriptor);
+    queue.start(Operation::receive(stream, room(4)), A).unwrap();
+    silent(&mut queue);
+    assert_eq!(peer.write(b"hello"), 5);
+    assert_eq!(came(&mut queue), b"hell");
+    queue.start(Operation::read(stream, room(4), 0), A).unwrap();
+    assert_eq!(came(&mut queue), b"o");
+    queue.start(Operation::send(stream, Buffer::from(b"good".to_vec())), A).unwrap();
+    queue.start(Operation::shutdown(stream, Direction::Sending), B).unwrap();
+    queue.start(Operation::send(stream, Buffer::from(b"late".to_vec())), C).unwrap();
+    assert_eq!(came(&mut queue), b"good");
+    assert_eq!(done(&mut queue).1.result, Ok(0));
+    assert!(!peer.is_at_end());
+    assert_eq!(peer.read(usize::MAX), b"good");
+    assert!(peer.is_at_end());
+    assert_eq!(errno(&mut queue), EPIPE, "it is shut");
+    queue.start(Operation::write(stream, Buffer::from(b"late".to_vec()), 0), A).unwrap();
+    assert_eq!(errno(&mut queue), EPIPE, "for a write too");
+    assert_eq!(peer.write(b"last"), 4);
+    drop(peer);
+    queue.start(Operation::receive(stream, room(8)), A).unwrap();
+    queue.start(Operation::receive(stream, room(8)), B).unwrap();
+    assert_eq!(came(&mut queue), b"last");
+    assert_eq!(came(&mut queue), b"");
+}
+
+#[test]
+fn a_send_waits_for_room_and_closing_waits_for_it() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (descriptor, peer) = sim.stream_pair(64);
+    let stream = own(&mut queue, &descriptor);
+    drop(descriptor);
+    let large: Vec<u8> = (0..1000_u32).map(|at| (at / 3) as u8).collect();
+    queue.start(Operation::send(stream, Buffer::from(large.clone())), A).unwrap();
+    queue.start(Operation::close(stream), B).unwrap();
+    queue.start(Operation::receive(stream, room(8)), C).unwrap();
+    let mut arrived = Vec::new();
+    let mut ended = Vec::new();
+    while !peer.is_at_end() {
+        ended.extend(now(&mut queue));
+        arrived.extend(peer.read(10));
+    }
+    ended.extend(now(&mut queue));
+    assert_eq!(ended, [A, B], "the receive ends without an event");
+    assert!(arrived == large);
+    assert!(queue.remove(stream).is_err(), "the registration is gone");
+    assert_eq!(peer.write(b"x"), 0, "nobody receives");
+}
+
+#[test]
+fn a_write_waits_for_room_too() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (descriptor, peer) = sim.stream_pair(64);
+    let stream = own(&mut queue, &descriptor);
+    let large: Vec<u8> = (0..1000_u32).map(|at| (at / 3) as u8).collect();
+    queue.start(Operation::write(stream, Buffer::from(large.clone()), 0), A).unwrap();
+    let mut arrived = Vec::new();
+    while arrived.len() < 1000 - 64 {
+        silent(&mut queue);
+        arrived.extend(peer.read(10));
+    }
+    assert_eq!(came(&mut queue), large);
+    arrived.extend(peer.read(usize::MAX));
+    assert!(arrived == large);
+}
+
+#[test]
+fn a_send_that_is_cut_short_ends_those_behind_it() {
+    for by_time in [false, true] {
+        let sim = Sim::new(1);
+        let mut queue = queue(&sim);
+        let (descriptor, peer) = sim.stream_pair(8);
+        let stream = own(&mut queue, &descriptor);
+        let send = |bytes: usize| Operation::send(stream, Buffer::from(vec![7; bytes]));
+        let errno = if by_time {
+            // Both at the same moment, which ends neither twice.
+            queue.start(send(20).within(HOUR), A).unwrap();
+            queue.start(send(1).within(HOUR), B).unwrap();
+            ETIMEDOUT
+        } else {
+            let key = queue.start(send(20), A).unwrap();
+            queue.start(send(1), B).unwrap();
+            silent(&mut queue);
+            queue.cancel(key).unwrap();
+            ECANCELED
+        };
+        let (first, behind) = (done(&mut queue), done(&mut queue));
+        assert_eq!((first.0, first.1.result), (A, Err(Errno(errno))));
+        assert_eq!((behind.0, behind.1.result), (B, Err(Errno(ECANCELED))));
+        assert_eq!(queue.counters().registered, 1);
+        assert_eq!(peer.read(usize::MAX), [7; 8]);
+        queue.start(send(2), A).unwrap();
+        assert_eq!(came(&mut queue), [7; 2]);
+        assert_eq!(peer.read(usize::MAX), [7; 2], "and nothing of those before");
+    }
+}
+
+#[test]
+fn a_report_that_comes_late_is_not_for_the_operation_that_came_after() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (ready, peer) = sim.stream_pair(64);
+    let (quiet, _silent) = sim.stream_pair(64);
+    let [on_ready, on_quiet] = [&ready, &quiet].map(|descriptor| own(&mut queue, descriptor));
+    assert_eq!(peer.write(b"!"), 1);
+    sim.faults(Faults { late: 100, ..Faults::default() });
+    let key = queue.start(Operation::poll(on_ready, Interest::READ), A).unwrap();
+    assert_eq!(now(&mut queue), [], "it is found, and told late");
+    queue.remove(key).unwrap();
+    queue.start(Operation::poll(on_quiet, Interest::READ), B).unwrap();
+    silent(&mut queue);
+    assert_eq!(queue.counters().stale, 1);
+}
+
+#[test]
+fn connections_are_accepted_and_closed_with_their_listener() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let door = sim.listener();
+    let listener = own(&mut queue, &door);
+    let key = queue.start(Operation::accept_each(listener), A).unwrap();
+    for _ in 0..3 {
+        let peer = sim.connect(&door, 100).expect("somebody listens");
+        assert_eq!(peer.write(b"!"), 1, "also before it is accepted");
+        let (_, accepted) = done(&mut queue);
+        let Payload::Simulated(descriptor) = accepted.payload else { panic!("{accepted:?}") };
+        let stream = own(&mut queue, &descriptor);
+        drop(descriptor);
+        queue.start(Operation::receive(stream, room(8)), B).unwrap();
+        assert_eq!(came(&mut queue), b"!");
+        assert!(!peer.is_at_end());
+        drop(queue.remove(stream).unwrap());
+        assert!(peer.is_at_end(), "the last owner is gone");
+    }
+    queue.cancel(key).unwrap();
+    assert_eq!(errno(&mut queue), ECANCELED);
+    let waits = sim.connect(&door, 100).expect("somebody listens");
+    silent(&mut queue);
+    drop(queue.remove(listener).unwrap());
+    assert!(!waits.is_at_end(), "the test has the listener too");
+    drop(door);
+    assert!(waits.is_at_end());
+}
+
+#[test]
+fn a_stream_without_buffers_waits_for_one() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let arena = Arena::new(1 << 16).unwrap();
+    let pool = FramePool::builder(1, 64).waker(queue.room_waker()).build(&arena).unwrap();
+    let (descriptor, peer) = sim.stream_pair(100);
+    let stream = own(&mut queue, &descriptor);
+    queue.start(Operation::receive_each(stream, Arc::new(pool)), A).unwrap();
+    assert_eq!(peer.write(&[7; 100]), 100);
+    let (_, first) = done(&mut queue);
+    assert_eq!(first.result, Ok(64));
+    silent(&mut queue);
+    assert!(wait(&mut queue, Wait::forever()).is_err(), "nothing can happen");
+    drop(first);
+    assert_eq!(came(&mut queue), [7; 36]);
+    peer.finish();
+    assert_eq!(done(&mut queue).1, Completed { result: Ok(0), payload: Payload::None });
+}
+
+#[test]
+fn a_reset_comes_behind_what_came_and_breaks_what_goes() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (descriptor, peer) = sim.stream_pair(4);
+    let stream = own(&mut queue, &descriptor);
+    queue.start(Operation::send(stream, Buffer::from(b"too large".to_vec())), A).unwrap();
+    silent(&mut queue);
+    assert_eq!(peer.write(b"x"), 1);
+    peer.reset();
+    assert_eq!(done(&mut queue).1.result, Ok(4), "so much had left");
+    queue.start(Operation::receive(stream, room(8)), A).unwrap();
+    queue.start(Operation::receive(stream, room(8)), A).unwrap();
+    assert_eq!(came(&mut queue), b"x");
+    assert_eq!(came(&mut queue), b"", "the send was told of the reset");
+    let (descriptor, peer) = sim.stream_pair(4);
+    let stream = own(&mut queue, &descriptor);
+    peer.reset();
+    queue.start(Operation::receive(stream, room(8)), A).unwrap();
+    assert_eq!(errno(&mut queue), ECONNRESET);
+    queue.start(Operation::send(stream, room(8)), A).unwrap();
+    assert_eq!(errno(&mut queue), EPIPE);
+}
+
+#[test]
+fn the_readiness_of_a_stream_follows_its_bytes() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (descriptor, peer) = sim.stream_pair(4);
+    let all = Interest::READ | Interest::WRITE | Interest::PEER_CLOSED;
+    let watch = |mode| (Fd::simulated(&descriptor).interest(all), mode);
+    let (fd, mode) = watch(Mode::Level);
+    let level = queue.register(fd, A, mode).unwrap();
+    let (fd, mode) = watch(Mode::Edge);
+    queue.register(fd, B, mode).unwrap();
+    let ready = |queue: &mut Queue| -> Vec<(Token, Readiness)> {
+        let events = batch(queue, Wait::now());
+        events.iter().map(|event| (event.token, crate::bench::readiness(event))).collect()
+    };
+    let writable = Readiness::WRITABLE;
+    assert_eq!(ready(&mut queue), [(A, writable), (B, writable)]);
+    assert_eq!(ready(&mut queue), [(A, writable)]);
+    assert_eq!(peer.write(b"x"), 1);
+    let both = writable | Readiness::READABLE;
+    assert_eq!(ready(&mut queue), [(A, both), (B, both)]);
+    queue.start(Operation::receive(level, room(8)), C).unwrap();
+    queue.start(Operation::send(level, Buffer::from(b"full".to_vec())), D).unwrap();
+    let mut ended = 0;
+    while ended < 2 {
+        ended += now(&mut queue).iter().filter(|&&token| token == C || token == D).count();
+    }
+    assert_eq!(ready(&mut queue), [], "neither bytes nor room");
+    assert_eq!(peer.read(1), b"f");
+    assert_eq!(ready(&mut queue), [(A, writable), (B, writable)]);
+    peer.finish();
+    let ended = both | Readiness::PEER_CLOSED;
+    assert_eq!(ready(&mut queue), [(A, ended), (B, ended)]);
+    peer.reset();
+    let broken = ended | Readiness::ERROR | Readiness::HANG_UP;
+    assert_eq!(ready(&mut queue)[0], (A, broken));
+    sim.set(&descriptor, Readiness::empty());
+    assert_eq!(sim.readiness(&descriptor), broken, "it says so by itself");
+}
+
+#[test]
+fn an_operation_may_take_an_hour_and_no_longer() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (descriptor, _peer) = sim.stream_pair(4);
+    let stream = own(&mut queue, &descriptor);
+    queue.start(Operation::receive(stream, room(8)).within(HOUR), A).unwrap();
+    assert_eq!(errno(&mut queue), ETIMEDOUT);
+    assert!(sim.elapsed() >= HOUR);
+}
+
+#[test]
+fn what_a_simulation_has_not_says_so() {
+    let sim = Sim::new(1);
+    let mut queue = queue(&sim);
+    let (plain, door) = (sim.descriptor(), sim.listener());
+    let (stream, _peer) = sim.stream_pair(4);
+    let [on_plain, on_door, on_stream] =
+        [&plain, &door, &stream].map(|descriptor| own(&mut queue, descriptor));
+    let address = "127.0.0.1:1".parse().unwrap();
+    let cases = [
+        (Operation::receive(on_plain, room(8)), ENOTSOCK),
+        (Operation::send(on_plain, room(8)), ENOTSOCK),
+        (Operation::accept(on_plain), ENOTSOCK),
+        (Operation::receive(on_door, room(8)), ENOTSOCK),
+        (Operation::accept(on_stream), EINVAL),
+        (Operation::connect(on_stream, address), EOPNOTSUPP),
+        (Operation::sync(on_stream), EINVAL),
+        (Operation::metadata(on_stream), EINVAL),
+    ];
+    for (operation, expected) in cases {
+        let what = format!("{operation:?}");
+        queue.start(operation, A).unwrap();
+        assert_eq!(errno(&mut queue), expected, "{what}");
+    }
+    sim.set(&plain, Readiness::WRITABLE);
+    queue.start(Operation::poll(on_plain, Interest::WRITE), A).unwrap();
+    let bits = u32::from(Readiness::WRITABLE.bits());
+    assert_eq!(done(&mut queue).1.result, Ok(bits));
+}
+
+/// What receives of one byte after the other come to, with a peer that writes.
+fn results_under(faults: Faults) -> (Vec<Result<u32, Errno>>, Duration) {
+    let sim = Sim::new(5);
+    sim.faults(faults);
+    let mut queue = queue(&sim);
+    let (descriptor, peer) = sim.stream_pair(1000);
+    let stream = own(&mut queue, &descriptor);
+    let results = (0..50).map(|_| {
+        queue.start(Operation::receive(stream, room(10)), A).unwrap();
+        // As a rule there is nothing yet.
+        queue.wait(Wait::now()).unwrap();
+        let _ = peer.write(&[0; 10]);
+        done(&mut queue).1.result
+    });
+    (results.collect(), sim.elapsed())
+}
+
+#[test]
+fn faults_of_transfers_are_what_they_say() {
+    let (none, took) = results_under(Faults::default());
+    assert!(none.iter().all(|result| *result == Ok(10)) && took == Duration::ZERO);
+    let (short, _) = results_under(Faults { short: 50, ..Faults::default() });
+    assert!(short.iter().all(|result| (1..=10).contains(&result.unwrap())), "{short:?}");
+    assert!(short.iter().any(|result| *result != Ok(10)), "{short:?}");
+    let (again, _) = results_under(Faults { again: 90, ..Faults::default() });
+    assert_eq!(again, none, "it is tried again");
+    let (refused, _) = results_under(Faults { no_memory: 50, ..Faults::default() });
+    for errno in [ENOMEM, ENOBUFS] {
+        assert!(refused.contains(&Err(Errno(errno))), "{refused:?}");
+    }
+    let (reset, _) = results_under(Faults { reset: 10, ..Faults::default() });
+    assert_eq!(reset.iter().filter(|result| **result == Err(Errno(ECONNRESET))).count(), 1);
+    assert_eq!(reset.last(), Some(&Ok(0)));
+    let (delayed, took) = results_under(Faults { delay: 100, ..Faults::default() });
+    assert_eq!(delayed, none);
+    assert!(took > Duration::ZERO);
 }

@@ -1,17 +1,21 @@
 //! Runs a program, and says all there is to know about its failure.
 
-use crate::program::Program;
-use crate::run::run;
+use crate::program::{Program, Simplify};
 use crate::shrink::shrink;
 use std::cell::{Cell, RefCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
-/// Runs a program, and if it fails, the smallest part of it that does.
+/// Runs a program by `run`, which says the step at which it is; and if it fails, the smallest part of it
+/// that does.
 ///
 /// # Errors
 /// That part, the step at which it fails, and why.
-pub(crate) fn check(program: &Program) -> Result<(), String> {
+pub(crate) fn check<S: Simplify, T>(
+    program: &Program<S>,
+    run: impl Fn(&Program<S>, &Cell<usize>) -> Result<T, String>,
+) -> Result<(), String> {
+    let failure = |program: &Program<S>| failure(program, &run);
     if failure(program).is_none() {
         return Ok(());
     }
@@ -21,7 +25,10 @@ pub(crate) fn check(program: &Program) -> Result<(), String> {
 }
 
 /// The step at which a program fails, and why.
-fn failure(program: &Program) -> Option<(usize, String)> {
+fn failure<S, T>(
+    program: &Program<S>,
+    run: impl Fn(&Program<S>, &Cell<usize>) -> Result<T, String>,
+) -> Option<(usize, String)> {
     let at = Cell::new(0);
     match without_noise(|| run(program, &at)) {
         Ok(Ok(_)) => None,

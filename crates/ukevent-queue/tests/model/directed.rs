@@ -3,6 +3,7 @@
 
 use crate::check::check;
 use crate::program::{Alteration, Beats, Call, First, Id, Program, Step, Until, What};
+use crate::run::run;
 use ukevent_queue::sim::{Faults, Sim};
 use ukevent_queue::{
     Builder, Clock, Fd, Interest, Kind, Merge, Mode, Readiness, RegisterError, Token, Wait,
@@ -16,7 +17,19 @@ const WRITABLE: Readiness = Readiness::WRITABLE;
 const NOTHING: Readiness = Readiness::empty();
 const MILLISECOND_NS: u64 = 1_000_000;
 
-const NO_FAULTS: Faults = Faults { interrupt: 0, early: 0, end_edge: 0, late: 0, shuffle: 0 };
+const NO_FAULTS: Faults = Faults {
+    interrupt: 0,
+    early: 0,
+    end_edge: 0,
+    late: 0,
+    shuffle: 0,
+    short: 0,
+    again: 0,
+    reset: 0,
+    no_memory: 0,
+    unasked: 0,
+    delay: 0,
+};
 
 fn holds(faults: Faults, steps: &[Step]) {
     holds_with(faults, 1 << 20, steps);
@@ -30,7 +43,7 @@ fn holds_with(faults: Faults, limit: u32, steps: &[Step]) {
     }
     for seed in 0..SEEDS {
         let program = Program { seed, faults, limit, steps: steps.clone() };
-        if let Err(failure) = check(&program) {
+        if let Err(failure) = check(&program, run) {
             panic!("\n{failure}");
         }
     }

@@ -51,7 +51,7 @@ fn faults(dice: &mut Rng) -> Faults {
     if dice.one_in(2) {
         return faults;
     }
-    let Faults { interrupt, early, end_edge, late, shuffle } = &mut faults;
+    let Faults { interrupt, early, end_edge, late, shuffle, .. } = &mut faults;
     for fault in [interrupt, early, end_edge, late, shuffle] {
         if dice.one_in(2) {
             *fault = *dice.pick(&[5, 20, 50, 90]);

@@ -11,6 +11,7 @@ mod check;
 mod directed;
 mod generate;
 mod naive;
+mod operations;
 mod program;
 mod reached;
 mod registration;
@@ -30,6 +31,16 @@ const SEEDS: u64 = 10_000;
 
 #[test]
 fn random_programs_do_as_the_naive_queue_does() {
+    for_all_seeds(|seed| check(&generate::program(seed), run::run));
+}
+
+#[test]
+fn random_operations_lose_nothing_and_end_once() {
+    for_all_seeds(|seed| check(&operations::program(seed), operations::run));
+}
+
+fn for_all_seeds(check: impl Fn(u64) -> Result<(), String> + Sync) {
+    let check = &check;
     let seeds = seeds();
     let next = AtomicU64::new(seeds.start);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -46,7 +57,7 @@ fn random_programs_do_as_the_naive_queue_does() {
                         break;
                     }
                     running.store(seed, Ordering::Relaxed);
-                    if let Err(failure) = check(&generate::program(seed)) {
+                    if let Err(failure) = check(seed) {
                         // No more are begun.
                         next.store(seeds.end, Ordering::Relaxed);
                         _ = sender.send(format!("{failure}UKEVENT_SEED={seed} repeats it\n"));

@@ -13,13 +13,19 @@ pub(crate) type Id = u32;
 
 /// Everything that decides what happens: two runs of a program are the same.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Program {
+pub(crate) struct Program<S = Step> {
     /// What the faults are drawn from.
     pub(crate) seed: u64,
     pub(crate) faults: Faults,
     /// So many registrations at most.
     pub(crate) limit: u32,
-    pub(crate) steps: Vec<Step>,
+    pub(crate) steps: Vec<S>,
+}
+
+/// What programs are made of.
+pub(crate) trait Simplify: Copy + PartialEq + fmt::Debug {
+    /// What might do in its place, the simplest first.
+    fn simple_forms(self) -> Vec<Self>;
 }
 
 /// One step.
@@ -118,7 +124,7 @@ pub(crate) enum Call {
     Poster,
 }
 
-impl fmt::Display for Program {
+impl<S: fmt::Debug> fmt::Display for Program<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {:#x}, limit {}, {:?}", self.seed, self.limit, self.faults)?;
         for (at, step) in self.steps.iter().enumerate() {

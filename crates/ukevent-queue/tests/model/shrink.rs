@@ -1,12 +1,15 @@
 //! Makes a failing program smaller: leaves out steps and faults, and makes what is left simpler, as
 //! long as it still fails.
 
-use crate::program::{Alteration, First, Program, Step, Until, What};
+use crate::program::{Alteration, First, Program, Simplify, Step, Until, What};
 use ukevent_queue::Mode;
 use ukevent_queue::sim::Faults;
 
 /// The smallest program that still fails. `fails` says at which step a program does.
-pub(crate) fn shrink(program: &Program, fails: impl Fn(&Program) -> Option<usize>) -> Program {
+pub(crate) fn shrink<S: Simplify>(
+    program: &Program<S>,
+    fails: impl Fn(&Program<S>) -> Option<usize>,
+) -> Program<S> {
     let mut best = program.clone();
     loop {
         let before = best.clone();
@@ -20,10 +23,10 @@ pub(crate) fn shrink(program: &Program, fails: impl Fn(&Program) -> Option<usize
 }
 
 /// Takes `candidate` if it fails too; what comes after the failure is left out.
-fn try_out(
-    best: &mut Program,
-    mut candidate: Program,
-    fails: &impl Fn(&Program) -> Option<usize>,
+fn try_out<S: Simplify>(
+    best: &mut Program<S>,
+    mut candidate: Program<S>,
+    fails: &impl Fn(&Program<S>) -> Option<usize>,
 ) -> bool {
     let Some(at) = fails(&candidate) else { return false };
     candidate.steps.truncate(at + 1);
@@ -32,7 +35,10 @@ fn try_out(
 }
 
 /// First half of all steps at once, then ever fewer.
-fn leave_out_steps(best: &mut Program, fails: &impl Fn(&Program) -> Option<usize>) {
+fn leave_out_steps<S: Simplify>(
+    best: &mut Program<S>,
+    fails: &impl Fn(&Program<S>) -> Option<usize>,
+) {
     let mut chunk = best.steps.len().div_ceil(2).max(1);
     loop {
         let mut at = best.steps.len();
@@ -50,7 +56,10 @@ fn leave_out_steps(best: &mut Program, fails: &impl Fn(&Program) -> Option<usize
     }
 }
 
-fn leave_out_faults(best: &mut Program, fails: &impl Fn(&Program) -> Option<usize>) {
+fn leave_out_faults<S: Simplify>(
+    best: &mut Program<S>,
+    fails: &impl Fn(&Program<S>) -> Option<usize>,
+) {
     let faults = best.faults;
     for fewer in [
         Faults { interrupt: 0, ..faults },
@@ -58,6 +67,12 @@ fn leave_out_faults(best: &mut Program, fails: &impl Fn(&Program) -> Option<usiz
         Faults { end_edge: 0, ..faults },
         Faults { late: 0, ..faults },
         Faults { shuffle: 0, ..faults },
+        Faults { short: 0, ..faults },
+        Faults { again: 0, ..faults },
+        Faults { reset: 0, ..faults },
+        Faults { no_memory: 0, ..faults },
+        Faults { unasked: 0, ..faults },
+        Faults { delay: 0, ..faults },
     ] {
         if fewer != faults && try_out(best, Program { faults: fewer, ..best.clone() }, fails) {
             return leave_out_faults(best, fails);
@@ -69,7 +84,7 @@ fn leave_out_faults(best: &mut Program, fails: &impl Fn(&Program) -> Option<usiz
     }
 }
 
-fn simplify(best: &mut Program, fails: &impl Fn(&Program) -> Option<usize>) {
+fn simplify<S: Simplify>(best: &mut Program<S>, fails: &impl Fn(&Program<S>) -> Option<usize>) {
     let mut at = 0;
     while at < best.steps.len() {
         for step in simpler(best.steps[at]) {
@@ -85,49 +100,51 @@ fn simplify(best: &mut Program, fails: &impl Fn(&Program) -> Option<usize>) {
 
 /// What might do in place of a step, the simplest first; nothing that is not simpler, or shrinking
 /// would go in circles.
-fn simpler(step: Step) -> impl Iterator<Item = Step> {
-    simple_forms(step).into_iter().take_while(move |&form| form != step)
+fn simpler<S: Simplify>(step: S) -> impl Iterator<Item = S> {
+    step.simple_forms().into_iter().take_while(move |&form| form != step)
 }
 
-fn simple_forms(step: Step) -> Vec<Step> {
-    match step {
-        Step::Register { id, what, mode } => {
-            let mut steps = vec![Step::Register { id, what, mode: Mode::Level }];
-            if let What::Timer(beats) = what {
-                let first = First::After(1);
-                for beats in [
-                    crate::program::Beats { period_ns: 0, first, ..beats },
-                    crate::program::Beats { period_ns: 0, ..beats },
-                    crate::program::Beats { first, ..beats },
-                ] {
-                    steps.push(Step::Register { id, what: What::Timer(beats), mode });
+impl Simplify for Step {
+    fn simple_forms(self) -> Vec<Self> {
+        match self {
+            Step::Register { id, what, mode } => {
+                let mut steps = vec![Step::Register { id, what, mode: Mode::Level }];
+                if let What::Timer(beats) = what {
+                    let first = First::After(1);
+                    for beats in [
+                        crate::program::Beats { period_ns: 0, first, ..beats },
+                        crate::program::Beats { period_ns: 0, ..beats },
+                        crate::program::Beats { first, ..beats },
+                    ] {
+                        steps.push(Step::Register { id, what: What::Timer(beats), mode });
+                    }
                 }
+                steps
             }
-            steps
+            Step::Modify { id, change } => {
+                let mut forms = vec![
+                    Alteration::default(),
+                    Alteration { token: None, ..change },
+                    Alteration { mode: None, ..change },
+                    Alteration { interest: None, ..change },
+                    Alteration { timer: None, ..change },
+                ];
+                forms.retain(|&form| form != change);
+                forms.into_iter().map(|change| Step::Modify { id, change }).collect()
+            }
+            Step::SetAfter(descriptor, _, ready) => {
+                vec![Step::Set(descriptor, ready), Step::SetAfter(descriptor, 1, ready)]
+            }
+            Step::Post(id, _) => vec![Step::Post(id, 1)],
+            Step::Wait { until, at_least, at_most } => vec![
+                Step::Wait { until: Until::Now, at_least: 1, at_most: usize::MAX },
+                Step::Wait { until, at_least: 1, at_most: usize::MAX },
+                Step::Wait { until: Until::Now, at_least: 1, at_most },
+                Step::Wait { until, at_least, at_most: usize::MAX },
+                Step::Wait { until, at_least: at_least.min(2), at_most },
+            ],
+            Step::Take(_) => vec![Step::Take(usize::MAX), Step::Take(1)],
+            _ => Vec::new(),
         }
-        Step::Modify { id, change } => {
-            let mut forms = vec![
-                Alteration::default(),
-                Alteration { token: None, ..change },
-                Alteration { mode: None, ..change },
-                Alteration { interest: None, ..change },
-                Alteration { timer: None, ..change },
-            ];
-            forms.retain(|&form| form != change);
-            forms.into_iter().map(|change| Step::Modify { id, change }).collect()
-        }
-        Step::SetAfter(descriptor, _, ready) => {
-            vec![Step::Set(descriptor, ready), Step::SetAfter(descriptor, 1, ready)]
-        }
-        Step::Post(id, _) => vec![Step::Post(id, 1)],
-        Step::Wait { until, at_least, at_most } => vec![
-            Step::Wait { until: Until::Now, at_least: 1, at_most: usize::MAX },
-            Step::Wait { until, at_least: 1, at_most: usize::MAX },
-            Step::Wait { until: Until::Now, at_least: 1, at_most },
-            Step::Wait { until, at_least, at_most: usize::MAX },
-            Step::Wait { until, at_least: at_least.min(2), at_most },
-        ],
-        Step::Take(_) => vec![Step::Take(usize::MAX), Step::Take(1)],
-        _ => Vec::new(),
     }
 }

@@ -269,10 +269,10 @@ fn forks_and_executions_are_told_to_those_who_asked() {
     // What came before it was added is nobody's, and what it executed as a shell may be after.
     child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     let grandchild = child.line_with("").parse().unwrap();
-    let forked = end(pid, ProcessEvent::Forked { child: grandchild });
+    let forked = || end(pid, ProcessEvent::Forked { child: grandchild });
     let events = told(&mut hub, 2);
-    let forks: Vec<_> = events.into_iter().filter(|(_, kind)| *kind == forked).collect();
-    assert_eq!(forks, [(1, forked.clone()), (3, forked)]);
+    let forks: Vec<_> = events.into_iter().filter(|(_, kind)| *kind == forked()).collect();
+    assert_eq!(forks, [(1, forked()), (3, forked())]);
     hub.remove(3);
     hub.remove(3);
     drop(child.stdin.take());
@@ -295,8 +295,8 @@ fn a_number_that_is_given_to_a_new_process_is_watched_no_longer() {
     for message in [executed, born, executed] {
         hub.tell(message, &mut |slot, kind| events.push((slot, kind)));
     }
-    let executed_event = (1, end(pid, ProcessEvent::Executed));
-    assert_eq!(events, [executed_event.clone(), executed_event], "it was its own birth");
+    let executed_event = || (1, end(pid, ProcessEvent::Executed));
+    assert_eq!(events, [executed_event(), executed_event()], "it was its own birth");
     // As if the one that was registered had been another.
     hub.watched.get_mut(&pid).unwrap().start_ticks -= 1;
     for message in [born, executed] {

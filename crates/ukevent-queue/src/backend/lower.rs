@@ -1,0 +1,132 @@
+//! Operations as io_uring has them: what the kernel carries out by itself, and what it gives back.
+//!
+//! Not all of them. Sendfile through a ring is three times as dear as the call (its splice goes by way of
+//! a pipe and a thread), a close is the registration's, a poll is what the backend does anyway; a
+//! receiver of many takes a buffer of its pool when something is there; and a pipe that does not block
+//! answers `EAGAIN`. These come back, and are tried.
+
+use super::Landed;
+use crate::operation::{Direction, Metadata, Payload, Request};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use ukevent_buf::Piece;
+use ukevent_sys::ring::{Load, Operation, ReceiveFlags, Status};
+
+/// What must be known of an operation when it has landed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// What it brings says it all.
+    Plain,
+    /// A send of so many bytes: cut short only if it was ended.
+    Send { bytes: usize },
+    /// A write to this place: it may be short.
+    Write { offset: u64 },
+}
+
+/// The kernel's operation, or the request back.
+pub(super) fn lowered(
+    request: Request,
+    descriptor: BorrowedFd<'_>,
+) -> Result<(Operation<Piece>, Shape), Request> {
+    let fd = descriptor.as_raw_fd();
+    let operation = match request {
+        Request::Accept { each } => Operation::Accept { listener: fd, each, nonblocking: true },
+        Request::Connect { address, begun: false } => {
+            Operation::Connect { fd, address: Box::new(address.into()) }
+        }
+        Request::Receive { buffer } => {
+            Operation::Receive { fd, buffer: buffer.into(), flags: ReceiveFlags::empty() }
+        }
+        Request::Send { piece, sent: 0, more } => {
+            let shape = Shape::Send { bytes: piece.bytes().len() };
+            return Ok((Operation::Send { fd, buffer: piece, more }, shape));
+        }
+        Request::Shutdown { how } => Operation::Shutdown {
+            fd,
+            how: match how {
+                Direction::Receiving => Shutdown::Read,
+                Direction::Sending => Shutdown::Write,
+                Direction::Both => Shutdown::Both,
+            },
+        },
+        Request::Read { .. } | Request::Write { .. } if !is_file(descriptor) => {
+            return Err(request);
+        }
+        Request::Read { buffer, offset } => {
+            Operation::Read { fd, buffer: buffer.into(), offset: Some(offset) }
+        }
+        Request::Write { piece, offset, written: 0, .. } => {
+            let shape = Shape::Write { offset };
+            return Ok((Operation::Write { fd, buffer: piece, offset: Some(offset) }, shape));
+        }
+        Request::Sync { data_only } => Operation::Sync { fd, data_only },
+        Request::Measure => Operation::Stat {
+            directory: Some(fd),
+            path: None,
+            follow: true,
+            status: Box::default(),
+        },
+        other => return Err(other),
+    };
+    Ok((operation, Shape::Plain))
+}
+
+/// What a completion with this result brings to the queue.
+pub(super) fn landed(load: Load<Piece>, shape: Shape, result: i32) -> Landed {
+    match (load, shape) {
+        (Load::Descriptor(descriptor), _) => Landed::Payload(Payload::Descriptor(descriptor)),
+        (Load::Buffer(piece), Shape::Write { offset }) => {
+            let written = usize::try_from(result).unwrap_or(0);
+            if written > 0 && written < piece.bytes().len() {
+                return Landed::Rest(Request::Write { piece, offset, written, in_order: false });
+            }
+            given_back(piece)
+        }
+        (Load::Buffer(piece), Shape::Send { bytes }) => {
+            let sent = usize::try_from(result).unwrap_or(0);
+            match given_back(piece) {
+                Landed::Payload(payload) if sent > 0 && sent < bytes => Landed::Torn(payload),
+                Landed::Nothing if sent > 0 && sent < bytes => Landed::Torn(Payload::None),
+                whole => whole,
+            }
+        }
+        (Load::Buffer(piece), Shape::Plain) => given_back(piece),
+        (Load::Status(status), _) => Landed::Payload(Payload::Metadata(Box::new(known(&status)))),
+        _ => Landed::Nothing,
+    }
+}
+
+/// What an operation gives back that the kernel never saw.
+pub(super) fn grounded(operation: Operation<Piece>) -> Landed {
+    match operation {
+        Operation::Receive { buffer, .. }
+        | Operation::Send { buffer, .. }
+        | Operation::Read { buffer, .. }
+        | Operation::Write { buffer, .. } => given_back(buffer),
+        _ => Landed::Nothing,
+    }
+}
+
+fn given_back(piece: Piece) -> Landed {
+    match piece {
+        Piece::Buffer(buffer) => Landed::Payload(Payload::Buffer(buffer)),
+        Piece::Slice(_) => Landed::Nothing,
+    }
+}
+
+fn known(status: &Status) -> Metadata {
+    let (seconds, nanoseconds) = status.modified();
+    let (major, minor) = status.device();
+    Metadata {
+        size: status.size_bytes(),
+        mode: status.mode(),
+        device: rustix::fs::makedev(major, minor),
+        inode: status.inode(),
+        modified_ns: i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds),
+    }
+}
+
+/// Whether it is a file, which a ring reads and writes by itself.
+fn is_file(fd: BorrowedFd<'_>) -> bool {
+    ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false)
+}

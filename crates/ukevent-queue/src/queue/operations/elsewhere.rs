@@ -1,0 +1,132 @@
+//! Operations that others carry out: the kernel by itself, or a thread.
+
+use super::ECANCELED;
+use crate::backend::{Completion, Landed, Ticket};
+use crate::event::Errno;
+use crate::key::Key;
+use crate::operation::{Completed, Files, Payload, Request};
+use crate::queue::Queue;
+use crate::slot::Flags;
+use crate::source::State;
+use ukevent_sys::Error;
+
+/// Connections that one accepting operation keeps until the program takes them.
+const KEPT_CONNECTIONS: usize = 64;
+
+const EBADF: i32 = 9;
+const EINTR: i32 = 4;
+
+impl Queue {
+    /// Gives an operation to the kernel, if the backend has one that carries it out by itself; else it
+    /// comes back.
+    pub(super) fn fly(&mut self, key: Key, on: Key, request: Request) -> Option<Request> {
+        let (_, slot) = self.slots.at(key.index);
+        let serial = slot.ticket.wrapping_add(1);
+        let ticket = Ticket { index: key.index, serial };
+        let Some(State::Fd { owner, .. }) = self.slots.find_ref(on).map(|slot| &slot.state) else {
+            return Some(request);
+        };
+        let Some(fd) = owner.as_fd() else { return Some(request) };
+        let back = self.backend.start(ticket.of_operation(), request, fd);
+        if back.is_none() {
+            let (_, slot) = self.slots.at(key.index);
+            slot.ticket = serial;
+            slot.flags.insert(Flags::ARMED);
+            slot.flags.remove(Flags::TO_ARM);
+            if let State::Work(work) = &mut slot.state {
+                work.in_flight = true;
+            }
+        }
+        back
+    }
+
+    /// The kernel says something of an operation that it carries out.
+    pub(in crate::queue) fn work_landed(&mut self, report: Completion) -> Result<(), Error> {
+        let landed = self.backend.land();
+        let ticket = report.ticket.of_slot();
+        let Some((key, slot)) = self.slots.armed(ticket.index, ticket.serial) else {
+            // Dropping what it brings closes a descriptor, or lets a buffer go home.
+            self.counters.stale += 1;
+            return Ok(());
+        };
+        let State::Work(work) = &mut slot.state else { return Ok(()) };
+        let on = work.on;
+        if report.last {
+            slot.flags.remove(Flags::ARMED);
+            work.in_flight = false;
+        }
+        let was_cancelled = report.result == -ECANCELED || report.result == -EINTR;
+        if work.accepts_each && report.last && work.ended_by.is_none() {
+            let paused = std::mem::take(&mut work.pausing) && was_cancelled;
+            if paused || report.result >= 0 {
+                // It was stopped for a while, or had no place for its next completion: it goes on.
+                work.request = Some(Request::Accept { each: true });
+            }
+            if paused {
+                if work.completed.is_empty() {
+                    self.arm_later(key);
+                }
+                return Ok(());
+            }
+        }
+        let mut result = match u32::try_from(report.result) {
+            Ok(count) => Ok(count),
+            Err(_) if was_cancelled => Err(work.ended_by.unwrap_or(Errno(ECANCELED))),
+            Err(_) => Err(Errno(-report.result)),
+        };
+        let mut torn = false;
+        let payload = match landed {
+            Landed::Nothing => Payload::None,
+            Landed::Payload(payload) => payload,
+            Landed::Torn(payload) => {
+                torn = true;
+                result = work.ended_by.map_or(result, Err);
+                payload
+            }
+            Landed::Rest(request) if work.ended_by.is_none() => {
+                // A part of it was done; the rest is done the other way.
+                work.request = Some(request);
+                self.arm_later(key);
+                return Ok(());
+            }
+            Landed::Rest(request) => {
+                result = work.ended_by.map_or(result, Err);
+                request.into_payload()
+            }
+        };
+        let ended = report.last && work.request.is_none();
+        let kept = work.completed.len() + 1;
+        if work.accepts_each && work.in_flight && kept >= KEPT_CONNECTIONS && !work.pausing {
+            work.pausing = true;
+            self.backend.cancel(report.ticket, -1, true);
+        }
+        self.complete(key, Completed { result, payload }, ended);
+        if torn {
+            self.cut_line(on);
+        }
+        Ok(())
+    }
+
+    /// Lets a thread do what would block.
+    pub(super) fn hand_over(&mut self, key: Key, request: Request, on: Key) -> Result<(), Error> {
+        let duplicate = self.descriptor_of(on).map(|fd| fd.try_clone_to_owned());
+        let (_, slot) = self.slots.at(key.index);
+        slot.ticket = slot.ticket.wrapping_add(1);
+        let ticket = Ticket { index: key.index, serial: slot.ticket };
+        slot.flags.remove(Flags::TO_ARM);
+        slot.flags.insert(Flags::ARMED);
+        let mailbox = &self.mailbox;
+        let files = self.operations.files.get_or_insert_with(|| Files::new(mailbox.clone()));
+        let refused = match duplicate {
+            Some(Ok(descriptor)) => files.start(ticket, request, descriptor).err(),
+            Some(Err(error)) => Some((request, Errno(error.raw_os_error().unwrap_or(EBADF)))),
+            None => Some((request, Errno(EBADF))),
+        };
+        if let Some((request, errno)) = refused {
+            let (_, slot) = self.slots.at(key.index);
+            slot.flags.remove(Flags::ARMED);
+            self.done(key, request, Err(errno), Payload::None);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! How an operation ends: with an event, or without one, and who has the next turn.
+
+use crate::backend::Ticket;
+use crate::key::Key;
+use crate::operation::{Completed, Payload, Request, Work};
+use crate::queue::Queue;
+use crate::queue::deliver::enlist;
+use crate::slot::Flags;
+use crate::source::State;
+use ukevent_sys::Error;
+use ukevent_sys::clock::Clock;
+
+impl Queue {
+    /// Makes an event of what an operation came to.
+    pub(super) fn complete(&mut self, key: Key, completed: Completed, ended: bool) {
+        if ended {
+            self.disarm(key);
+        }
+        let (_, slot) = self.slots.at(key.index);
+        slot.flags.remove(Flags::TO_ARM);
+        let State::Work(work) = &mut slot.state else { return };
+        work.completed.push_back(completed);
+        work.ended = ended;
+        let (on, bytes) = (work.on, work.outgoing_bytes);
+        let limit = if ended { work.limit.take() } else { None };
+        self.ready_events += 1;
+        enlist(&mut self.ready, key, slot);
+        if ended {
+            self.leave_line(key, on, bytes);
+        }
+        if let Some(own) = limit {
+            self.stop_timer(own.index, Clock::Monotonic);
+            self.slots.remove(own);
+        }
+    }
+
+    /// The next in the line has its turn.
+    pub(super) fn leave_line(&mut self, key: Key, on: Key, bytes: usize) {
+        let Some(peer) = self.operations.peers.get_mut(&on.index) else { return };
+        let was_first = peer.line.front() == Some(&key);
+        peer.line.retain(|other| *other != key);
+        let next = if was_first { peer.line.front().copied() } else { None };
+        peer.outgoing_bytes -= bytes;
+        if let Some(next) = next {
+            self.arm_later(next);
+        }
+    }
+
+    /// Takes an operation from the list of its descriptor.
+    pub(super) fn leave_peer(&mut self, key: Key, on: Key) {
+        let Some(peer) = self.operations.peers.get_mut(&on.index) else { return };
+        peer.all.retain(|other| *other != key);
+        if peer.all.is_empty() {
+            self.operations.peers.remove(&on.index);
+        }
+    }
+
+    /// An event of an operation was delivered: it goes on, or it is over.
+    pub(in crate::queue) fn work_delivered(&mut self, key: Key) {
+        let Some(work) = self.work(key) else { return };
+        if !work.completed.is_empty() {
+            return;
+        }
+        if work.ended {
+            drop(self.give_up(key));
+        } else if !work.in_flight {
+            self.arm_later(key);
+        }
+    }
+
+    /// Drops an operation: what it was lent goes home, and no event comes.
+    pub(in crate::queue) fn drop_work(&mut self, key: Key, work: Work) {
+        if let Some(own) = work.limit {
+            self.stop_timer(own.index, Clock::Monotonic);
+            self.slots.remove(own);
+        }
+        let ticket = Ticket { index: key.index, serial: self.slots.ticket_before(key) };
+        if work.in_flight {
+            // Its late result finds nobody, and what it brings is dropped.
+            self.backend.cancel(ticket.of_operation(), -1, true);
+        } else if work.request.is_none()
+            && !work.ended
+            && let Some(files) = &self.operations.files
+        {
+            drop(files.take_back(ticket));
+        }
+        // What the kernel has of a send may have left in part.
+        let is_torn = work.request.as_ref().is_some_and(Request::is_torn)
+            || work.in_flight && work.outgoing_bytes > 0;
+        if !work.ended {
+            self.leave_line(key, work.on, work.outgoing_bytes);
+            if is_torn {
+                self.cut_line(work.on);
+            }
+        }
+        self.leave_peer(key, work.on);
+    }
+
+    /// Drops all operations of a descriptor.
+    pub(in crate::queue) fn drop_operations_on(&mut self, on: Key) {
+        let Some(peer) = self.operations.peers.get_mut(&on.index) else { return };
+        // Nobody has a turn any more.
+        peer.line.clear();
+        for key in std::mem::take(&mut peer.all) {
+            self.unready(key);
+            drop(self.give_up(key));
+        }
+        self.operations.peers.remove(&on.index);
+    }
+
+    /// The last of the line: takes the registration back, and closes what it owns.
+    pub(super) fn close(&mut self, key: Key, on: Key) -> Result<(), Error> {
+        if let Some(peer) = self.operations.peers.get_mut(&on.index) {
+            peer.all.retain(|other| *other != key);
+        }
+        let removed = self.remove(on);
+        drop(removed);
+        self.complete(key, Completed { result: Ok(0), payload: Payload::None }, true);
+        Ok(())
+    }
+}

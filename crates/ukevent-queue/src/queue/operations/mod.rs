@@ -1,0 +1,344 @@
+//! Operations in the queue: how they start, go on, and end.
+//!
+//! An operation has a slot of its own, named by its key, and the registration that owns its descriptor
+//! keeps a list of those that name it ([`Peer`]). It is tried when the wait begins, or when the backend
+//! says that its descriptor is ready; what it came to is an event like all others. Sends of one
+//! descriptor take turns: the first in the line is tried, the rest wait for it.
+//!
+//! Told in four files: here the start and the end that somebody asks for, `progress` (trying),
+//! `elsewhere` (what the kernel or a thread carries out), `ending` (the event, and the next turn).
+
+mod elsewhere;
+mod ending;
+mod progress;
+
+use super::Queue;
+use crate::backend::Ticket;
+use crate::error::NoSuchKey;
+use crate::event::Errno;
+use crate::key::{Key, Token};
+use crate::mode::Mode;
+use crate::operation::{Completed, Files, Operation, Request, StartError, StartRefusal, Work};
+use crate::post::Mailbox;
+use crate::primitive::Arc;
+use crate::slot::Flags;
+use crate::source::{Own, State};
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::BorrowedFd;
+use std::task::{Wake, Waker};
+use ukevent_sys::Error;
+use ukevent_sys::clock::Clock;
+use ukevent_sys::poll::PollMask;
+
+/// Bytes that one descriptor may have outgoing, unless its registration says otherwise.
+const OUTGOING_BYTES: usize = 1 << 20;
+
+/// What one send or write may have.
+const MOST_BYTES: usize = i32::MAX as usize;
+
+const ECANCELED: i32 = 125;
+const ETIMEDOUT: i32 = 110;
+
+/// What the operations of a queue have in common.
+pub(super) struct Operations {
+    /// By the index of the registration that owns the descriptor.
+    peers: HashMap<u32, Peer>,
+    /// They wait for a buffer of their pool.
+    starved: Vec<Key>,
+    files: Option<Files>,
+    /// How often one was tried: a system call each, as a rule.
+    pub(super) tries: u64,
+}
+
+/// The operations of one descriptor.
+#[derive(Default)]
+struct Peer {
+    /// All of them.
+    all: Vec<Key>,
+    /// Those that take turns, in order.
+    line: VecDeque<Key>,
+    /// Bytes of the program's memory in the line.
+    outgoing_bytes: usize,
+}
+
+/// Tells the queue that a pool has a buffer again.
+struct Room(Arc<Mailbox>);
+
+impl Wake for Room {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.attend();
+    }
+
+    fn wake_by_ref(self: &std::sync::Arc<Self>) {
+        self.0.attend();
+    }
+}
+
+impl Operations {
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+
+    pub(super) fn new() -> Self {
+        Self { peers: HashMap::new(), starved: Vec::new(), files: None, tries: 0 }
+    }
+}
+
+impl Queue {
+    /// Starts an operation: its event carries `token`. Returns the key of the operation, which lives
+    /// until its (last) event is taken.
+    ///
+    /// Nothing is done before the next wait. Makes no system call, but to let a socket that accepts or
+    /// connects no longer block.
+    ///
+    /// # Errors
+    /// [`StartError`], which gives the operation back.
+    #[doc(alias = "io_uring_prep")]
+    pub fn start(&mut self, operation: Operation, token: Token) -> Result<Key, StartError> {
+        if let Some(reason) = self.refusal(&operation) {
+            return Err(StartError { operation, reason });
+        }
+        let Operation { on, mut request, limit } = operation;
+        self.know_better(on, &mut request);
+        let Some(key) = self.slots.vacant() else {
+            let operation = Operation { on, request, limit };
+            return Err(StartError { operation, reason: StartRefusal::Limit(self.slots.limit()) });
+        };
+        let peer = self.operations.peers.entry(on.index).or_default();
+        peer.all.push(key);
+        let is_first = peer.line.is_empty();
+        let (in_order, bytes) = (request.is_in_order(), request.outgoing_bytes());
+        peer.outgoing_bytes += bytes;
+        if in_order {
+            peer.line.push_back(key);
+        }
+        let request = Some(request);
+        let work = Work {
+            on,
+            fd: -1,
+            in_flight: false,
+            accepts_each: matches!(request, Some(Request::Accept { each: true })),
+            pausing: false,
+            ended_by: None,
+            completed: VecDeque::new(),
+            ended: false,
+            limit: None,
+            waits_for: PollMask::empty(),
+            outgoing_bytes: bytes,
+            request,
+        };
+        self.slots.insert(key, token, Mode::Level, State::Work(Box::new(work)));
+        if !in_order || is_first {
+            self.arm_later(key);
+        }
+        if let Some(limit) = limit {
+            self.limit(key, limit);
+        }
+        // Whoever watches the queue is told by its timer; that cannot be refused any more.
+        let _: Result<(), Error> = self.changed();
+        Ok(key)
+    }
+
+    /// Asks the descriptor what its operation must know of it.
+    fn know_better(&self, on: Key, request: &mut Request) {
+        let Some(fd) = self.descriptor_of(on) else { return };
+        match request {
+            Request::Write { in_order, .. } => *in_order = !is_file(fd),
+            Request::ReceiveEach { datagrams, .. } => {
+                use rustix::net::{SocketType, sockopt::socket_type};
+                let kind = socket_type(fd).unwrap_or(SocketType::STREAM);
+                *datagrams = kind != SocketType::STREAM && kind != SocketType::SEQPACKET;
+            }
+            _ => {}
+        }
+    }
+
+    fn refusal(&mut self, operation: &Operation) -> Option<StartRefusal> {
+        if self.check_thread().is_err() {
+            return Some(StartRefusal::WrongThread);
+        }
+        let names_fd = |queue: &Self, key| {
+            matches!(queue.slots.find_ref(key).map(|slot| &slot.state), Some(State::Fd { .. }))
+        };
+        if !names_fd(self, operation.on) {
+            return Some(StartRefusal::NoSuchKey);
+        }
+        match &operation.request {
+            Request::Receive { buffer } | Request::Read { buffer, .. }
+                if buffer.tailroom() == 0 =>
+            {
+                return Some(StartRefusal::Invalid("the buffer has no room to receive into"));
+            }
+            Request::ReceiveEach { pool, .. } if pool.frame_bytes() <= pool.headroom_bytes() => {
+                return Some(StartRefusal::Invalid(
+                    "the frames of the pool have no room behind their headroom",
+                ));
+            }
+            Request::SendFile { file, .. } if !names_fd(self, *file) => {
+                return Some(StartRefusal::NoSuchKey);
+            }
+            Request::Send { piece, .. } | Request::Write { piece, .. }
+                if piece.bytes().len() > MOST_BYTES =>
+            {
+                return Some(StartRefusal::Invalid("more than 2 GiB cannot leave at once; cut it"));
+            }
+            _ => {}
+        }
+        if let Request::Accept { .. } | Request::Connect { .. } | Request::SendFile { .. } =
+            operation.request
+            && let Some(Err(error)) = self.descriptor_of(operation.on).map(unblock)
+        {
+            return Some(StartRefusal::Kernel(error));
+        }
+        let bytes = operation.request.outgoing_bytes();
+        let outgoing = self.operations.peers.get(&operation.on.index).map_or(0, |peer| {
+            if peer.outgoing_bytes == 0 { 0 } else { peer.outgoing_bytes + bytes }
+        });
+        (outgoing > OUTGOING_BYTES).then_some(StartRefusal::Full)
+    }
+
+    /// Ends an operation early. Its event still comes: with `ECANCELED` and what it was lent, or, if it
+    /// was done already, with its result. What had been sent or received by then is lost to the result,
+    /// not to the peer.
+    ///
+    /// # Errors
+    /// [`NoSuchKey`], if it has ended, or the key names no operation.
+    #[doc(alias = "IORING_OP_ASYNC_CANCEL")]
+    pub fn cancel(&mut self, key: Key) -> Result<(), NoSuchKey> {
+        self.check_process()?;
+        self.end_work(key, ECANCELED)?;
+        // Whoever watches the queue is told by its timer.
+        let _: Result<(), Error> = self.changed();
+        Ok(())
+    }
+
+    /// Wakes the queue to look for a buffer: for the pools of [`Operation::receive_each`].
+    #[must_use]
+    pub fn room_waker(&self) -> Waker {
+        std::sync::Arc::new(Room(self.mailbox.clone())).into()
+    }
+
+    fn work(&mut self, key: Key) -> Option<&mut Work> {
+        match &mut self.slots.find(key)?.state {
+            State::Work(work) => Some(work),
+            _ => None,
+        }
+    }
+
+    /// Lets a timer of the queue's own end an operation.
+    fn limit(&mut self, key: Key, limit: std::time::Duration) {
+        let own = self.watch_own(Own::Limit(key));
+        let now_ns = self.backend.now(Clock::Monotonic);
+        let deadline_ns = now_ns.saturating_add(crate::error::nanoseconds(limit));
+        self.start_limit(own, deadline_ns);
+        if let Some(work) = self.work(key) {
+            work.limit = Some(own);
+        }
+    }
+
+    /// The time of an operation is over.
+    pub(super) fn time_over(&mut self, own: Key, key: Key) {
+        self.slots.remove(own);
+        if let Some(work) = self.work(key) {
+            work.limit = None;
+        }
+        // It may have ended in the same moment.
+        let _ = self.end_work(key, ETIMEDOUT);
+    }
+
+    /// Ends an operation with this errno, unless it has its result.
+    fn end_work(&mut self, key: Key, errno: i32) -> Result<(), NoSuchKey> {
+        let Some(work) = self.work(key) else { return Err(NoSuchKey) };
+        if work.ended {
+            return Ok(());
+        }
+        let on = work.on;
+        let request = match work.request.take() {
+            Some(request) => request,
+            None => {
+                // Whoever has it ends it: the kernel soon, a thread when it is done with it.
+                let in_flight = work.in_flight;
+                work.ended_by.get_or_insert(Errno(errno));
+                let (_, slot) = self.slots.at(key.index);
+                let ticket = Ticket { index: key.index, serial: slot.ticket };
+                if in_flight {
+                    self.backend.cancel(ticket.of_operation(), -1, true);
+                    return Ok(());
+                }
+                let files = self.operations.files.as_ref();
+                let Some(request) = files.and_then(|files| files.take_back(ticket)) else {
+                    return Ok(());
+                };
+                let (_, slot) = self.slots.at(key.index);
+                slot.flags.remove(Flags::ARMED);
+                request
+            }
+        };
+        self.disarm(key);
+        let torn = request.is_torn();
+        let payload = request.into_payload();
+        self.complete(key, Completed { result: Err(Errno(errno)), payload }, true);
+        if torn {
+            self.cut_line(on);
+        }
+        Ok(())
+    }
+
+    /// A send was cut short: what follows it in the line would not be understood, and ends.
+    fn cut_line(&mut self, on: Key) {
+        let Some(peer) = self.operations.peers.get(&on.index) else { return };
+        for key in Vec::from(peer.line.clone()) {
+            let request = self.work(key).and_then(|work| work.request.as_ref());
+            if request
+                .is_some_and(|it| matches!(it, Request::Send { .. } | Request::SendFile { .. }))
+            {
+                // It has neither begun nor ended.
+                let _ = self.end_work(key, ECANCELED);
+            }
+        }
+    }
+
+    /// Takes what threads have done, and lets those go on that waited for a buffer.
+    pub(super) fn attend(&mut self) {
+        let done = self.operations.files.as_ref().map(Files::take_done).unwrap_or_default();
+        for done in done {
+            let ticket = done.ticket;
+            let Some((key, slot)) = self.slots.armed(ticket.index, ticket.serial) else {
+                self.counters.stale += 1;
+                continue;
+            };
+            slot.flags.remove(Flags::ARMED);
+            let State::Work(work) = &slot.state else { continue };
+            // Told to end, it was not done in time.
+            let result = work.ended_by.map_or(done.result, Err);
+            self.done(key, done.request, result, done.payload);
+        }
+        for key in std::mem::take(&mut self.operations.starved) {
+            if self.slots.live(key).is_some() {
+                self.hot.push(key);
+            }
+        }
+    }
+}
+
+/// Whether it blocks however one asks.
+fn is_for_threads(request: &Request, fd: BorrowedFd<'_>) -> bool {
+    match request {
+        Request::Sync { .. } | Request::Measure => true,
+        Request::Read { .. } | Request::Write { .. } => is_file(fd),
+        _ => false,
+    }
+}
+
+fn is_file(fd: BorrowedFd<'_>) -> bool {
+    ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false)
+}
+
+/// accept(2), connect(2) and sendfile(2) have no flag that keeps them from blocking.
+fn unblock(fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let flags = rustix::fs::fcntl_getfl(fd);
+    flags
+        .and_then(|flags| rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK))
+        .map_err(|errno| Error::new("fcntl", errno.raw_os_error()))
+}
