@@ -4,6 +4,19 @@ use crate::error::SysError;
 use std::fs;
 
 /// How much of an [`Arena`](crate::Arena) is in use, and by whom.
+///
+/// ```
+/// use ukevent_buf::{Arena, NetAllocator, OwnerKind};
+///
+/// let arena = Arena::new(1 << 20)?;
+/// let net = NetAllocator::new(&arena);
+/// let _buffer = net.allocate(1000)?;
+/// let statistics = arena.statistics();
+/// assert_eq!(statistics.owners[0].kind, OwnerKind::Network);
+/// assert!(statistics.owners[0].used_bytes >= 1000);
+/// assert_eq!(statistics.free_bytes, (1 << 20) - arena.region_bytes());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ArenaStatistics {
@@ -43,6 +56,12 @@ pub enum OwnerKind {
 }
 
 /// How much of an arena is backed by pages at this moment.
+///
+/// ```
+/// let arena = ukevent_buf::Arena::new(1 << 20)?;
+/// assert_eq!(arena.residency()?.resident_bytes, 0, "nothing was touched");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Residency {

@@ -288,6 +288,27 @@ fn only_what_cannot_shrink_can_be_viewed() {
 }
 
 #[test]
+fn has_a_page_on_either_side_that_nobody_may_touch() {
+    for bytes in [4096, 64 << 10, 4 * MIB] {
+        let arena = Arena::new(bytes).unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let rights_at = |address: usize| {
+            let holds = |line: &&str| {
+                let (begin, end) = line.split(' ').next()?.split_once('-')?;
+                let number = |text| usize::from_str_radix(text, 16).ok();
+                Some((number(begin)?..number(end)?).contains(&address))
+            };
+            let line = maps.lines().find(|line| holds(line) == Some(true));
+            line.and_then(|line| line.split(' ').nth(1)).map(str::to_owned)
+        };
+        let begin = arena.as_ptr().addr().get();
+        assert_eq!(rights_at(begin - 1).as_deref(), Some("---p"), "before {bytes}");
+        assert_eq!(rights_at(begin).as_deref(), Some("rw-p"));
+        assert_eq!(rights_at(begin + arena.len_bytes()).as_deref(), Some("---p"), "behind");
+    }
+}
+
+#[test]
 fn leaves_no_descriptor_and_no_mapping_behind() {
     testkit::alone(|| {
         let mappings = || fs::read_to_string("/proc/self/maps").unwrap();

@@ -24,9 +24,10 @@ pub(crate) use table::Table;
 /// Buffers of any size, rounded up to 64 bytes, in an [`Arena`].
 ///
 /// It belongs to the thread that first allocates from it, until that ends or
-/// [lets go](NetAllocator::let_go): make one for each thread that allocates. There, allocating and freeing take no atomic step; a buffer that is freed elsewhere comes
-/// home over a return ring, without a lock. Neither allocates memory. A lock is taken only when it
-/// needs another region of the arena, or has one too many.
+/// [lets go](NetAllocator::let_go); other threads are refused: make one for each. There, allocating and
+/// freeing take no atomic step; a buffer that is freed elsewhere comes home over a return ring, without
+/// a lock. Neither allocates memory. A lock is taken only when it needs another region of the arena, or
+/// has one too many.
 ///
 /// Dropping it does not touch what is lent: the memory goes back to the arena when the last buffer is
 /// dropped. (Dropped while another thread owns it, it waits for that thread too.)
@@ -222,6 +223,25 @@ impl std::fmt::Debug for NetAllocator {
 }
 
 /// Says what a [`NetAllocator`] is to be. Made by [`NetAllocator::builder`].
+///
+/// ```
+/// use std::{sync::Arc, task::Wake};
+/// use ukevent_buf::{AllocateError, Arena, NetAllocator};
+///
+/// struct Resume;
+/// impl Wake for Resume {
+///     fn wake(self: Arc<Self>) {
+///         println!("there is room again");
+///     }
+/// }
+///
+/// let arena = Arena::new(64 << 10)?;
+/// let net = NetAllocator::builder(&arena).waker(Arc::new(Resume).into()).build()?;
+/// let buffer = net.allocate(60_000)?;
+/// assert_eq!(net.allocate(60_000).unwrap_err(), AllocateError::Full);
+/// drop(buffer); // there is room again
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct NetAllocatorBuilder<'a> {

@@ -18,9 +18,10 @@ use std::{ops::Range, ptr::NonNull, task::Waker};
 
 /// A bounded number of frames of one size, each with headroom, in an [`Arena`].
 ///
-/// It belongs to the thread that first takes a frame, until that ends or [lets go](FramePool::let_go).
-/// There, allocating and freeing take a few instructions and no atomic step. Buffers may be freed in any thread: they come back over
-/// return rings, without a lock. Neither allocates memory.
+/// It belongs to the thread that first takes a frame, until that ends or [lets go](FramePool::let_go);
+/// other threads are refused. There, allocating and freeing take a few instructions and no atomic
+/// step. Buffers may be freed in any thread: they come back over return rings, without a lock. Neither
+/// allocates memory.
 ///
 /// Dropping it does not touch what is lent: the memory goes back to the arena when the last buffer is
 /// dropped. (Dropped while another thread owns it, it waits for that thread too.) Frames that are lent
@@ -44,6 +45,19 @@ pub struct FramePool {
 }
 
 /// A frame that is lent to the kernel. Only says where it is; the pool keeps the record.
+///
+/// ```
+/// use ukevent_buf::{Arena, FramePool, TakeBackError};
+///
+/// let pool = FramePool::builder(8, 2048).headroom_bytes(48).build(&Arena::new(1 << 20)?)?;
+/// let loan = pool.lend()?;
+/// assert_eq!(loan.len_bytes(), 2000);
+/// assert_eq!(pool.statistics()?.at_kernel, 1);
+/// // The kernel says that it wrote nothing:
+/// drop(pool.take_back(loan.index(), 0)?);
+/// assert_eq!(pool.take_back(loan.index(), 0).unwrap_err(), TakeBackError::NotLent);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Loan {
     index: u32,

@@ -201,6 +201,48 @@ fn belongs_to_one_thread_at_a_time() {
 }
 
 #[test]
+fn threads_that_only_look_are_refused() {
+    let pool = pool(2);
+    let frame = pool.allocate().unwrap();
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                assert_eq!(pool.allocate().unwrap_err(), AllocateError::WrongThread);
+                assert_eq!(pool.statistics().unwrap_err(), WrongThread);
+                assert_eq!(pool.frames(), 2);
+                pool.let_go();
+            });
+        }
+    });
+    assert_eq!(free(&pool), 1, "and it still belongs to this one");
+    drop(frame);
+    assert_eq!(free(&pool), 2);
+}
+
+/// Of several threads that want it at once, one gets it; what it gives is nobody else's.
+#[test]
+fn one_of_several_threads_gets_it() {
+    for _ in 0..200 {
+        let pool = pool(64);
+        let got: usize = thread::scope(|scope| {
+            let threads: Vec<_> = (0..3)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let frames: Vec<_> = std::iter::from_fn(|| pool.allocate().ok()).collect();
+                        let _ = pool.statistics();
+                        frames.len()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        // A thread that ended may have left it to the next.
+        assert!(got >= 64 && got.is_multiple_of(64), "{got}");
+        assert_eq!(free(&pool), 64);
+    }
+}
+
+#[test]
 fn the_memory_stays_until_the_last_frame_is_back() {
     let arena = arena();
     let pool = FramePool::builder(8, 2048).build(&arena).unwrap();

@@ -82,17 +82,19 @@ fn dies_of_sigsegv(output: &Output) {
 #[test]
 fn writing_before_or_behind_an_arena_ends_the_process() {
     if let Some(part) = part() {
-        let arena = Arena::new(4 << 20).unwrap();
+        let (end, bytes) = part.split_once(' ').unwrap();
+        let arena = Arena::new(bytes.parse().unwrap()).unwrap();
         // SAFETY: inside.
         unsafe { arena.as_ptr().add(arena.len_bytes() - 1).write(1) };
         println!("inside is fine");
         std::io::stdout().flush().unwrap();
-        let at = if part == "before" { -1 } else { arena.len_bytes() as isize };
+        let at = if end == "before" { -1 } else { arena.len_bytes() as isize };
         // SAFETY: none; that is what must be found.
         unsafe { arena.as_ptr().offset(at).write(1) };
         return;
     }
-    for part in ["before", "behind"] {
+    // Above the size of a huge page the arena begins at one.
+    for part in ["before 65536", "behind 65536", "before 4194304", "behind 4194304"] {
         let output = child("children::writing_before_or_behind_an_arena_ends_the_process", part)
             .stdin(Stdio::null())
             .output()
