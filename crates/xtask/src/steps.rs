@@ -54,8 +54,8 @@ pub(crate) const STEPS: &[Step] = &[
 /// The workspaces beside the main one, with lock files of their own.
 const SIDE_WORKSPACES: [&str; 2] = ["fuzz", "bench"];
 
-/// Loom runs the tests called `loom_…` of the queue, built with its own atomics.
-const LOOM: &str = "test --package ukevent-queue --lib --release -- loom";
+/// Loom runs the tests called `loom_…` of the queue and its memory, built with its own atomics.
+const LOOM: &str = "test --package ukevent-queue --package ukevent-buf --lib --release -- loom";
 
 fn ok() -> Outcome {
     Outcome::Passed(String::new())
