@@ -5,14 +5,14 @@
 //! is told what it asked for. A report of a watch that nobody has any more is dropped; the kernel does
 //! not give its number again for a long time.
 
-use super::tree::{NodeId, ROOT, Tree};
-use super::{ALWAYS, Inode, changes_of, mask_of};
+use super::registration::{Registration, User};
+use super::tree::{Later, NodeId, ROOT, Tree};
+use super::{ALWAYS, Inode, mask_of};
 use crate::error::RegisterError;
-use crate::event::{Changes, Errno, InodeChange, Kind};
+use crate::event::{Changes, Errno, Kind};
 use crate::source::{Drained, Sink};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
@@ -37,28 +37,6 @@ pub(crate) struct InodeHub {
     unread: Range<usize>,
     /// Something waits for the kernel's queue to be empty.
     unsettled: bool,
-}
-
-/// Who is told of a watch.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct User {
-    slot: u32,
-    node: NodeId,
-}
-
-struct Registration {
-    changes: Changes,
-    /// Where it was when it was registered.
-    path: PathBuf,
-    /// Whether that was followed if it was a symbolic link.
-    follow: bool,
-    /// The watched inode, unless it is a tree.
-    wd: Wd,
-    tree: Option<Tree>,
-    /// Sizes last seen, if growth is asked for, by name.
-    sizes: HashMap<PathBuf, u64>,
-    /// Why parts of the tree could not be watched when it was registered.
-    failures: Vec<Errno>,
 }
 
 /// Directories that are being read: at most as many as the tree is deep.
@@ -186,7 +164,12 @@ impl InodeHub {
     fn leave(&mut self, wd: Wd, slot: u32) {
         let Some(users) = self.watches.get_mut(&wd) else { return };
         users.retain(|user| user.slot != slot);
-        if users.is_empty() {
+        self.end_if_unused(wd);
+    }
+
+    /// Ends a watch that is nobody's.
+    fn end_if_unused(&mut self, wd: Wd) {
+        if self.watches.get(&wd).is_none_or(Vec::is_empty) {
             self.watches.remove(&wd);
             // It fails only if the inode is gone, and the watch with it.
             let _: Result<(), Error> = self.inotify.remove(wd);
@@ -230,9 +213,11 @@ impl InodeHub {
         drained
     }
 
-    /// The kernel's queue was empty: what was renamed away and did not turn up has left the tree.
+    /// The kernel's queue was empty: what was renamed away and did not turn up has left the tree, and
+    /// what was put off is looked at.
     fn settle(&mut self, sink: Sink<'_>) {
         let mut left = Vec::new();
+        let mut put_off = Vec::new();
         for (&slot, registration) in &mut self.registrations {
             for errno in registration.failures.drain(..) {
                 sink(slot, Kind::Failed(errno));
@@ -242,9 +227,18 @@ impl InodeHub {
             for (_, id) in std::mem::take(&mut tree.moved) {
                 left.extend(tree.remove_below(id).into_iter().map(|wd| (wd, slot)));
             }
+            put_off.extend(tree.later.drain(..).map(|later| (slot, later)));
         }
         for (wd, slot) in left {
             self.leave(wd, slot);
+        }
+        for (slot, Later { parent, name, before }) in put_off {
+            if let (Some(tree), Some(before)) = (self.tree(slot), before)
+                && tree.child(parent, &name) == Some(before)
+            {
+                tree.detach(before);
+            }
+            self.grow(User { slot, node: parent }, &name, sink);
         }
     }
 
@@ -306,24 +300,59 @@ impl InodeHub {
     /// A directory appeared in a tree: one of the tree's own, renamed; or a new one, to be watched and
     /// then read.
     fn grow(&mut self, user: User, name: &OsStr, sink: Sink<'_>) {
-        let Some(tree) = self.tree(user.slot) else { return };
-        // Whichever of them it is, its inode says.
-        let Some(below) = tree.name_of(user.node, name) else { return };
-        let opened = Directory::open(&tree.full_path(&below), false);
-        let grown = opened.and_then(|directory| {
-            match self.watch_directory(user.slot, user.node, name, &directory)? {
-                Some((id, false)) => self.watch_below(user.slot, id, directory, &mut Some(sink)),
-                _ => Ok(()),
-            }
-        });
-        match grown {
+        match self.watch_entry(user, name, sink) {
             Err(error) if !is_gone(error) => sink(user.slot, Kind::Failed(Errno(error.errno()))),
             _ => {}
         }
     }
 
+    fn watch_entry(&mut self, user: User, name: &OsStr, sink: Sink<'_>) -> Result<(), Error> {
+        let Some(parent) = self.open_node(user)? else {
+            // If even the root is not at its path, nothing that is yet to be reported mends that.
+            let root = User { node: ROOT, ..user };
+            if user.node != ROOT && self.open_node(root)?.is_some() {
+                self.put_off(user, name, None);
+            }
+            return Ok(());
+        };
+        // Whether it is one of the tree's own, its inode says.
+        let directory = parent.open_below(name)?;
+        match self.watch_directory(user.slot, user.node, name, &directory)? {
+            Some((id, false)) => self.watch_below(user.slot, id, directory, &mut Some(sink)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a directory of a tree. `None` if its path means nothing or another directory by now, whose
+    /// entries must not be taken for this one's: that it was renamed or removed is yet to be reported.
+    fn open_node(&mut self, user: User) -> Result<Option<Directory>, Error> {
+        let Some(registration) = self.registrations.get_mut(&user.slot) else { return Ok(None) };
+        let Some(tree) = &mut registration.tree else { return Ok(None) };
+        let Some(below) = tree.name_of(user.node, OsStr::new("")) else { return Ok(None) };
+        let follow = user.node == ROOT && registration.follow;
+        let directory = match Directory::open(&tree.full_path(&below), follow) {
+            Err(error) if is_gone(error) => return Ok(None),
+            opened => opened?,
+        };
+        // Its number may be another's again, its watch is not.
+        let mask = mask_of(registration.changes) | TREE_MASK | WatchMask::WIDEN;
+        let wd = self.inotify.add(&directory.own_path(), mask)?;
+        let same = tree.node(user.node).is_some_and(|node| node.wd == wd);
+        self.end_if_unused(wd);
+        Ok(same.then_some(directory))
+    }
+
+    /// Puts off looking at an entry of a directory of a tree, unless that is gone.
+    fn put_off(&mut self, user: User, name: &OsStr, before: Option<NodeId>) {
+        if let Some(tree) = self.tree(user.slot)
+            && tree.node(user.node).is_some()
+        {
+            tree.later.push(Later { parent: user.node, name: name.to_owned(), before });
+        }
+    }
+
     /// Watches a directory of a tree. Returns its node, and whether it is one of the tree's own that
-    /// stood elsewhere.
+    /// stood elsewhere; `None` if it is put off.
     fn watch_directory(
         &mut self,
         slot: u32,
@@ -338,6 +367,13 @@ impl InodeHub {
         let users = self.watches.entry(wd).or_default();
         if let Some(user) = users.iter().find(|user| user.slot == slot) {
             return Ok(Some((user.node, tree.attach(user.node, parent, name))));
+        }
+        if let Some(before) = tree.child(parent, name) {
+            // What is on its way of the one before is told first.
+            self.end_if_unused(wd);
+            self.put_off(User { slot, node: parent }, name, Some(before));
+            self.unsettled = true;
+            return Ok(None);
         }
         let node = tree.insert(parent, name, wd);
         users.push(User { slot, node });
@@ -463,6 +499,7 @@ impl InodeHub {
             let Some(tree) = self.tree(slot) else { continue };
             tree.forget_fresh();
             tree.moved.clear();
+            tree.later.clear();
             let before: HashSet<NodeId> = tree.ids().into_iter().collect();
             for &id in &before {
                 tree.detach(id);
@@ -482,56 +519,6 @@ impl InodeHub {
                 self.leave(wd, slot);
             }
         }
-    }
-}
-
-impl Registration {
-    /// Tells what was reported, if it was asked for.
-    fn tell(&mut self, user: User, report: Report<'_>, sink: Sink<'_>) {
-        let grows = self.changes.contains(Changes::GREW);
-        let mut changes = changes_of(report.mask) & self.changes;
-        let looks = grows && report.mask.intersects(WatchMask::MODIFY | WatchMask::CREATE);
-        let forgets = grows && report.mask.intersects(WatchMask::DELETE | WatchMask::MOVED_FROM);
-        if changes.is_empty() && !looks && !forgets {
-            return;
-        }
-        let name = match &self.tree {
-            Some(tree) => match tree.name_of(user.node, report.name) {
-                Some(name) => name,
-                None => return,
-            },
-            None => PathBuf::from(report.name),
-        };
-        let mut size = None;
-        if looks && report.mask.contains(WatchMask::CREATE) {
-            self.sizes.insert(name.clone(), 0);
-        } else if looks {
-            let (now, grew) = self.note_size(&name);
-            size = now;
-            changes.set(Changes::GREW, grew);
-        } else if forgets {
-            self.sizes.remove(&name);
-        }
-        if changes.is_empty() {
-            return;
-        }
-        let is_directory = report.mask.contains(WatchMask::DIRECTORY);
-        let cookie = report.cookie;
-        sink(
-            user.slot,
-            Kind::Inode(Box::new(InodeChange { changes, name, cookie, is_directory, size })),
-        );
-    }
-
-    /// The size of a file now, and whether that is more than was last seen.
-    fn note_size(&mut self, name: &Path) -> (Option<u64>, bool) {
-        let path =
-            if name.as_os_str().is_empty() { self.path.clone() } else { self.path.join(name) };
-        let Ok(size) = fs::metadata(path).map(|metadata| metadata.len()) else {
-            return (None, false);
-        };
-        let before = self.sizes.insert(name.to_owned(), size);
-        (Some(size), before.is_some_and(|before| size > before))
     }
 }
 

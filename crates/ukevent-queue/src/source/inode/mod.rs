@@ -1,6 +1,7 @@
 //! Inodes: files, directories, and trees that grow.
 
 mod hub;
+mod registration;
 mod tree;
 
 pub(crate) use hub::InodeHub;

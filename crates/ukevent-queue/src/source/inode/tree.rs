@@ -13,6 +13,15 @@ use ukevent_sys::inotify::Wd;
 /// The index of a directory in its tree.
 pub(super) type NodeId = u32;
 
+/// An entry that is to be looked at when the kernel's queue was read to its end: when its creation was
+/// read of, its path meant something that the kernel had yet to report.
+pub(super) struct Later {
+    pub(super) parent: NodeId,
+    pub(super) name: OsString,
+    /// The directory that stood there and is gone, but was not told so yet.
+    pub(super) before: Option<NodeId>,
+}
+
 /// The directory that was registered.
 pub(super) const ROOT: NodeId = 0;
 
@@ -34,6 +43,7 @@ pub(super) struct Tree {
     next: NodeId,
     /// Directories renamed away, by cookie, that may turn up elsewhere in the tree.
     pub(super) moved: HashMap<u32, NodeId>,
+    pub(super) later: Vec<Later>,
     /// Nodes whose `fresh` is not empty.
     fresh_nodes: Vec<NodeId>,
 }
@@ -53,6 +63,7 @@ impl Tree {
             nodes: HashMap::from([(ROOT, root)]),
             next: ROOT + 1,
             moved: HashMap::new(),
+            later: Vec::new(),
             fresh_nodes: Vec::new(),
         }
     }
