@@ -6,7 +6,7 @@
 
 use crate::backend::Ticket;
 use crate::mode::Mode;
-use crate::source::State;
+use crate::source::{Owner, State};
 use crate::wheel::Owners;
 use crate::{Key, Token};
 use bitflags::bitflags;
@@ -236,6 +236,14 @@ impl Slots {
     /// The ticket that the slot of a key had until the key was given up, just now.
     pub(crate) fn ticket_before(&self, key: Key) -> u32 {
         self.slots.get(key.index as usize).map_or(0, |slot| slot.ticket.wrapping_sub(1))
+    }
+
+    /// The owner of the registered descriptor that a key of the program names.
+    pub(crate) fn owner(&self, key: Key) -> Option<&Owner> {
+        match self.find_ref(key).map(|slot| &slot.state) {
+            Some(State::Fd { owner, .. }) => Some(owner),
+            _ => None,
+        }
     }
 
     /// What is in the slot at an index.

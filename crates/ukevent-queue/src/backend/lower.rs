@@ -7,6 +7,7 @@
 
 use super::Landed;
 use crate::operation::{Direction, Metadata, Payload, Request};
+use crate::source::is_always_ready;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use ukevent_buf::Piece;
@@ -49,7 +50,7 @@ pub(super) fn lowered(
                 Direction::Both => Shutdown::Both,
             },
         },
-        Request::Read { .. } | Request::Write { .. } if !is_file(descriptor) => {
+        Request::Read { .. } | Request::Write { .. } if !is_always_ready(descriptor) => {
             return Err(request);
         }
         Request::Read { buffer, offset } => {
@@ -124,9 +125,4 @@ fn known(status: &Status) -> Metadata {
         inode: status.inode(),
         modified_ns: i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds),
     }
-}
-
-/// Whether it is a file, which a ring reads and writes by itself.
-fn is_file(fd: BorrowedFd<'_>) -> bool {
-    ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false)
 }

@@ -216,10 +216,7 @@ impl Queue {
     /// that the queue owns.
     #[must_use]
     pub fn owner_of<T: 'static>(&self, key: Key) -> Option<&T> {
-        match self.slots.find_ref(key).map(|slot| &slot.state) {
-            Some(State::Fd { owner, .. }) => owner.downcast_ref(),
-            _ => None,
-        }
+        self.slots.owner(key)?.downcast_ref()
     }
 
     /// The owner of the one-shot descriptor whose event was taken last; kept until the next event or

@@ -114,12 +114,15 @@ impl Queue {
     fn registered(&mut self, key: Key) -> Result<Key, RegisterError> {
         match self.changed() {
             Ok(()) => Ok(key),
-            Err(error) => {
-                self.unready(key);
-                drop(self.give_up(key));
-                Err(error.into())
-            }
+            Err(error) => Err(self.unregistered(key, error)),
         }
+    }
+
+    #[cold]
+    fn unregistered(&mut self, key: Key, error: Error) -> RegisterError {
+        self.unready(key);
+        drop(self.give_up(key));
+        error.into()
     }
 
     fn register_fd(
@@ -394,6 +397,7 @@ impl Queue {
     }
 
     /// Takes a slot that is not in the list of ready ones out of everything.
+    #[inline]
     pub(super) fn give_up(&mut self, key: Key) -> Removed {
         let (_, slot) = self.slots.at(key.index);
         if let State::Timer(timer) = &slot.state {
@@ -402,14 +406,20 @@ impl Queue {
             self.slots.remove(key);
             return Removed(None);
         }
-        if matches!(slot.state, State::Fd { .. }) {
+        self.give_up_untimed(key)
+    }
+
+    /// The same for all that is no timer, of which many come and go.
+    #[inline(never)]
+    fn give_up_untimed(&mut self, key: Key) -> Removed {
+        if !self.operations.is_empty() {
             self.drop_operations_on(key);
         }
         self.disarm(key);
         match self.slots.remove(key) {
             State::Fd { owner, .. } => Removed(Some(owner)),
             State::Work(work) => {
-                self.drop_work(key, *work);
+                self.drop_work(key, &work);
                 Removed(None)
             }
             State::User(user) => {

@@ -105,8 +105,7 @@ impl Owner {
 
     /// Ready at all times, so that it never becomes so.
     pub(crate) fn always_ready(&self) -> bool {
-        let asked = |fd| ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false);
-        self.as_fd().is_some_and(asked)
+        self.as_fd().is_some_and(is_always_ready)
     }
 
     /// What waits to be taken and what room there is, each if the kernel can tell.
@@ -120,6 +119,11 @@ impl Owner {
         };
         [waiting, socket::send_room(fd)].map(|measure| measure.ok().flatten())
     }
+}
+
+/// A file: ready at all times, so that readiness says nothing of it. What cannot be asked is none.
+pub(crate) fn is_always_ready(fd: BorrowedFd<'_>) -> bool {
+    ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false)
 }
 
 /// The same value, if the two types are one.

@@ -14,8 +14,8 @@ mod signal;
 mod timer;
 mod user;
 
-pub(crate) use fd::Owner;
 pub use fd::{Fd, Removed, Socket};
+pub(crate) use fd::{Owner, is_always_ready};
 pub use inode::Inode;
 pub(crate) use inode::InodeHub;
 pub use netlink::Netlink;

@@ -7,7 +7,7 @@ use crate::key::Key;
 use crate::operation::{Completed, Files, Payload, Request};
 use crate::queue::Queue;
 use crate::slot::Flags;
-use crate::source::State;
+use crate::source::{Owner, State};
 use ukevent_sys::Error;
 
 /// Connections that one accepting operation keeps until the program takes them.
@@ -23,10 +23,7 @@ impl Queue {
         let (_, slot) = self.slots.at(key.index);
         let serial = slot.ticket.wrapping_add(1);
         let ticket = Ticket { index: key.index, serial };
-        let Some(State::Fd { owner, .. }) = self.slots.find_ref(on).map(|slot| &slot.state) else {
-            return Some(request);
-        };
-        let Some(fd) = owner.as_fd() else { return Some(request) };
+        let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return Some(request) };
         let back = self.backend.start(ticket.of_operation(), request, fd);
         if back.is_none() {
             let (_, slot) = self.slots.at(key.index);
@@ -55,7 +52,9 @@ impl Queue {
             slot.flags.remove(Flags::ARMED);
             work.in_flight = false;
         }
-        let was_cancelled = report.result == -ECANCELED || report.result == -EINTR;
+        // What was at work when it was told to end says that it was interrupted.
+        let is_told = work.ended_by.is_some() || work.pausing;
+        let was_cancelled = report.result == -ECANCELED || is_told && report.result == -EINTR;
         if work.accepts_each && report.last && work.ended_by.is_none() {
             let paused = std::mem::take(&mut work.pausing) && was_cancelled;
             if paused || report.result >= 0 {
@@ -109,7 +108,8 @@ impl Queue {
 
     /// Lets a thread do what would block.
     pub(super) fn hand_over(&mut self, key: Key, request: Request, on: Key) -> Result<(), Error> {
-        let duplicate = self.descriptor_of(on).map(|fd| fd.try_clone_to_owned());
+        let owned = self.slots.owner(on).and_then(Owner::as_fd);
+        let duplicate = owned.map(|fd| fd.try_clone_to_owned());
         let (_, slot) = self.slots.at(key.index);
         slot.ticket = slot.ticket.wrapping_add(1);
         let ticket = Ticket { index: key.index, serial: slot.ticket };

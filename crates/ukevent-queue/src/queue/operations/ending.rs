@@ -68,8 +68,9 @@ impl Queue {
         }
     }
 
-    /// Drops an operation: what it was lent goes home, and no event comes.
-    pub(in crate::queue) fn drop_work(&mut self, key: Key, work: Work) {
+    /// Takes an operation out of everything: no event of it comes, and what it was lent goes home with it.
+    #[inline(never)]
+    pub(in crate::queue) fn drop_work(&mut self, key: Key, work: &Work) {
         if let Some(own) = work.limit {
             self.stop_timer(own.index, Clock::Monotonic);
             self.slots.remove(own);
@@ -97,6 +98,7 @@ impl Queue {
     }
 
     /// Drops all operations of a descriptor.
+    #[inline(never)]
     pub(in crate::queue) fn drop_operations_on(&mut self, on: Key) {
         let Some(peer) = self.operations.peers.get_mut(&on.index) else { return };
         // Nobody has a turn any more.

@@ -22,7 +22,7 @@ use crate::operation::{Completed, Files, Operation, Request, StartError, StartRe
 use crate::post::Mailbox;
 use crate::primitive::Arc;
 use crate::slot::Flags;
-use crate::source::{Own, State};
+use crate::source::{Own, Owner, State, is_always_ready};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::BorrowedFd;
 use std::task::{Wake, Waker};
@@ -89,8 +89,9 @@ impl Queue {
     /// Starts an operation: its event carries `token`. Returns the key of the operation, which lives
     /// until its (last) event is taken.
     ///
-    /// Nothing is done before the next wait. Makes no system call, but to let a socket that accepts or
-    /// connects no longer block.
+    /// Nothing is done before the next wait. Makes no system call, but a few to let a socket that accepts,
+    /// connects or sends a file no longer block, to know datagrams of a continuous receiver, and whether
+    /// what is written to is a file.
     ///
     /// # Errors
     /// [`StartError`], which gives the operation back.
@@ -142,9 +143,9 @@ impl Queue {
 
     /// Asks the descriptor what its operation must know of it.
     fn know_better(&self, on: Key, request: &mut Request) {
-        let Some(fd) = self.descriptor_of(on) else { return };
+        let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return };
         match request {
-            Request::Write { in_order, .. } => *in_order = !is_file(fd),
+            Request::Write { in_order, .. } => *in_order = !is_always_ready(fd),
             Request::ReceiveEach { datagrams, .. } => {
                 use rustix::net::{SocketType, sockopt::socket_type};
                 let kind = socket_type(fd).unwrap_or(SocketType::STREAM);
@@ -158,10 +159,7 @@ impl Queue {
         if self.check_thread().is_err() {
             return Some(StartRefusal::WrongThread);
         }
-        let names_fd = |queue: &Self, key| {
-            matches!(queue.slots.find_ref(key).map(|slot| &slot.state), Some(State::Fd { .. }))
-        };
-        if !names_fd(self, operation.on) {
+        if self.slots.owner(operation.on).is_none() {
             return Some(StartRefusal::NoSuchKey);
         }
         match &operation.request {
@@ -175,7 +173,7 @@ impl Queue {
                     "the frames of the pool have no room behind their headroom",
                 ));
             }
-            Request::SendFile { file, .. } if !names_fd(self, *file) => {
+            Request::SendFile { file, .. } if self.slots.owner(*file).is_none() => {
                 return Some(StartRefusal::NoSuchKey);
             }
             Request::Send { piece, .. } | Request::Write { piece, .. }
@@ -187,7 +185,8 @@ impl Queue {
         }
         if let Request::Accept { .. } | Request::Connect { .. } | Request::SendFile { .. } =
             operation.request
-            && let Some(Err(error)) = self.descriptor_of(operation.on).map(unblock)
+            && let Some(fd) = self.slots.owner(operation.on).and_then(Owner::as_fd)
+            && let Err(error) = unblock(fd)
         {
             return Some(StartRefusal::Kernel(error));
         }
@@ -326,13 +325,9 @@ impl Queue {
 fn is_for_threads(request: &Request, fd: BorrowedFd<'_>) -> bool {
     match request {
         Request::Sync { .. } | Request::Measure => true,
-        Request::Read { .. } | Request::Write { .. } => is_file(fd),
+        Request::Read { .. } | Request::Write { .. } => is_always_ready(fd),
         _ => false,
     }
-}
-
-fn is_file(fd: BorrowedFd<'_>) -> bool {
-    ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false)
 }
 
 /// accept(2), connect(2) and sendfile(2) have no flag that keeps them from blocking.

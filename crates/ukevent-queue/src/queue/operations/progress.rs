@@ -1,7 +1,6 @@
 //! How an operation goes on: tried, and tried again when its descriptor is ready.
 
 use super::is_for_threads;
-use crate::backend::sim::SimDescriptor;
 use crate::backend::{Arm, Completion, Poll, Ticket};
 use crate::event::Errno;
 use crate::key::Key;
@@ -9,7 +8,6 @@ use crate::operation::{Attempt, Completed, Payload, Request, attempt};
 use crate::queue::Queue;
 use crate::slot::Flags;
 use crate::source::{Owner, State};
-use std::os::fd::BorrowedFd;
 use ukevent_sys::Error;
 use ukevent_sys::poll::PollMask;
 
@@ -28,7 +26,7 @@ impl Queue {
         let on = work.on;
         // Its edge may have been before.
         let is_ready = !ready.is_empty() || slot.flags.contains(Flags::BY_EDGE);
-        let Some(number) = self.number_of(on) else {
+        let Some(number) = self.slots.owner(on).map(Owner::number) else {
             let payload = request.into_payload();
             self.complete(key, Completed { result: Err(Errno(EBADF)), payload }, true);
             return Ok(());
@@ -45,16 +43,16 @@ impl Queue {
             return Ok(());
         }
         let Some(mut request) = self.fly(key, on, request) else { return Ok(()) };
-        if let Some(end) = self.simulated_end(on) {
-            let tried = attempt(&mut request, end, None, is_ready);
+        if let Some(Owner::Simulated(end)) = self.slots.owner(on) {
+            let tried = attempt(&mut request, &**end, None, is_ready);
             return self.after_try(key, request, number, tried);
         }
-        let Some(fd) = self.descriptor_of(on) else { return Ok(()) };
+        let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return Ok(()) };
         if is_for_threads(&request, fd) {
             return self.hand_over(key, request, on);
         }
         let file = match &request {
-            Request::SendFile { file, .. } => self.descriptor_of(*file),
+            Request::SendFile { file, .. } => self.slots.owner(*file).and_then(Owner::as_fd),
             _ => None,
         };
         let tried = attempt(&mut request, fd, file, is_ready);
@@ -185,27 +183,6 @@ impl Queue {
         self.complete(key, Completed { result, payload }, true);
         if torn && let Some(on) = on {
             self.cut_line(on);
-        }
-    }
-
-    pub(super) fn descriptor_of(&self, on: Key) -> Option<BorrowedFd<'_>> {
-        match self.slots.find_ref(on).map(|slot| &slot.state) {
-            Some(State::Fd { owner, .. }) => owner.as_fd(),
-            _ => None,
-        }
-    }
-
-    pub(super) fn number_of(&self, on: Key) -> Option<i32> {
-        match self.slots.find_ref(on).map(|slot| &slot.state) {
-            Some(State::Fd { fd, .. }) => Some(*fd),
-            _ => None,
-        }
-    }
-
-    pub(super) fn simulated_end(&self, on: Key) -> Option<&SimDescriptor> {
-        match self.slots.find_ref(on).map(|slot| &slot.state) {
-            Some(State::Fd { owner: Owner::Simulated(end), .. }) => Some(end),
-            _ => None,
         }
     }
 }
