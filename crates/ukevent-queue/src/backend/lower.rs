@@ -1,9 +1,9 @@
 //! Operations as io_uring has them: what the kernel carries out by itself, and what it gives back.
 //!
 //! Not all of them. Sendfile through a ring is three times as dear as the call (its splice goes by way of
-//! a pipe and a thread), a close is the registration's, a poll is what the backend does anyway; a
-//! receiver of many takes a buffer of its pool when something is there; and a pipe that does not block
-//! answers `EAGAIN`. These come back, and are tried.
+//! a pipe and a thread), a close is the registration's, a poll is what the backend does anyway; an empty
+//! datagram ends a receiver of many without a buffer to tell of it; and a pipe that does not block answers
+//! `EAGAIN`. These come back, and are tried.
 
 use super::Landed;
 use crate::operation::{Direction, Metadata, Payload, Request};
@@ -22,6 +22,8 @@ pub(super) enum Shape {
     Send { bytes: usize },
     /// A write to this place: it may be short.
     Write { offset: u64 },
+    /// A receiver into the frames of this group.
+    Each { group: u16 },
 }
 
 /// The kernel's operation, or the request back.
@@ -91,7 +93,7 @@ pub(super) fn landed(load: Load<Piece>, shape: Shape, result: i32) -> Landed {
                 whole => whole,
             }
         }
-        (Load::Buffer(piece), Shape::Plain) => given_back(piece),
+        (Load::Buffer(piece), Shape::Plain | Shape::Each { .. }) => given_back(piece),
         (Load::Status(status), _) => Landed::Payload(Payload::Metadata(Box::new(known(&status)))),
         _ => Landed::Nothing,
     }

@@ -9,9 +9,11 @@ pub(crate) mod epoll;
 mod lower;
 mod mirror;
 pub(crate) mod poll;
+mod provided;
 pub mod sim;
 pub(crate) mod uring;
 
+use crate::event::Errno;
 use crate::operation::{Payload, Request};
 use crate::post::Wake;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
@@ -123,6 +125,17 @@ pub(crate) enum Landed {
     Rest(Request),
 }
 
+/// What became of an operation that a backend was to carry out.
+pub(crate) enum Start {
+    Begun,
+    /// This backend, or this kernel, cannot: it is tried instead.
+    NotMine(Request),
+    /// Its pool is empty; it is begun anew when a buffer came back.
+    NoBuffer(Request),
+    /// It cannot be done at all.
+    Refused(Request, Errno),
+}
+
 /// How a backend is to wait.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience<'a> {
@@ -150,10 +163,15 @@ pub(crate) trait Backend: Send {
     fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()>;
 
     /// Carries an operation out by itself, under the ticket of an operation; reports of it bring what
-    /// [`Backend::land`] gives. Comes back if this backend, or this kernel, cannot. The caller keeps the
-    /// descriptor open until the next wait, which submits it.
-    fn start(&mut self, _ticket: Ticket, request: Request, _fd: BorrowedFd<'_>) -> Option<Request> {
-        Some(request)
+    /// [`Backend::land`] gives. The caller keeps the descriptor open until the next wait, which submits
+    /// it, or cancels it before.
+    fn start(&mut self, _ticket: Ticket, request: Request, _fd: BorrowedFd<'_>) -> Start {
+        Start::NotMine(request)
+    }
+
+    /// Whether starting is an entry in memory, so that it may be done before the wait.
+    fn starts_in_memory(&self) -> bool {
+        false
     }
 
     /// What the next report of an operation brings; called once for each, in their order.

@@ -8,7 +8,8 @@
 
 use super::lower::{self, Shape};
 use super::mirror::Mirror;
-use super::{Arm, Backend, Completion, EventFdWake, Landed, Patience, Poll, Tally, Ticket};
+use super::provided::{NoGroup, Provided};
+use super::{Arm, Backend, Completion, EventFdWake, Landed, Patience, Poll, Start, Tally, Ticket};
 use crate::operation::Request;
 use crate::post::Wake;
 use std::collections::VecDeque;
@@ -45,8 +46,11 @@ pub(crate) struct Uring {
     grounded: VecDeque<(Ticket, Operation<Piece>, Shape)>,
     /// Operations that are to be cancelled, for which it had no place either.
     uncancelled: Vec<Flight>,
-    /// What the reports of operations bring, in their order.
-    landed: VecDeque<Landed>,
+    /// What the reports of operations bring, in their order; and how many were taken of it.
+    landed: Vec<Landed>,
+    taken: usize,
+    /// What the kernel has of the pools that are received into.
+    provided: Provided,
     wake: EventFdWake,
     enabled: bool,
     /// Somebody watches this queue: what tells them. What is submitted must be submitted at once then.
@@ -76,7 +80,9 @@ impl Uring {
             flights: Vec::new(),
             grounded: VecDeque::new(),
             uncancelled: Vec::new(),
-            landed: VecDeque::new(),
+            landed: Vec::new(),
+            taken: 0,
+            provided: Provided::default(),
             wake,
             enabled: false,
             nested: None,
@@ -161,7 +167,9 @@ impl Uring {
 
     /// Ends an operation early.
     fn cancel_operation(&mut self, ticket: Ticket) {
+        let mut is_named = false;
         if let Some((flight, _)) = self.flight(ticket) {
+            is_named = !self.ring.is_submitted(flight);
             if !self.ring.cancel_flight(flight) {
                 self.uncancelled.push(flight);
             }
@@ -169,13 +177,13 @@ impl Uring {
             // The kernel never saw it; who waits for its end is told all the same.
             if let Some((_, operation, _)) = self.grounded.remove(at) {
                 self.early.push(Completion { ticket, result: -ECANCELED, last: true });
-                self.landed.push_back(lower::grounded(operation));
+                self.landed.push(lower::grounded(operation));
             }
         }
-        // It names its descriptor by number, and whoever ends it may close that next: what was not
-        // submitted must not find another file there. Only after a wait that failed is there any.
+        // Its entry names a descriptor by number, and whoever ends it may close that next: what was not
+        // submitted must not find another file there.
         let mut tries = 0;
-        while self.ring.unsubmitted() > 0 && tries < ENTERINGS {
+        while is_named && self.ring.unsubmitted() > 0 && tries < ENTERINGS {
             let entered = self.enable().and_then(|()| self.enter(EnterWait::default()));
             if entered.is_err() {
                 std::thread::yield_now();
@@ -204,8 +212,13 @@ impl Uring {
                     Some(flown) if !more => flown.take().map_or(Shape::Plain, |it| it.2),
                     _ => Shape::Plain,
                 };
+                if let Shape::Each { group } = shape {
+                    self.provided.ended(group);
+                } else if more {
+                    self.provided.taken();
+                }
                 reports.push(Completion { ticket, result, last: !more });
-                self.landed.push_back(lower::landed(load, shape, result));
+                self.landed.push(lower::landed(load, shape, result));
                 continue;
             }
             // Polls bring nothing, which spares dropping it.
@@ -311,19 +324,45 @@ impl Backend for Uring {
         }
     }
 
-    fn start(&mut self, ticket: Ticket, request: Request, fd: BorrowedFd<'_>) -> Option<Request> {
-        let (operation, shape) = match lower::lowered(request, fd) {
+    fn start(&mut self, ticket: Ticket, request: Request, fd: BorrowedFd<'_>) -> Start {
+        let lowered = match request {
+            Request::ReceiveEach { ref pool, datagrams: false } => {
+                match self.provided.begin(&mut self.ring, pool) {
+                    Ok(group) => {
+                        let fd = fd.as_raw_fd();
+                        Ok((Operation::ReceiveEach { fd, group }, Shape::Each { group }))
+                    }
+                    Err(NoGroup::Short) => return Start::NoBuffer(request),
+                    Err(NoGroup::Unknown) => Err(request),
+                    Err(NoGroup::Refused(errno)) => return Start::Refused(request, errno),
+                }
+            }
+            request => lower::lowered(request, fd),
+        };
+        let (operation, shape) = match lowered {
             Ok(lowered) => lowered,
-            Err(request) => return Some(request),
+            Err(request) => return Start::NotMine(request),
         };
         if let Err(operation) = self.take_off(ticket, operation, shape) {
             self.grounded.push_back((ticket, operation, shape));
         }
-        None
+        Start::Begun
+    }
+
+    fn starts_in_memory(&self) -> bool {
+        self.enabled
     }
 
     fn land(&mut self) -> Landed {
-        self.landed.pop_front().unwrap_or(Landed::Nothing)
+        let Some(landed) = self.landed.get_mut(self.taken) else { return Landed::Nothing };
+        let landed = std::mem::replace(landed, Landed::Nothing);
+        self.taken += 1;
+        if self.taken == self.landed.len() {
+            // Nothing of it is left to be dropped.
+            self.landed.clear();
+            self.taken = 0;
+        }
+        landed
     }
 
     #[inline]
@@ -347,6 +386,7 @@ impl Backend for Uring {
             nested.mirror.take_edges()?;
         }
         let before = reports.len();
+        self.provided.before_wait(&mut self.ring);
         if !self.early.is_empty() {
             reports.append(&mut self.early);
         }

@@ -12,21 +12,20 @@ mod completed;
 mod end;
 mod files;
 mod simulated;
+mod work;
 
 pub(crate) use attempt::{Attempt, attempt};
 pub use completed::{Completed, Metadata, Payload};
 pub(crate) use files::Files;
+pub(crate) use work::{Each, Work};
 
 use crate::error::NoSuchKey;
-use crate::event::Errno;
 use crate::key::Key;
 use crate::mode::Interest;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use ukevent_buf::{Buffer, FramePool, Piece};
-use ukevent_sys::poll::PollMask;
 
 /// Something to be done with a registered descriptor, for [`Queue::start`](crate::Queue::start).
 ///
@@ -166,10 +165,11 @@ impl Operation {
     }
 
     /// Receives until the end (a result of 0 without a buffer), an error or a cancellation, one event with
-    /// a buffer of the pool each; of datagrams an empty one too. While the program has not taken an event no more is received, so that nobody is
-    /// flooded. While the pool is empty it pauses, and goes on by itself when a buffer comes back: make
-    /// the pool with [`Queue::room_waker`](crate::Queue::room_waker). The pool belongs to the queue's
-    /// thread.
+    /// a buffer of the pool each; of datagrams an empty one too. It holds no buffer while nothing comes. So
+    /// that nobody is starved it stops while the program does not take its events: on a ring when some 16
+    /// are kept, elsewhere at one. While the pool is empty it pauses, and goes on by itself when a buffer comes
+    /// back: make the pool with [`Queue::room_waker`](crate::Queue::room_waker). The pool belongs to the
+    /// queue's thread. On a ring up to half of its frames are with the kernel while anybody receives into it.
     #[doc(alias = "IORING_RECV_MULTISHOT")]
     pub const fn receive_each(socket: Key, pool: Arc<FramePool>) -> Self {
         Self::new(socket, Request::ReceiveEach { pool, datagrams: false })
@@ -387,29 +387,3 @@ impl std::fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
-
-/// An operation at work, in its slot.
-pub(crate) struct Work {
-    pub(crate) on: Key,
-    /// The descriptor's number, while the registration lives.
-    pub(crate) fd: i32,
-    /// `None` while the kernel or another thread has it.
-    pub(crate) request: Option<Request>,
-    /// Whether the kernel carries it out by itself.
-    pub(crate) in_flight: bool,
-    /// Whether it accepts until it is cancelled; and whether it was stopped, so that not too many are kept.
-    pub(crate) accepts_each: bool,
-    pub(crate) pausing: bool,
-    /// It was told to end, with this.
-    pub(crate) ended_by: Option<Errno>,
-    /// To be delivered.
-    pub(crate) completed: VecDeque<Completed>,
-    /// Nothing comes after that.
-    pub(crate) ended: bool,
-    /// The slot of its time limit.
-    pub(crate) limit: Option<Key>,
-    /// What it waits for.
-    pub(crate) waits_for: PollMask,
-    /// What it counts against the bound of its descriptor.
-    pub(crate) outgoing_bytes: usize,
-}

@@ -245,7 +245,7 @@ fn measures(owner: &Owner) -> [u32; 2] {
 
 #[inline(never)]
 fn take_completed(work: &mut Work) -> Option<(Kind, bool)> {
-    let completed = work.completed.pop_front()?;
+    let completed = work.completed.pop()?;
     Some((Kind::Completed(completed), !work.completed.is_empty()))
 }
 

@@ -26,6 +26,7 @@ mod operations;
 mod posts;
 mod processes;
 mod readiness;
+mod receiving;
 mod signals;
 mod simulation;
 mod threads;

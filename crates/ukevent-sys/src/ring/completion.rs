@@ -177,6 +177,7 @@ impl Landing {
 ///
 /// # Safety
 /// The kernel has done with the operation, with this result.
+#[inline(always)]
 unsafe fn give_back<L: Lend>(operation: Operation<L>, completed: &mut Completed<L>) {
     let bytes = usize::try_from(completed.result).ok();
     completed.load = match operation {

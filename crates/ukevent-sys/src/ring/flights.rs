@@ -103,12 +103,14 @@ impl<L: Lend> Flights<L> {
         (Flight::new(index, slot.serial), slot.lent.insert(lent))
     }
 
+    #[inline(always)]
     pub(super) fn find(&self, flight: Flight) -> Option<&Lent<L>> {
         let slot = self.slots.get(flight.index())?;
         if slot.serial == flight.serial() { slot.lent.as_ref() } else { None }
     }
 
     /// Empties the slot; its next flight has another name.
+    #[inline(always)]
     pub(super) fn remove(&mut self, flight: Flight) -> Option<Lent<L>> {
         let slot = self.slots.get_mut(flight.index())?;
         if slot.serial != flight.serial() {
@@ -180,6 +182,13 @@ impl<L: Lend> Ring<L> {
         let pushed = unsafe { self.ring.submission().push(&entry) };
         self.unsubmitted += u32::from(pushed.is_ok());
         pushed.is_ok()
+    }
+
+    /// Whether the kernel has seen its entry: from then on it holds the file, whatever becomes of the
+    /// descriptor. So it says too of one that has ended. After a failed entering it may have seen more.
+    #[must_use]
+    pub fn is_submitted(&self, flight: Flight) -> bool {
+        self.flights.find(flight).is_none_or(|lent| lent.pushed_before < self.submitted)
     }
 
     /// How many operations are in flight: started, and not completed for the last time.

@@ -1,19 +1,19 @@
 //! Operations that others carry out: the kernel by itself, or a thread.
 
 use super::ECANCELED;
-use crate::backend::{Completion, Landed, Ticket};
+use crate::backend::{Completion, Landed, Start, Ticket};
 use crate::event::Errno;
 use crate::key::Key;
-use crate::operation::{Completed, Files, Payload, Request};
+use crate::operation::{Completed, Each, Files, Payload, Request};
 use crate::queue::Queue;
 use crate::slot::Flags;
 use crate::source::{Owner, State};
+use std::os::fd::AsRawFd;
 use ukevent_sys::Error;
-
-/// Connections that one accepting operation keeps until the program takes them.
-const KEPT_CONNECTIONS: usize = 64;
+use ukevent_sys::poll::PollMask;
 
 const EBADF: i32 = 9;
+const ENOBUFS: i32 = 105;
 const EINTR: i32 = 4;
 
 impl Queue {
@@ -24,17 +24,33 @@ impl Queue {
         let serial = slot.ticket.wrapping_add(1);
         let ticket = Ticket { index: key.index, serial };
         let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return Some(request) };
-        let back = self.backend.start(ticket.of_operation(), request, fd);
-        if back.is_none() {
-            let (_, slot) = self.slots.at(key.index);
-            slot.ticket = serial;
-            slot.flags.insert(Flags::ARMED);
-            slot.flags.remove(Flags::TO_ARM);
-            if let State::Work(work) = &mut slot.state {
-                work.in_flight = true;
+        match self.backend.start(ticket.of_operation(), request, fd) {
+            Start::Begun => {
+                let (_, slot) = self.slots.at(key.index);
+                slot.ticket = serial;
+                slot.flags.insert(Flags::ARMED);
+                slot.flags.remove(Flags::TO_ARM);
+                if let State::Work(work) = &mut slot.state {
+                    work.in_flight = true;
+                }
+                None
+            }
+            Start::NotMine(request) => Some(request),
+            Start::NoBuffer(request) => {
+                let number = fd.as_raw_fd();
+                self.keep_request(key, request, number, PollMask::empty());
+                self.operations.starved.push(key);
+                None
+            }
+            Start::Refused(request, errno) => {
+                self.complete(
+                    key,
+                    Completed { result: Err(errno), payload: request.into_payload() },
+                    true,
+                );
+                None
             }
         }
-        back
     }
 
     /// The kernel says something of an operation that it carries out.
@@ -54,14 +70,21 @@ impl Queue {
         }
         // What was at work when it was told to end says that it was interrupted.
         let is_told = work.ended_by.is_some() || work.pausing;
-        let was_cancelled = report.result == -ECANCELED || is_told && report.result == -EINTR;
-        if work.accepts_each && report.last && work.ended_by.is_none() {
+        let was_cancelled =
+            report.result == -ECANCELED || is_told && [-EINTR, -ENOBUFS].contains(&report.result);
+        if let Some(each) = &work.each
+            && report.last
+            && work.ended_by.is_none()
+        {
             let paused = std::mem::take(&mut work.pausing) && was_cancelled;
-            if paused || report.result >= 0 {
-                // It was stopped for a while, or had no place for its next completion: it goes on.
-                work.request = Some(Request::Accept { each: true });
+            let starved = report.result == -ENOBUFS && matches!(each, Each::Receive { .. });
+            let brought = matches!(landed, Landed::Payload(_));
+            if paused || starved || brought {
+                // It was stopped for a while, or there was no buffer for more, or no place for its next
+                // completion: it goes on.
+                work.request = Some(each.request());
             }
-            if paused {
+            if paused || starved {
                 if work.completed.is_empty() {
                     self.arm_later(key);
                 }
@@ -94,8 +117,12 @@ impl Queue {
             }
         };
         let ended = report.last && work.request.is_none();
-        let kept = work.completed.len() + 1;
-        if work.accepts_each && work.in_flight && kept >= KEPT_CONNECTIONS && !work.pausing {
+        if let Some(each) = &work.each
+            && work.in_flight
+            && !work.completed.is_empty()
+            && work.completed.len() + 1 >= each.most_kept()
+            && !work.pausing
+        {
             work.pausing = true;
             self.backend.cancel(report.ticket, -1, true);
         }

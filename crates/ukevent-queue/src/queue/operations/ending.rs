@@ -10,6 +10,9 @@ use crate::source::State;
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
 
+/// Boxes that are kept to be used again.
+const SPARE: usize = 256;
+
 impl Queue {
     /// Makes an event of what an operation came to.
     pub(super) fn complete(&mut self, key: Key, completed: Completed, ended: bool) {
@@ -19,7 +22,7 @@ impl Queue {
         let (_, slot) = self.slots.at(key.index);
         slot.flags.remove(Flags::TO_ARM);
         let State::Work(work) = &mut slot.state else { return };
-        work.completed.push_back(completed);
+        work.completed.push(completed);
         work.ended = ended;
         let (on, bytes) = (work.on, work.outgoing_bytes);
         let limit = if ended { work.limit.take() } else { None };
@@ -36,11 +39,14 @@ impl Queue {
 
     /// The next in the line has its turn.
     pub(super) fn leave_line(&mut self, key: Key, on: Key, bytes: usize) {
-        let Some(peer) = self.operations.peers.get_mut(&on.index) else { return };
-        let was_first = peer.line.front() == Some(&key);
-        peer.line.retain(|other| *other != key);
-        let next = if was_first { peer.line.front().copied() } else { None };
+        let Some(peer) = self.operations.peer(on) else { return };
         peer.outgoing_bytes -= bytes;
+        if peer.line.front() != Some(&key) {
+            peer.line.retain(|other| *other != key);
+            return;
+        }
+        peer.line.pop_front();
+        let next = peer.line.front().copied();
         if let Some(next) = next {
             self.arm_later(next);
         }
@@ -48,10 +54,11 @@ impl Queue {
 
     /// Takes an operation from the list of its descriptor.
     pub(super) fn leave_peer(&mut self, key: Key, on: Key) {
-        let Some(peer) = self.operations.peers.get_mut(&on.index) else { return };
-        peer.all.retain(|other| *other != key);
-        if peer.all.is_empty() {
-            self.operations.peers.remove(&on.index);
+        self.operations.live -= 1;
+        let Some(peer) = self.operations.peer(on) else { return };
+        // As a rule it is one of the last.
+        if let Some(at) = peer.all.iter().rposition(|other| *other == key) {
+            peer.all.swap_remove(at);
         }
     }
 
@@ -62,9 +69,19 @@ impl Queue {
             return;
         }
         if work.ended {
-            drop(self.give_up(key));
+            self.retire(key);
         } else if !work.in_flight {
             self.arm_later(key);
+        }
+    }
+
+    /// Gives up the slot of an operation that is over: it is watched for nothing and has left its line.
+    fn retire(&mut self, key: Key) {
+        let State::Work(mut work) = self.slots.remove(key) else { return };
+        self.leave_peer(key, work.on);
+        if self.operations.spare.len() < SPARE {
+            work.clear();
+            self.operations.spare.push(work);
         }
     }
 
@@ -100,19 +117,20 @@ impl Queue {
     /// Drops all operations of a descriptor.
     #[inline(never)]
     pub(in crate::queue) fn drop_operations_on(&mut self, on: Key) {
-        let Some(peer) = self.operations.peers.get_mut(&on.index) else { return };
+        let Some(peer) = self.operations.peers.get_mut(on.index as usize) else { return };
+        let Some(peer) = peer else { return };
         // Nobody has a turn any more.
         peer.line.clear();
         for key in std::mem::take(&mut peer.all) {
             self.unready(key);
             drop(self.give_up(key));
         }
-        self.operations.peers.remove(&on.index);
+        self.operations.peers[on.index as usize] = None;
     }
 
     /// The last of the line: takes the registration back, and closes what it owns.
     pub(super) fn close(&mut self, key: Key, on: Key) -> Result<(), Error> {
-        if let Some(peer) = self.operations.peers.get_mut(&on.index) {
+        if let Some(peer) = self.operations.peer(on) {
             peer.all.retain(|other| *other != key);
         }
         let removed = self.remove(on);

@@ -23,12 +23,11 @@ use crate::post::Mailbox;
 use crate::primitive::Arc;
 use crate::slot::Flags;
 use crate::source::{Own, Owner, State, is_always_ready};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 use std::task::{Wake, Waker};
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
-use ukevent_sys::poll::PollMask;
 
 /// Bytes that one descriptor may have outgoing, unless its registration says otherwise.
 const OUTGOING_BYTES: usize = 1 << 20;
@@ -42,7 +41,11 @@ const ETIMEDOUT: i32 = 110;
 /// What the operations of a queue have in common.
 pub(super) struct Operations {
     /// By the index of the registration that owns the descriptor.
-    peers: HashMap<u32, Peer>,
+    peers: Vec<Option<Box<Peer>>>,
+    /// How many there are.
+    live: usize,
+    /// Boxes to be used again.
+    spare: Vec<Box<Work>>,
     /// They wait for a buffer of their pool.
     starved: Vec<Key>,
     files: Option<Files>,
@@ -76,12 +79,33 @@ impl Wake for Room {
 
 impl Operations {
     /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.peers.is_empty()
+    pub(super) const fn is_empty(&self) -> bool {
+        self.live == 0
     }
 
-    pub(super) fn new() -> Self {
-        Self { peers: HashMap::new(), starved: Vec::new(), files: None, tries: 0 }
+    pub(super) const fn new() -> Self {
+        Self {
+            peers: Vec::new(),
+            live: 0,
+            spare: Vec::new(),
+            starved: Vec::new(),
+            files: None,
+            tries: 0,
+        }
+    }
+
+    #[inline]
+    fn peer(&mut self, on: Key) -> Option<&mut Peer> {
+        self.peers.get_mut(on.index as usize)?.as_deref_mut()
+    }
+
+    #[inline]
+    fn peer_or_new(&mut self, on: Key) -> &mut Peer {
+        let index = on.index as usize;
+        if index >= self.peers.len() {
+            self.peers.resize_with(index + 1, || None);
+        }
+        self.peers[index].get_or_insert_default()
     }
 }
 
@@ -106,33 +130,18 @@ impl Queue {
             let operation = Operation { on, request, limit };
             return Err(StartError { operation, reason: StartRefusal::Limit(self.slots.limit()) });
         };
-        let peer = self.operations.peers.entry(on.index).or_default();
+        self.operations.live += 1;
+        let work = Work::new(on, &request, self.operations.spare.pop());
+        let in_order = request.is_in_order();
+        let peer = self.operations.peer_or_new(on);
         peer.all.push(key);
-        let is_first = peer.line.is_empty();
-        let (in_order, bytes) = (request.is_in_order(), request.outgoing_bytes());
-        peer.outgoing_bytes += bytes;
+        peer.outgoing_bytes += work.outgoing_bytes;
+        let has_turn = !in_order || peer.line.is_empty();
         if in_order {
             peer.line.push_back(key);
         }
-        let request = Some(request);
-        let work = Work {
-            on,
-            fd: -1,
-            in_flight: false,
-            accepts_each: matches!(request, Some(Request::Accept { each: true })),
-            pausing: false,
-            ended_by: None,
-            completed: VecDeque::new(),
-            ended: false,
-            limit: None,
-            waits_for: PollMask::empty(),
-            outgoing_bytes: bytes,
-            request,
-        };
-        self.slots.insert(key, token, Mode::Level, State::Work(Box::new(work)));
-        if !in_order || is_first {
-            self.arm_later(key);
-        }
+        self.slots.insert(key, token, Mode::Level, State::Work(work));
+        self.begin(key, on, request, has_turn);
         if let Some(limit) = limit {
             self.limit(key, limit);
         }
@@ -141,8 +150,29 @@ impl Queue {
         Ok(key)
     }
 
+    /// Begins it with the next wait, if it has its turn. What is an entry in a ring's memory is written
+    /// there at once, which spares a way round; but not before the ring has its thread.
+    #[inline]
+    fn begin(&mut self, key: Key, on: Key, request: Request, has_turn: bool) {
+        let at_once = has_turn
+            && self.backend.starts_in_memory()
+            && self.owner.is_some()
+            && self.nest.is_none();
+        let request = if at_once { self.fly(key, on, request) } else { Some(request) };
+        let Some(request) = request else { return };
+        if let Some(work) = self.work(key) {
+            work.request = Some(request);
+        }
+        if has_turn {
+            self.arm_later(key);
+        }
+    }
+
     /// Asks the descriptor what its operation must know of it.
     fn know_better(&self, on: Key, request: &mut Request) {
+        if !matches!(request, Request::Write { .. } | Request::ReceiveEach { .. }) {
+            return;
+        }
         let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return };
         match request {
             Request::Write { in_order, .. } => *in_order = !is_always_ready(fd),
@@ -191,7 +221,7 @@ impl Queue {
             return Some(StartRefusal::Kernel(error));
         }
         let bytes = operation.request.outgoing_bytes();
-        let outgoing = self.operations.peers.get(&operation.on.index).map_or(0, |peer| {
+        let outgoing = self.operations.peer(operation.on).map_or(0, |peer| {
             if peer.outgoing_bytes == 0 { 0 } else { peer.outgoing_bytes + bytes }
         });
         (outgoing > OUTGOING_BYTES).then_some(StartRefusal::Full)
@@ -286,7 +316,7 @@ impl Queue {
 
     /// A send was cut short: what follows it in the line would not be understood, and ends.
     fn cut_line(&mut self, on: Key) {
-        let Some(peer) = self.operations.peers.get(&on.index) else { return };
+        let Some(peer) = self.operations.peer(on) else { return };
         for key in Vec::from(peer.line.clone()) {
             let request = self.work(key).and_then(|work| work.request.as_ref());
             if request

@@ -1,0 +1,151 @@
+//! Frames of pools that a ring has in advance, so that a thousand idle connections hold none.
+//!
+//! A group for each pool that somebody receives into. It keeps up to half of the pool's frames with the
+//! kernel, which takes one when something arrives; the other half is the program's, and takes their
+//! place. A pool that has no more is *short*: then no more receivers begin than there are frames with the
+//! kernel, and the pool, which was asked in vain, calls its waker when a frame comes home. So nobody
+//! tries for ever, and a thousand that wait for one frame cost a thousand looks at memory.
+
+use crate::event::Errno;
+use std::sync::Arc;
+use ukevent_buf::{AllocateError, FramePool, Piece};
+use ukevent_sys::ring::Ring;
+
+/// The most frames of one pool that the kernel has; the group's table has a place for each.
+const MOST_FRAMES: u32 = 4096;
+
+const EPERM: i32 = 1;
+
+#[derive(Default)]
+pub(super) struct Provided {
+    groups: Vec<Group>,
+    /// Some may have to be filled up, or ended.
+    changed: bool,
+}
+
+struct Group {
+    pool: Arc<FramePool>,
+    number: u16,
+    /// How many frames the kernel is to have.
+    target: usize,
+    /// Receivers at work.
+    receivers: usize,
+    is_short: bool,
+    /// Receivers that began since the last wait.
+    begun: usize,
+}
+
+/// Why a receiver cannot begin.
+pub(super) enum NoGroup {
+    /// No frame is left.
+    Short,
+    /// The kernel has no such groups, or no memory for one.
+    Unknown,
+    Refused(Errno),
+}
+
+impl Provided {
+    /// The group that a receiver into this pool begins with.
+    pub(super) fn begin(
+        &mut self,
+        ring: &mut Ring<Piece>,
+        pool: &Arc<FramePool>,
+    ) -> Result<u16, NoGroup> {
+        let at = match self.groups.iter().position(|group| Arc::ptr_eq(&group.pool, pool)) {
+            Some(at) => at,
+            None => self.add(ring, pool)?,
+        };
+        let group = &mut self.groups[at];
+        if group.is_short || ring.provided(group.number) == 0 {
+            group.fill(ring)?;
+        }
+        if group.is_short && group.begun >= ring.provided(group.number) {
+            self.changed = true;
+            return Err(NoGroup::Short);
+        }
+        group.begun += 1;
+        group.receivers += 1;
+        Ok(group.number)
+    }
+
+    fn add(&mut self, ring: &mut Ring<Piece>, pool: &Arc<FramePool>) -> Result<usize, NoGroup> {
+        let unused = |number: &u16| self.groups.iter().all(|group| group.number != *number);
+        let Some(number) = (0..=u16::MAX).find(unused) else { return Err(NoGroup::Unknown) };
+        let target = pool.frames().div_ceil(2).clamp(1, MOST_FRAMES);
+        // Whatever the reason, receiving goes the other way then.
+        ring.add_group(number, target as u16).map_err(|_| NoGroup::Unknown)?;
+        self.groups.push(Group {
+            pool: pool.clone(),
+            number,
+            target: target as usize,
+            receivers: 0,
+            is_short: false,
+            begun: 0,
+        });
+        Ok(self.groups.len() - 1)
+    }
+
+    /// A frame of a group came with a completion.
+    #[inline]
+    pub(super) const fn taken(&mut self) {
+        self.changed = true;
+    }
+
+    /// A receiver has ended.
+    pub(super) fn ended(&mut self, number: u16) {
+        self.changed = true;
+        if let Some(group) = self.groups.iter_mut().find(|group| group.number == number) {
+            group.receivers -= 1;
+        }
+    }
+
+    /// Before the kernel is entered: fills up what is used, and takes back what nobody receives into.
+    #[inline]
+    pub(super) fn before_wait(&mut self, ring: &mut Ring<Piece>) {
+        if self.changed {
+            self.changed = false;
+            self.tend(ring);
+        }
+    }
+
+    #[inline(never)]
+    fn tend(&mut self, ring: &mut Ring<Piece>) {
+        let before = self.groups.len();
+        self.groups.retain_mut(|group| {
+            group.begun = 0;
+            if group.receivers > 0 {
+                // It was filled before, in this thread.
+                let _ = group.fill(ring);
+                return true;
+            }
+            // Its frames go home. What the kernel will not let go of now, it may later.
+            ring.remove_group(group.number).is_err()
+        });
+        self.changed =
+            self.groups.len() == before && self.groups.iter().any(|it| it.receivers == 0);
+    }
+}
+
+impl Group {
+    /// Gives frames to the kernel, until it has enough or the pool has no more.
+    fn fill(&mut self, ring: &mut Ring<Piece>) -> Result<(), NoGroup> {
+        for _ in ring.provided(self.number)..self.target {
+            match self.pool.allocate() {
+                Ok(buffer) => {
+                    if ring.provide(self.number, buffer.into()).is_err() {
+                        // It has as many as it has places.
+                        break;
+                    }
+                }
+                Err(AllocateError::Full) => {
+                    self.is_short = true;
+                    return Ok(());
+                }
+                // The pool is another thread's.
+                Err(_) => return Err(NoGroup::Refused(Errno(EPERM))),
+            }
+        }
+        self.is_short = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! An operation at work, in its slot.
+
+use super::{Completed, Request};
+use crate::event::Errno;
+use crate::key::Key;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use ukevent_buf::FramePool;
+use ukevent_sys::poll::PollMask;
+
+/// An operation at work, in its slot.
+pub(crate) struct Work {
+    pub(crate) on: Key,
+    /// The descriptor's number, while the registration lives.
+    pub(crate) fd: i32,
+    /// `None` while the kernel or another thread has it.
+    pub(crate) request: Option<Request>,
+    /// Whether the kernel carries it out by itself.
+    pub(crate) in_flight: bool,
+    /// What it does again and again, if it goes on after an event.
+    pub(crate) each: Option<Each>,
+    /// It was stopped for a while, so that not too much is kept.
+    pub(crate) pausing: bool,
+    /// It was told to end, with this.
+    pub(crate) ended_by: Option<Errno>,
+    /// To be delivered.
+    pub(crate) completed: Kept,
+    /// Nothing comes after that.
+    pub(crate) ended: bool,
+    /// The slot of its time limit.
+    pub(crate) limit: Option<Key>,
+    /// What it waits for.
+    pub(crate) waits_for: PollMask,
+    /// What it counts against the bound of its descriptor.
+    pub(crate) outgoing_bytes: usize,
+}
+
+impl Work {
+    /// One that was not begun yet; of a box that was used before, if there is one.
+    pub(crate) fn new(on: Key, request: &Request, spare: Option<Box<Self>>) -> Box<Self> {
+        let work = Self {
+            on,
+            fd: -1,
+            request: None,
+            in_flight: false,
+            each: Each::of(request),
+            pausing: false,
+            ended_by: None,
+            completed: Kept::default(),
+            ended: false,
+            limit: None,
+            waits_for: PollMask::empty(),
+            outgoing_bytes: request.outgoing_bytes(),
+        };
+        match spare {
+            Some(mut spare) => {
+                // What is over owns nothing any more, so there is nothing to drop.
+                debug_assert!(spare.request.is_none() && spare.completed.is_empty());
+                std::mem::forget(std::mem::replace(&mut *spare, work));
+                spare
+            }
+            None => Box::new(work),
+        }
+    }
+
+    /// Lets go of what it owns, when it is over.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        if self.each.is_some() {
+            self.each = None;
+        }
+        self.completed.rest = None;
+    }
+}
+
+/// What a continuous operation does again and again.
+pub(crate) enum Each {
+    Accept,
+    Receive { pool: Arc<FramePool>, datagrams: bool },
+}
+
+impl Each {
+    fn of(request: &Request) -> Option<Self> {
+        match request {
+            Request::Accept { each: true } => Some(Self::Accept),
+            Request::ReceiveEach { pool, datagrams } => {
+                Some(Self::Receive { pool: pool.clone(), datagrams: *datagrams })
+            }
+            _ => None,
+        }
+    }
+
+    /// The request to begin again with.
+    pub(crate) fn request(&self) -> Request {
+        match self {
+            Self::Accept => Request::Accept { each: true },
+            Self::Receive { pool, datagrams } => {
+                Request::ReceiveEach { pool: pool.clone(), datagrams: *datagrams }
+            }
+        }
+    }
+
+    /// How many completions are kept before it is stopped until the program has taken them.
+    pub(crate) const fn most_kept(&self) -> usize {
+        match self {
+            Self::Accept => 64,
+            // Each has a buffer that others could use.
+            Self::Receive { .. } => 16,
+        }
+    }
+}
+
+/// Completions in their order; as a rule there is one at a time.
+#[derive(Default)]
+pub(crate) struct Kept {
+    first: Option<Completed>,
+    rest: Option<Box<VecDeque<Completed>>>,
+}
+
+impl Kept {
+    #[inline]
+    pub(crate) fn push(&mut self, completed: Completed) {
+        if self.first.is_none() {
+            self.first = Some(completed);
+        } else {
+            self.rest.get_or_insert_default().push_back(completed);
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Completed> {
+        let first = self.first.take()?;
+        if let Some(rest) = &mut self.rest {
+            self.first = rest.pop_front();
+        }
+        Some(first)
+    }
+
+    #[inline]
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+    }
+}

@@ -1,0 +1,186 @@
+//! Continuous receivers and the pool they share: few buffers for many streams, none of them lost.
+
+use crate::bench::{A, B, Bench, batch, patient, silent, wait};
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use ukevent_buf::{Arena, FramePool};
+use ukevent_queue::{
+    BackendKind, Completed, Errno, Event, Fd, Key, Kind, Mode, Operation, Payload, Queue, Token,
+    Wait,
+};
+
+const ECANCELED: i32 = 125;
+
+cases! {
+    kernels: [
+        many_streams_share_few_buffers,
+        buffers_are_with_the_kernel_only_while_somebody_receives,
+        a_pool_that_was_used_up_serves_the_next_receiver,
+        what_came_before_a_cancellation_is_delivered,
+        each_pool_serves_its_own_receivers,
+        a_queue_that_is_dropped_gives_every_buffer_back,
+    ],
+}
+
+fn pool(queue: &Queue, frames: u32, frame_bytes: usize) -> Arc<FramePool> {
+    let arena = Arena::new(1 << 20).unwrap();
+    let pool = FramePool::builder(frames, frame_bytes).waker(queue.room_waker());
+    Arc::new(pool.build(&arena).unwrap())
+}
+
+fn in_use(pool: &FramePool) -> u32 {
+    let statistics = pool.statistics().unwrap();
+    statistics.frames - statistics.free
+}
+
+/// How many buffers of a pool are with the kernel while somebody receives and nothing comes.
+fn ready(queue: &Queue, pool: &FramePool) -> u32 {
+    if queue.backend() == BackendKind::IoUring { pool.frames().div_ceil(2) } else { 0 }
+}
+
+fn stream(queue: &mut Queue) -> (Key, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let key = queue.register(Fd::new(ours).unwatched(), Token(99), Mode::Level).unwrap();
+    (key, theirs)
+}
+
+fn completed(event: Event) -> Completed {
+    match event.kind {
+        Kind::Completed(completed) => completed,
+        other => panic!("{:?}: {other:?}", event.token),
+    }
+}
+
+fn many_streams_share_few_buffers(bench: &Bench) {
+    const STREAMS: usize = 150;
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 3, 64);
+    let mut peers = Vec::new();
+    for at in 0..STREAMS {
+        let (key, mut peer) = stream(&mut queue);
+        queue.start(Operation::receive_each(key, pool.clone()), Token(at as u64)).unwrap();
+        peer.write_all(&[at as u8; 300]).unwrap();
+        peer.shutdown(Shutdown::Write).unwrap();
+        peers.push(peer);
+    }
+    let mut received = vec![0; STREAMS];
+    let mut ended = 0;
+    // Some are held a while, so that the pool is empty now and then.
+    let mut held = Vec::new();
+    while ended < STREAMS {
+        for event in batch(&mut queue, patient()) {
+            let at = event.token.0 as usize;
+            let completed = completed(event);
+            let count = completed.result.unwrap();
+            match completed.payload {
+                Payload::Buffer(buffer) => {
+                    assert!(buffer.iter().all(|&byte| byte == at as u8));
+                    assert_eq!(buffer.len(), count as usize);
+                    received[at] += buffer.len();
+                    held.push(buffer);
+                }
+                Payload::None => ended += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        held.clear();
+    }
+    assert_eq!(received, vec![300; STREAMS]);
+    silent(&mut queue);
+    assert_eq!(in_use(&pool), 0);
+}
+
+fn buffers_are_with_the_kernel_only_while_somebody_receives(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 8, 64);
+    let (first, _peer) = stream(&mut queue);
+    let (second, _other) = stream(&mut queue);
+    let cancelled = queue.start(Operation::receive_each(first, pool.clone()), A).unwrap();
+    queue.start(Operation::receive_each(second, pool.clone()), B).unwrap();
+    silent(&mut queue);
+    assert_eq!(in_use(&pool), ready(&queue, &pool));
+    queue.cancel(cancelled).unwrap();
+    let [event] = <[Event; 1]>::try_from(batch(&mut queue, patient())).unwrap();
+    assert_eq!(completed(event).result, Err(Errno(ECANCELED)));
+    silent(&mut queue);
+    assert_eq!(in_use(&pool), ready(&queue, &pool), "one receives yet");
+    drop(queue.remove(second).unwrap());
+    silent(&mut queue);
+    silent(&mut queue);
+    assert_eq!(in_use(&pool), 0, "nobody receives any more");
+}
+
+fn a_pool_that_was_used_up_serves_the_next_receiver(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 2, 64);
+    let held = [pool.allocate().unwrap(), pool.allocate().unwrap()];
+    let (socket, mut peer) = stream(&mut queue);
+    queue.start(Operation::receive_each(socket, pool.clone()), A).unwrap();
+    peer.write_all(b"first").unwrap();
+    silent(&mut queue);
+    drop(held);
+    let [event] = <[Event; 1]>::try_from(batch(&mut queue, patient())).unwrap();
+    assert_eq!(completed(event).into_buffer().as_deref(), Some(&b"first"[..]));
+}
+
+fn what_came_before_a_cancellation_is_delivered(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 8, 64);
+    let (socket, mut peer) = stream(&mut queue);
+    let key = queue.start(Operation::receive_each(socket, pool.clone()), A).unwrap();
+    silent(&mut queue);
+    peer.write_all(b"here").unwrap();
+    assert_eq!(wait(&mut queue, patient()), Ok(1));
+    queue.cancel(key).unwrap();
+    let mut came = Vec::new();
+    let mut result = Ok(0);
+    while result.is_ok() {
+        for event in batch(&mut queue, patient()) {
+            let completed = completed(event);
+            result = completed.result;
+            came.extend(completed.into_buffer().map(|buffer| buffer.to_vec()).unwrap_or_default());
+        }
+    }
+    assert_eq!((came, result), (b"here".to_vec(), Err(Errno(ECANCELED))));
+}
+
+fn each_pool_serves_its_own_receivers(bench: &Bench) {
+    let mut queue = bench.queue();
+    let (small, large) = (pool(&queue, 4, 16), pool(&queue, 4, 256));
+    let (first, mut peer) = stream(&mut queue);
+    let (second, mut other) = stream(&mut queue);
+    queue.start(Operation::receive_each(first, small.clone()), A).unwrap();
+    queue.start(Operation::receive_each(second, large.clone()), B).unwrap();
+    silent(&mut queue);
+    peer.write_all(&[1; 100]).unwrap();
+    other.write_all(&[2; 100]).unwrap();
+    let mut pieces = [Vec::new(), Vec::new()];
+    while pieces.iter().map(|all| all.iter().sum::<usize>()).sum::<usize>() < 200 {
+        for event in batch(&mut queue, patient()) {
+            let place = usize::from(event.token == B);
+            let buffer = completed(event).into_buffer().unwrap();
+            assert!(buffer.iter().all(|&byte| byte == place as u8 + 1));
+            pieces[place].push(buffer.len());
+        }
+    }
+    assert!(pieces[0].iter().all(|&bytes| bytes <= 16), "{pieces:?}");
+    assert_eq!(pieces[1], [100]);
+}
+
+fn a_queue_that_is_dropped_gives_every_buffer_back(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 16, 64);
+    let mut peers = Vec::new();
+    for _ in 0..20 {
+        let (socket, mut peer) = stream(&mut queue);
+        queue.start(Operation::receive_each(socket, pool.clone()), A).unwrap();
+        peer.write_all(&[7; 200]).unwrap();
+        peers.push(peer);
+    }
+    // Some lie in events that nobody takes.
+    assert!(wait(&mut queue, Wait::within(std::time::Duration::from_secs(5))).unwrap() > 0);
+    drop(queue);
+    assert_eq!(in_use(&pool), 0);
+}
