@@ -114,6 +114,7 @@ impl Each {
 #[derive(Default)]
 pub(crate) struct Kept {
     first: Option<Completed>,
+    #[expect(clippy::box_collection, reason = "as a rule there is none, and nothing to drop")]
     rest: Option<Box<VecDeque<Completed>>>,
 }
 

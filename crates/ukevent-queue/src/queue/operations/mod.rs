@@ -45,6 +45,7 @@ pub(super) struct Operations {
     /// How many there are.
     live: usize,
     /// Boxes to be used again.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept")]
     spare: Vec<Box<Work>>,
     /// They wait for a buffer of their pool.
     starved: Vec<Key>,
