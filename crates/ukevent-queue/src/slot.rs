@@ -138,7 +138,7 @@ impl Slots {
     }
 
     /// Fills the slot that [`Slots::vacant`] named.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(&mut self, key: Key, token: Token, mode: Mode, state: State) -> &mut Slot {
         self.live += u32::from(!matches!(state, State::Own(_)));
         self.streams += u32::from(matches!(state, State::Stream(_)));

@@ -132,6 +132,8 @@ pub(crate) enum Start {
     NotMine(Request),
     /// Its pool is empty; it is begun anew when a buffer came back.
     NoBuffer(Request),
+    /// It is begun in the next wait.
+    Later(Request),
     /// It cannot be done at all.
     Refused(Request, Errno),
 }

@@ -2,9 +2,10 @@
 //!
 //! A group for each pool that somebody receives into. It keeps up to half of the pool's frames with the
 //! kernel, which takes one when something arrives; the other half is the program's, and takes their
-//! place. A pool that has no more is *short*: then no more receivers begin than there are frames with the
-//! kernel, and the pool, which was asked in vain, calls its waker when a frame comes home. So nobody
-//! tries for ever, and a thousand that wait for one frame cost a thousand looks at memory.
+//! place. A pool that has no more is *short*: then no more receivers begin in one wait than there are
+//! frames with the kernel. If there are none at all they wait for the pool, which was asked in vain and
+//! calls its waker when a frame comes home. So nobody tries for ever, and a thousand that wait for one
+//! frame cost a thousand looks at memory.
 
 use crate::event::Errno;
 use std::sync::Arc;
@@ -39,6 +40,8 @@ struct Group {
 pub(super) enum NoGroup {
     /// No frame is left.
     Short,
+    /// Others began in this wait for the few that are left.
+    Later,
     /// The kernel has no such groups, or no memory for one.
     Unknown,
     Refused(Errno),
@@ -59,9 +62,13 @@ impl Provided {
         if group.is_short || ring.provided(group.number) == 0 {
             group.fill(ring)?;
         }
-        if group.is_short && group.begun >= ring.provided(group.number) {
+        if group.is_short {
             self.changed = true;
-            return Err(NoGroup::Short);
+            match ring.provided(group.number) {
+                0 => return Err(NoGroup::Short),
+                provided if group.begun >= provided => return Err(NoGroup::Later),
+                _ => {}
+            }
         }
         group.begun += 1;
         group.receivers += 1;

@@ -221,8 +221,11 @@ impl Uring {
                 self.landed.push(lower::landed(load, shape, result));
                 continue;
             }
-            // Polls bring nothing, which spares dropping it.
-            let Load::None = load else { continue };
+            if !matches!(load, Load::None) {
+                continue;
+            }
+            // Polls bring nothing, which spares looking what is to be dropped.
+            std::mem::forget(load);
             if let Some(ended) = ticket.ended() {
                 if ticket == Ticket::WAKE {
                     wake_ended |= !more;
@@ -333,6 +336,7 @@ impl Backend for Uring {
                         Ok((Operation::ReceiveEach { fd, group }, Shape::Each { group }))
                     }
                     Err(NoGroup::Short) => return Start::NoBuffer(request),
+                    Err(NoGroup::Later) => return Start::Later(request),
                     Err(NoGroup::Unknown) => Err(request),
                     Err(NoGroup::Refused(errno)) => return Start::Refused(request, errno),
                 }

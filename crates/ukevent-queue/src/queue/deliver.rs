@@ -90,7 +90,8 @@ impl Queue {
             Mode::OneShot
                 if matches!(slot.state, State::Timer(_)) && !slot.flags.contains(Flags::ARMED) =>
             {
-                self.slots.remove(key);
+                // A timer owns nothing.
+                std::mem::forget(self.slots.remove(key));
                 self.spent = Some(Removed(None));
             }
             Mode::OneShot => {

@@ -403,7 +403,8 @@ impl Queue {
         if let State::Timer(timer) = &slot.state {
             let clock = timer.clock;
             self.stop_timer(key.index, clock);
-            self.slots.remove(key);
+            // A timer owns nothing.
+            std::mem::forget(self.slots.remove(key));
             return Removed(None);
         }
         self.give_up_untimed(key)

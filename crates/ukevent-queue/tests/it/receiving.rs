@@ -18,6 +18,7 @@ cases! {
         many_streams_share_few_buffers,
         buffers_are_with_the_kernel_only_while_somebody_receives,
         a_pool_that_was_used_up_serves_the_next_receiver,
+        the_last_buffer_serves_whoever_has_something,
         what_came_before_a_cancellation_is_delivered,
         each_pool_serves_its_own_receivers,
         a_queue_that_is_dropped_gives_every_buffer_back,
@@ -123,6 +124,25 @@ fn a_pool_that_was_used_up_serves_the_next_receiver(bench: &Bench) {
     drop(held);
     let [event] = <[Event; 1]>::try_from(batch(&mut queue, patient())).unwrap();
     assert_eq!(completed(event).into_buffer().as_deref(), Some(&b"first"[..]));
+}
+
+fn the_last_buffer_serves_whoever_has_something(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 4, 64);
+    let _held = [(); 3].map(|()| pool.allocate().unwrap());
+    let mut peers = Vec::new();
+    for at in 0..20 {
+        let (socket, peer) = stream(&mut queue);
+        queue.start(Operation::receive_each(socket, pool.clone()), Token(at)).unwrap();
+        peers.push(peer);
+    }
+    silent(&mut queue);
+    for at in [19, 0, 10] {
+        peers[at].write_all(b"x").unwrap();
+        let [event] = <[Event; 1]>::try_from(batch(&mut queue, patient())).unwrap();
+        assert_eq!(event.token, Token(at as u64));
+        assert_eq!(completed(event).into_buffer().as_deref(), Some(&b"x"[..]));
+    }
 }
 
 fn what_came_before_a_cancellation_is_delivered(bench: &Bench) {

@@ -42,6 +42,12 @@ impl Queue {
                 self.operations.starved.push(key);
                 None
             }
+            Start::Later(request) => {
+                let number = fd.as_raw_fd();
+                self.keep_request(key, request, number, PollMask::empty());
+                self.hot.push(key);
+                None
+            }
             Start::Refused(request, errno) => {
                 self.complete(
                     key,

@@ -29,7 +29,7 @@ use std::task::{Wake, Waker};
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
 
-/// Bytes that one descriptor may have outgoing, unless its registration says otherwise.
+/// Bytes that one descriptor may have outgoing; a single send may have more.
 const OUTGOING_BYTES: usize = 1 << 20;
 
 /// What one send or write may have.

@@ -16,6 +16,7 @@ const EBADF: i32 = 9;
 impl Queue {
     /// Tries an operation, and sees to it that it is tried again if need be. `ready`: its descriptor was
     /// reported.
+    #[inline(never)]
     pub(in crate::queue) fn proceed(&mut self, key: Key, ready: PollMask) -> Result<(), Error> {
         let (_, slot) = self.slots.at(key.index);
         let State::Work(work) = &mut slot.state else { return Ok(()) };
@@ -123,6 +124,7 @@ impl Queue {
     }
 
     /// The backend says something of the descriptor of an operation.
+    #[inline(never)]
     pub(in crate::queue) fn work_reported(
         &mut self,
         key: Key,
