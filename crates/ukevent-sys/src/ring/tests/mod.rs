@@ -182,6 +182,26 @@ fn a_full_ring_gives_the_operation_back() {
 }
 
 #[test]
+fn what_was_submitted_is_told_from_what_was_not() {
+    let mut ring: Ring<Vec<u8>> = ring!();
+    let (left, right) = testkit::unix_pair();
+    let receive = || Operation::Receive {
+        fd: left.as_raw_fd(),
+        buffer: Vec::with_capacity(8),
+        flags: NO_FLAGS,
+    };
+    let (_, first) = start(&mut ring, receive());
+    assert!(!ring.is_submitted(first));
+    submit(&mut ring);
+    let (_, second) = start(&mut ring, receive());
+    assert!(ring.is_submitted(first) && !ring.is_submitted(second));
+    submit(&mut ring);
+    drop(right);
+    (next(&mut ring), next(&mut ring));
+    assert!(ring.is_submitted(first) && ring.is_submitted(second), "they have ended");
+}
+
+#[test]
 fn a_forgotten_iterator_brings_nothing_twice() {
     let mut ring: Ring = ring!();
     let (listener, address) = testkit::listener();
