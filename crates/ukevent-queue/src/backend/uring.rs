@@ -10,7 +10,7 @@ use super::lower::{self, Shape};
 use super::mirror::Mirror;
 use super::provided::{NoGroup, Provided};
 use super::{Arm, Backend, Completion, EventFdWake, Landed, Patience, Poll, Start, Tally, Ticket};
-use crate::operation::Request;
+use crate::operation::{Inlet, Request};
 use crate::post::Wake;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -51,6 +51,8 @@ pub(crate) struct Uring {
     taken: usize,
     /// What the kernel has of the pools that are received into.
     provided: Provided,
+    /// Whether the kernel reads pipes continuously, once it was asked.
+    reads_each: Option<bool>,
     wake: EventFdWake,
     enabled: bool,
     /// Somebody watches this queue: what tells them. What is submitted must be submitted at once then.
@@ -83,6 +85,7 @@ impl Uring {
             landed: Vec::new(),
             taken: 0,
             provided: Provided::default(),
+            reads_each: None,
             wake,
             enabled: false,
             nested: None,
@@ -154,6 +157,10 @@ impl Uring {
         }
         self.flights[index] = Some((ticket.serial, flight, shape));
         Ok(())
+    }
+
+    fn reads_each(&mut self) -> bool {
+        *self.reads_each.get_or_insert_with(|| self.ring.reads_each())
     }
 
     fn flight(&mut self, ticket: Ticket) -> Option<(Flight, Shape)> {
@@ -329,11 +336,18 @@ impl Backend for Uring {
 
     fn start(&mut self, ticket: Ticket, request: Request, fd: BorrowedFd<'_>) -> Start {
         let lowered = match request {
-            Request::ReceiveEach { ref pool, datagrams: false } => {
+            Request::ReceiveEach { ref pool, inlet: inlet @ (Inlet::Stream | Inlet::Pipe) } => {
+                if inlet == Inlet::Pipe && !self.reads_each() {
+                    return Start::NotMine(request);
+                }
                 match self.provided.begin(&mut self.ring, pool) {
                     Ok(group) => {
                         let fd = fd.as_raw_fd();
-                        Ok((Operation::ReceiveEach { fd, group }, Shape::Each { group }))
+                        let operation = match inlet {
+                            Inlet::Pipe => Operation::ReadEach { fd, group },
+                            _ => Operation::ReceiveEach { fd, group },
+                        };
+                        Ok((operation, Shape::Each { group }))
                     }
                     Err(NoGroup::Short) => return Start::NoBuffer(request),
                     Err(NoGroup::Later) => return Start::Later(request),

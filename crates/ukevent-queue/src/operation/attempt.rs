@@ -4,7 +4,7 @@
 //! is lost in between: a send remembers how much has left. Linux 2.6 for all of it.
 
 use super::end::End;
-use super::{Metadata, Payload, Request};
+use super::{Inlet, Metadata, Payload, Request};
 use crate::event::Errno;
 use rustix::io::Errno as Refusal;
 use std::os::fd::BorrowedFd;
@@ -68,7 +68,7 @@ pub(crate) fn attempt(
             }
         }
         Request::Receive { buffer } => receive(end, buffer),
-        Request::ReceiveEach { pool, datagrams } => {
+        Request::ReceiveEach { pool, inlet } => {
             // No buffer is held while nothing has come.
             if !ready {
                 return Attempt::Blocks(PollMask::IN);
@@ -79,8 +79,14 @@ pub(crate) fn attempt(
                 // The pool is another thread's.
                 Err(_) => return Attempt::failed(Refusal::PERM),
             };
-            match receive(end, &mut buffer) {
-                Attempt::Done(Ok(count), _) if count > 0 || *datagrams => {
+            let tried = match inlet {
+                Inlet::Stream | Inlet::Datagrams => receive(end, &mut buffer),
+                Inlet::Pipe | Inlet::Device => {
+                    filled(&mut buffer, |room| end.read(room), PollMask::IN)
+                }
+            };
+            match tried {
+                Attempt::Done(Ok(count), _) if count > 0 || *inlet == Inlet::Datagrams => {
                     Attempt::Done(Ok(count), Payload::Buffer(buffer))
                 }
                 other => other,

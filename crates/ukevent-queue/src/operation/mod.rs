@@ -80,10 +80,9 @@ pub(crate) enum Request {
     Receive {
         buffer: Buffer,
     },
-    /// `datagrams`: nothing received is one of them, and no end.
     ReceiveEach {
         pool: Arc<FramePool>,
-        datagrams: bool,
+        inlet: Inlet,
     },
     Send {
         piece: Piece,
@@ -118,6 +117,17 @@ pub(crate) enum Request {
     Poll {
         interest: Interest,
     },
+}
+
+/// What a continuous receiver takes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inlet {
+    Stream,
+    /// Nothing received is one of them, and no end.
+    Datagrams,
+    Pipe,
+    /// Anything else that is read.
+    Device,
 }
 
 /// Which side of a connection is closed: shutdown(2).
@@ -172,7 +182,15 @@ impl Operation {
     /// queue's thread. On a ring up to half of its frames are with the kernel while anybody receives into it.
     #[doc(alias = "IORING_RECV_MULTISHOT")]
     pub const fn receive_each(socket: Key, pool: Arc<FramePool>) -> Self {
-        Self::new(socket, Request::ReceiveEach { pool, datagrams: false })
+        Self::new(socket, Request::ReceiveEach { pool, inlet: Inlet::Stream })
+    }
+
+    /// The same from a pipe, a terminal or a device, by read(2). A file has no end to wait for: it is
+    /// refused, and read with [`Operation::read`]. On a ring a pipe's receiver is the kernel's from Linux
+    /// 6.7 on.
+    #[doc(alias = "IORING_OP_READ_MULTISHOT")]
+    pub const fn read_each(pipe: Key, pool: Arc<FramePool>) -> Self {
+        Self::new(pipe, Request::ReceiveEach { pool, inlet: Inlet::Device })
     }
 
     /// Sends all of it, whatever the kernel takes at a time. The result is how much. If it is cut short in

@@ -1,6 +1,6 @@
 //! An operation at work, in its slot.
 
-use super::{Completed, Request};
+use super::{Completed, Inlet, Request};
 use crate::event::Errno;
 use crate::key::Key;
 use std::collections::VecDeque;
@@ -76,15 +76,15 @@ impl Work {
 /// What a continuous operation does again and again.
 pub(crate) enum Each {
     Accept,
-    Receive { pool: Arc<FramePool>, datagrams: bool },
+    Receive { pool: Arc<FramePool>, inlet: Inlet },
 }
 
 impl Each {
     fn of(request: &Request) -> Option<Self> {
         match request {
             Request::Accept { each: true } => Some(Self::Accept),
-            Request::ReceiveEach { pool, datagrams } => {
-                Some(Self::Receive { pool: pool.clone(), datagrams: *datagrams })
+            Request::ReceiveEach { pool, inlet } => {
+                Some(Self::Receive { pool: pool.clone(), inlet: *inlet })
             }
             _ => None,
         }
@@ -94,8 +94,8 @@ impl Each {
     pub(crate) fn request(&self) -> Request {
         match self {
             Self::Accept => Request::Accept { each: true },
-            Self::Receive { pool, datagrams } => {
-                Request::ReceiveEach { pool: pool.clone(), datagrams: *datagrams }
+            Self::Receive { pool, inlet } => {
+                Request::ReceiveEach { pool: pool.clone(), inlet: *inlet }
             }
         }
     }

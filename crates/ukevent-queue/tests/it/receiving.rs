@@ -3,12 +3,13 @@
 use crate::bench::{A, B, Bench, batch, patient, silent, wait};
 use std::io::Write;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use ukevent_buf::{Arena, FramePool};
 use ukevent_queue::{
-    BackendKind, Completed, Errno, Event, Fd, Key, Kind, Mode, Operation, Payload, Queue, Token,
-    Wait,
+    BackendKind, Completed, Errno, Event, Fd, Key, Kind, Mode, Operation, Payload, Queue,
+    StartRefusal, Token, Wait,
 };
 
 const ECANCELED: i32 = 125;
@@ -20,6 +21,9 @@ cases! {
         a_pool_that_was_used_up_serves_the_next_receiver,
         the_last_buffer_serves_whoever_has_something,
         what_came_before_a_cancellation_is_delivered,
+        a_pipe_is_read_until_its_end,
+        what_is_no_pipe_but_can_be_read_is,
+        a_file_is_not_read_for_ever,
         each_pool_serves_its_own_receivers,
         a_queue_that_is_dropped_gives_every_buffer_back,
     ],
@@ -164,6 +168,55 @@ fn what_came_before_a_cancellation_is_delivered(bench: &Bench) {
         }
     }
     assert_eq!((came, result), (b"here".to_vec(), Err(Errno(ECANCELED))));
+}
+
+fn a_pipe_is_read_until_its_end(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 4, 100);
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let key = queue.register(Fd::new(reader).unwatched(), Token(99), Mode::Level).unwrap();
+    queue.start(Operation::read_each(key, pool.clone()), A).unwrap();
+    silent(&mut queue);
+    let sent = Vec::from_iter((0..30_000_u32).map(|at| (at / 7) as u8));
+    let writing = sent.clone();
+    let thread = std::thread::spawn(move || writer.write_all(&writing).unwrap());
+    let mut came = Vec::new();
+    let mut is_over = false;
+    while !is_over {
+        for event in batch(&mut queue, patient()) {
+            let completed = completed(event);
+            is_over = completed.result == Ok(0);
+            assert!(completed.result.is_ok(), "{completed:?}");
+            came.extend(completed.into_buffer().map(|it| it.to_vec()).unwrap_or_default());
+        }
+    }
+    thread.join().unwrap();
+    assert!(came == sent, "{} bytes", came.len());
+    silent(&mut queue);
+    assert_eq!(in_use(&pool), 0);
+}
+
+fn what_is_no_pipe_but_can_be_read_is(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 4, 8);
+    let counter = ukevent_sys::eventfd::EventFd::new().unwrap();
+    let writer = counter.as_fd().try_clone_to_owned().unwrap();
+    let key = queue.register(Fd::new(counter).unwatched(), Token(99), Mode::Level).unwrap();
+    queue.start(Operation::read_each(key, pool), A).unwrap();
+    for value in [3_u64, 5] {
+        rustix::io::write(&writer, &value.to_ne_bytes()).unwrap();
+        let [event] = <[Event; 1]>::try_from(batch(&mut queue, patient())).unwrap();
+        assert_eq!(completed(event).into_buffer().as_deref(), Some(&value.to_ne_bytes()[..]));
+    }
+}
+
+fn a_file_is_not_read_for_ever(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 4, 64);
+    let file = tempfile::tempfile().unwrap();
+    let key = queue.register(Fd::new(file).unwatched(), Token(99), Mode::Level).unwrap();
+    let refused = queue.start(Operation::read_each(key, pool), A).unwrap_err();
+    assert!(matches!(refused.reason, StartRefusal::Invalid(_)), "{refused}");
 }
 
 fn each_pool_serves_its_own_receivers(bench: &Bench) {

@@ -7,6 +7,7 @@
 
 use super::{Lend, Ring};
 use crate::{Error, Result};
+use io_uring::{Probe, opcode};
 use std::os::fd::{AsRawFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -192,6 +193,14 @@ impl<L: Lend> Ring<L> {
             Some(ring) => ring.provide(buffer),
             None => Err(buffer),
         }
+    }
+
+    /// Whether the kernel knows [`Operation::ReadEach`](super::Operation::ReadEach). A system call.
+    #[must_use]
+    pub fn reads_each(&self) -> bool {
+        let mut probe = Probe::new();
+        let probed = self.ring.submitter().register_probe(&mut probe);
+        probed.is_ok() && probe.is_supported(opcode::ReadMulti::CODE)
     }
 
     /// How many buffers of a group the kernel has. Some may be in completions that were not yet taken.

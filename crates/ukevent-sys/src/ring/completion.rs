@@ -145,7 +145,7 @@ impl Landing {
                 completed.load = Load::Descriptor(unsafe { OwnedFd::from_raw_fd(result) });
                 completed.result = 0;
             }
-            Operation::ReceiveEach { group, .. } => {
+            Operation::ReceiveEach { group, .. } | Operation::ReadEach { group, .. } => {
                 if let Some(id) = cqueue::buffer_select(flags) {
                     let received = usize::try_from(result).unwrap_or(0);
                     // SAFETY: this completion says that the kernel took the buffer, wrote so much
@@ -206,6 +206,7 @@ unsafe fn give_back<L: Lend>(operation: Operation<L>, completed: &mut Completed<
         Operation::Accept { .. }
         | Operation::Open { .. }
         | Operation::ReceiveEach { .. }
+        | Operation::ReadEach { .. }
         | Operation::Connect { .. }
         | Operation::Shutdown { .. }
         | Operation::Sync { .. }

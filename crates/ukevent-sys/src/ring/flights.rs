@@ -125,7 +125,9 @@ impl<L: Lend> Flights<L> {
     /// Whether one receives into buffers of the group.
     pub(super) fn use_group(&self, number: u16) -> bool {
         self.slots.iter().filter_map(|slot| slot.lent.as_ref()).any(|lent| {
-            matches!(lent.operation, Operation::ReceiveEach { group, .. } if group == number)
+            matches!(lent.operation,
+                Operation::ReceiveEach { group, .. } | Operation::ReadEach { group, .. }
+                    if group == number)
         })
     }
 

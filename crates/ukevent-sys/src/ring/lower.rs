@@ -35,6 +35,9 @@ pub(super) fn entry<L: Lend>(operation: &mut Operation<L>, report_usage: bool) -
             opcode::Recv::new(at(*fd), bytes, length).flags(flags.bits()).build()
         }
         Operation::ReceiveEach { fd, group } => opcode::RecvMulti::new(at(*fd), *group).build(),
+        Operation::ReadEach { fd, group } => {
+            opcode::ReadMulti::new(at(*fd), 0, *group).offset(position(None)).build()
+        }
         Operation::Send { fd, buffer, more } => {
             let (bytes, length) = filled(buffer);
             opcode::Send::new(at(*fd), bytes, length).flags(sending(*more)).build()

@@ -78,6 +78,16 @@ pub enum Operation<L> {
         /// The group of buffers.
         group: u16,
     },
+    /// Reads each time something is there, into a buffer of a group as above: from a pipe, or another
+    /// file that says when it is readable; `EBADFD` from one that does not. Linux 6.7; asked by
+    /// [`Ring::reads_each`](super::Ring::reads_each). read(2).
+    #[doc(alias = "IORING_OP_READ_MULTISHOT")]
+    ReadEach {
+        /// The pipe.
+        fd: RawFd,
+        /// The group of buffers.
+        group: u16,
+    },
     /// Sends all of the buffer's bytes: less only if it fails on the way (`MSG_WAITALL`). A connection
     /// that is gone is `EPIPE` without a signal (`MSG_NOSIGNAL`). One at a time for each stream, or
     /// their order is lost. send(2).

@@ -18,7 +18,9 @@ use crate::error::NoSuchKey;
 use crate::event::Errno;
 use crate::key::{Key, Token};
 use crate::mode::Mode;
-use crate::operation::{Completed, Files, Operation, Request, StartError, StartRefusal, Work};
+use crate::operation::{
+    Completed, Files, Inlet, Operation, Request, StartError, StartRefusal, Work,
+};
 use crate::post::Mailbox;
 use crate::primitive::Arc;
 use crate::slot::Flags;
@@ -177,10 +179,19 @@ impl Queue {
         let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return };
         match request {
             Request::Write { in_order, .. } => *in_order = !is_always_ready(fd),
-            Request::ReceiveEach { datagrams, .. } => {
+            Request::ReceiveEach { inlet: inlet @ Inlet::Stream, .. } => {
                 use rustix::net::{SocketType, sockopt::socket_type};
                 let kind = socket_type(fd).unwrap_or(SocketType::STREAM);
-                *datagrams = kind != SocketType::STREAM && kind != SocketType::SEQPACKET;
+                if kind != SocketType::STREAM && kind != SocketType::SEQPACKET {
+                    *inlet = Inlet::Datagrams;
+                }
+            }
+            Request::ReceiveEach { inlet: inlet @ Inlet::Device, .. } => {
+                use rustix::fs::{FileType, fstat};
+                let kind = fstat(fd).map(|stat| FileType::from_raw_mode(stat.st_mode));
+                if kind == Ok(FileType::Fifo) {
+                    *inlet = Inlet::Pipe;
+                }
             }
             _ => {}
         }
@@ -202,6 +213,13 @@ impl Queue {
             Request::ReceiveEach { pool, .. } if pool.frame_bytes() <= pool.headroom_bytes() => {
                 return Some(StartRefusal::Invalid(
                     "the frames of the pool have no room behind their headroom",
+                ));
+            }
+            Request::ReceiveEach { inlet: Inlet::Device, .. }
+                if self.slots.owner(operation.on).is_some_and(Owner::always_ready) =>
+            {
+                return Some(StartRefusal::Invalid(
+                    "a file is read at its places, by Operation::read; read_each is for pipes",
                 ));
             }
             Request::SendFile { file, .. } if self.slots.owner(*file).is_none() => {

@@ -197,7 +197,8 @@ fn what_was_submitted_is_told_from_what_was_not() {
     assert!(ring.is_submitted(first) && !ring.is_submitted(second));
     submit(&mut ring);
     drop(right);
-    (next(&mut ring), next(&mut ring));
+    next(&mut ring);
+    next(&mut ring);
     assert!(ring.is_submitted(first) && ring.is_submitted(second), "they have ended");
 }
 
