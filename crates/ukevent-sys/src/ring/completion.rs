@@ -137,6 +137,42 @@ impl Landing {
     ) -> Option<Completed<L>> {
         let Self { flight, result, flags } = self;
         let lent = flights.find(flight)?;
+        let (user_data, more) = (lent.user_data, cqueue::more(flags));
+        // What there is most of first, without moving more than its buffer.
+        match lent.operation {
+            Operation::ReceiveEach { group, .. } | Operation::ReadEach { group, .. } if more => {
+                let load = self.provided(groups, group);
+                return Some(Completed { user_data, result, more, load });
+            }
+            Operation::Send { .. } => {
+                let load = flights.end_send(flight).map_or(Load::None, Load::Buffer);
+                return Some(Completed { user_data, result, more, load });
+            }
+            _ => {}
+        }
+        self.load_any(flights, groups, reports_usage)
+    }
+
+    /// The buffer of a group that came with it.
+    #[inline]
+    fn provided<L: Lend>(self, groups: &mut Groups<L>, group: u16) -> Load<L> {
+        let Some(id) = cqueue::buffer_select(self.flags) else { return Load::None };
+        let received = usize::try_from(self.result).unwrap_or(0);
+        // SAFETY: this completion says that the kernel took the buffer, wrote so much into it, and has
+        // done with it.
+        let buffer = unsafe { groups.take(group, id, received) };
+        buffer.map_or(Load::None, Load::Buffer)
+    }
+
+    #[inline(never)]
+    fn load_any<L: Lend>(
+        self,
+        flights: &mut Flights<L>,
+        groups: &mut Groups<L>,
+        reports_usage: bool,
+    ) -> Option<Completed<L>> {
+        let Self { flight, result, flags } = self;
+        let lent = flights.find(flight)?;
         let more = cqueue::more(flags);
         let mut completed = Completed { user_data: lent.user_data, result, more, load: Load::None };
         match lent.operation {
@@ -146,13 +182,7 @@ impl Landing {
                 completed.result = 0;
             }
             Operation::ReceiveEach { group, .. } | Operation::ReadEach { group, .. } => {
-                if let Some(id) = cqueue::buffer_select(flags) {
-                    let received = usize::try_from(result).unwrap_or(0);
-                    // SAFETY: this completion says that the kernel took the buffer, wrote so much
-                    // into it, and has done with it.
-                    let buffer = unsafe { groups.take(group, id, received) };
-                    completed.load = buffer.map_or(Load::None, Load::Buffer);
-                }
+                completed.load = self.provided(groups, group);
             }
             _ => {}
         }

@@ -122,6 +122,19 @@ impl<L: Lend> Flights<L> {
         Some(lent)
     }
 
+    /// The same for a send, of which only the buffer is left.
+    #[inline]
+    pub(super) fn end_send(&mut self, flight: Flight) -> Option<L> {
+        let slot = self.slots.get_mut(flight.index())?;
+        let Some(Lent { operation: Operation::Send { buffer, .. }, .. }) = slot.lent.take() else {
+            debug_assert!(false, "asked for sends only");
+            return None;
+        };
+        slot.serial = slot.serial.wrapping_add(1);
+        self.free.push(flight.index() as u32);
+        Some(buffer)
+    }
+
     /// Whether one receives into buffers of the group.
     pub(super) fn use_group(&self, number: u16) -> bool {
         self.slots.iter().filter_map(|slot| slot.lent.as_ref()).any(|lent| {
