@@ -38,6 +38,11 @@ pub fn alone(body: impl FnOnce()) {
     }
 }
 
+/// Whether no other test runs beside the calling one in this process. Only a test's own thread knows.
+pub(crate) fn is_alone() -> bool {
+    runs_alone() || thread::current().name() == Some("main")
+}
+
 fn runs_alone() -> bool {
     env::var_os(ALONE).is_some()
         || env::var("NEXTEST_EXECUTION_MODE").is_ok_and(|mode| mode == "process-per-test")

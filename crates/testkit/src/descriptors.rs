@@ -1,5 +1,6 @@
 //! What this process has open, and how much it may.
 
+use crate::count::Difference;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -33,7 +34,7 @@ pub fn fd_count() -> usize {
     descriptors().len()
 }
 
-/// Runs `body` and checks that it leaves open exactly what was open before.
+/// Runs `body` and checks that it leaves open exactly what was open before, without a wait.
 ///
 /// The test must be [`alone`](crate::alone) in its process.
 ///
@@ -43,10 +44,8 @@ pub fn fd_count() -> usize {
 pub fn assert_no_leak<T>(body: impl FnOnce() -> T) -> T {
     let before = descriptors();
     let result = body();
-    let after = descriptors();
-    let left: Vec<_> = after.iter().filter(|(number, _)| !before.contains_key(number)).collect();
-    let gone: Vec<_> = before.iter().filter(|(number, _)| !after.contains_key(number)).collect();
-    assert!(left.is_empty() && gone.is_empty(), "left open: {left:?}; closed of before: {gone:?}");
+    let difference = Difference::between(&before, &descriptors());
+    assert!(difference.is_none(), "{difference}");
     result
 }
 

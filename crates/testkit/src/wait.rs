@@ -8,6 +8,19 @@ use std::{
 /// Longer than any machine needs, shorter than anybody's patience. No test depends on its size.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// For what was set going and only has to end; whoever waits longer has lost it.
+pub(crate) const SETTLING: Duration = Duration::from_secs(10);
+
+/// Whether `condition` comes to hold within ten seconds: for what is to end by itself, and may not.
+///
+/// ```
+/// assert!(testkit::settles(|| true));
+/// ```
+#[must_use]
+pub fn settles(condition: impl FnMut() -> bool) -> bool {
+    holds_within(SETTLING, condition)
+}
+
 /// Calls `condition` until it holds. Sleeps in between, from 1 ms growing to 16 ms.
 ///
 /// For conditions that nothing announces (a socket's queue, an entry of `/proc`). Where something
@@ -27,7 +40,7 @@ pub fn wait_until(what: &str, condition: impl FnMut() -> bool) {
     assert!(holds_within(BOUND, condition), "waited {BOUND:?} in vain until {what}");
 }
 
-fn holds_within(bound: Duration, mut condition: impl FnMut() -> bool) -> bool {
+pub(crate) fn holds_within(bound: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {

@@ -5,6 +5,7 @@
 //! rules that no compiler knows, `licences.rs` those of other people's code.
 #![forbid(unsafe_code)]
 
+mod asan_step;
 mod house;
 mod licences;
 mod project;

@@ -1,7 +1,7 @@
 //! The steps of CI, cheapest first.
 
 use crate::{
-    Mode, house, licences,
+    Mode, asan_step, house, licences,
     project::{self, Project},
     tests_step,
 };
@@ -46,6 +46,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "test", quick: true, run: tests_step::run, what: "all tests, with nextest where it is installed (quick: not the command's)" },
     Step { name: "doc", quick: false, run: doc, what: "the documentation builds without warnings" },
     Step { name: "loom", quick: false, run: loom, what: "hand-off and wake-ups under every interleaving" },
+    Step { name: "asan", quick: false, run: asan_step::run, what: "all tests under AddressSanitizer, where a nightly and nextest are installed" },
     Step { name: "fuzz", quick: false, run: fuzz, what: "a bounded run of each fuzz target" },
     Step { name: "bench", quick: false, run: bench, what: "each benchmark runs and delivers; nothing is measured" },
     Step { name: "msrv", quick: false, run: msrv, what: "the oldest supported Rust compiles it" },

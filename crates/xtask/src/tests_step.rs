@@ -38,7 +38,7 @@ fn commands(mode: Mode, has_nextest: bool) -> Vec<String> {
 }
 
 /// The last line is the count, alone: those who read the output by machine look for it.
-fn verdict(count: Count, skipped: &str, is_ci: bool) -> Result<Outcome, String> {
+pub(crate) fn verdict(count: Count, skipped: &str, is_ci: bool) -> Result<Outcome, String> {
     let heard: String = skipped.lines().map(|line| format!("SKIPPED: {line}\n")).collect();
     if count.passed == 0 {
         return Err(format!("no test ran\n{count}"));
@@ -49,7 +49,7 @@ fn verdict(count: Count, skipped: &str, is_ci: bool) -> Result<Outcome, String> 
     Ok(Outcome::Passed(format!("{heard}{count}")))
 }
 
-fn clear(skip_log: &Path) -> Result<(), String> {
+pub(crate) fn clear(skip_log: &Path) -> Result<(), String> {
     let folder = skip_log.parent().expect("it lies in the target folder");
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(skip_log, ""))

@@ -22,6 +22,7 @@ fn is_all(arena: &Arena, byte: u8) -> bool {
 
 #[test]
 fn is_zeroed_and_all_can_be_written() {
+    let _count = testkit::count_descriptors();
     for name in [None, Some("test")] {
         let arena = match name {
             None => Arena::new(3 * MIB + 5),
@@ -81,6 +82,7 @@ fn says_which_pages_it_has_and_why() {
 
 #[test]
 fn transparent_pages_follow_the_setting() {
+    let _count = testkit::count_descriptors();
     for (name, setting) in [(None, "enabled"), (Some("test"), "shmem_enabled")] {
         let mut builder = Arena::builder(4 * MIB);
         if let Some(name) = name {
@@ -108,6 +110,7 @@ fn transparent_pages_follow_the_setting() {
 
 #[test]
 fn reserved_pages_are_had_or_refused_aloud() {
+    let _count = testkit::count_descriptors();
     let text = fs::read_to_string("/proc/meminfo").unwrap();
     let field = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
@@ -142,6 +145,7 @@ const RESERVED_KIB: usize = map::RESERVED_PAGE_BYTES >> 10;
 
 #[test]
 fn trimming_gives_pages_back_and_leaves_zeros() {
+    let _count = testkit::count_descriptors();
     for name in [None, Some("test")] {
         let mut builder = Arena::builder(4 * MIB);
         if let Some(name) = name {
@@ -224,6 +228,7 @@ fn full_is_an_outcome() {
 
 #[test]
 fn a_view_sees_what_is_written() {
+    let _count = testkit::count_descriptors();
     let arena = Arena::builder(2 * MIB).memfd("seen").build().unwrap();
     let net = NetAllocator::new(&arena);
     let view = ArenaView::open(arena.descriptor().unwrap().unwrap()).unwrap();
@@ -254,6 +259,7 @@ fn a_view_sees_what_is_written() {
 
 #[test]
 fn a_view_outlives_the_arena() {
+    let _count = testkit::count_descriptors();
     let arena = Arena::builder(MIB).memfd("seen").build().unwrap();
     fill(&arena, 5);
     let view = ArenaView::open(arena.descriptor().unwrap().unwrap()).unwrap();
@@ -265,6 +271,7 @@ fn a_view_outlives_the_arena() {
 
 #[test]
 fn the_descriptor_can_neither_write_nor_resize() {
+    let _count = testkit::count_descriptors();
     let arena = Arena::builder(MIB).memfd("sealed").build().unwrap();
     let file = arena.descriptor().unwrap().unwrap();
     assert!(rustix::io::write(&file, b"x").is_err());
@@ -279,6 +286,7 @@ fn the_descriptor_can_neither_write_nor_resize() {
 
 #[test]
 fn only_what_cannot_shrink_can_be_viewed() {
+    let _count = testkit::count_descriptors();
     let unsealed = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
     rustix::fs::ftruncate(&unsealed, 4096).unwrap();
     let (pipe, _end) = testkit::pipe_pair();

@@ -99,6 +99,7 @@ fn keeps_one_empty_region_and_gives_the_others_back() {
 
 #[test]
 fn trimming_gives_pages_back_to_the_system() {
+    let _count = testkit::count_descriptors();
     for name in [None, Some("net")] {
         let mut builder =
             Arena::builder(8 << 20).huge_pages(HugePages::Never).region_bytes(1 << 20);

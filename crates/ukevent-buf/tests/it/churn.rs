@@ -207,6 +207,7 @@ fn rings() -> Vec<Ends> {
 
 #[test]
 fn ten_million_operations_leave_nothing_behind() {
+    let _count = testkit::count_descriptors();
     let arena = Arena::builder(8 << 20).region_bytes(256 << 10).memfd("churn").build().unwrap();
     let mut seeds = Rng::seeded();
     let actors = rings().into_iter().zip(1..).map(|((to, from), number)| Actor {

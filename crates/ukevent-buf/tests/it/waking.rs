@@ -74,6 +74,7 @@ fn stream(allocate: impl Fn() -> Result<Buffer, AllocateError>, unpark: &Unpark,
 
 #[test]
 fn a_stream_from_a_pool_pauses_and_resumes() {
+    let _count = testkit::count_descriptors();
     let unpark = Unpark::new();
     let arena = Arena::new(1 << 20).unwrap();
     let sketch = FramePool::builder(4, 2048).waker(unpark.clone().into());
@@ -84,6 +85,7 @@ fn a_stream_from_a_pool_pauses_and_resumes() {
 
 #[test]
 fn a_stream_from_an_allocator_pauses_and_resumes() {
+    let _count = testkit::count_descriptors();
     let unpark = Unpark::new();
     let arena = Arena::builder(32 << 10).region_bytes(16 << 10).build().unwrap();
     let net = NetAllocator::builder(&arena).waker(unpark.clone().into()).build().unwrap();
@@ -94,6 +96,7 @@ fn a_stream_from_an_allocator_pauses_and_resumes() {
 /// Two allocators of one region: each sleeps until the other has given it back.
 #[test]
 fn a_region_goes_to_and_fro() {
+    let _count = testkit::count_descriptors();
     let arena = Arena::builder(64 << 10).region_bytes(64 << 10).build().unwrap();
     let threads: Vec<_> = (0..2)
         .map(|_| {

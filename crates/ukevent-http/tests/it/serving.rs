@@ -284,6 +284,7 @@ fn a_kept_file_is_served_changed() {
 /// A change is served at once, whether the file was kept or not.
 #[test]
 fn a_changed_file_is_served_changed() {
+    let _count = testkit::count_descriptors();
     let site = site();
     let path = site.path().join("small.txt");
     let server = Running::new(BackendKind::Epoll, Some(site.path()), Limits::default());
@@ -368,6 +369,7 @@ fn beside_events_of_the_program() {
 
 #[test]
 fn what_cannot_be_started_leaves_nothing_behind() {
+    let _count = testkit::count_descriptors();
     let taken = Arc::new(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let mut queue = Queue::new().unwrap();
     let free = "127.0.0.1:0".parse().unwrap();

@@ -7,6 +7,7 @@
 //! code, which the compiler tells.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fs,
     io::{PipeReader, PipeWriter, Read, Write},
@@ -17,6 +18,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
+use ukevent_buf::Arena;
 pub(crate) use ukevent_queue::BackendKind;
 use ukevent_queue::{
     BuildError, Builder, Event, Expired, Fd, Kind, Posted, Queue, Readiness, Ready, Token, Wait,
@@ -62,14 +64,33 @@ macro_rules! simulated {
     ($($rest:tt)*) => {};
 }
 
-/// Runs a case on a backend, or says aloud that it cannot be had here.
+/// Runs a case on a backend, or says aloud that it cannot be had here. What the case leaves behind fails
+/// it: a descriptor (where the case is alone in its process), or a buffer of an [`arena`].
 pub(crate) fn everywhere(kind: BackendKind, case: fn(&Bench)) {
+    let _count = testkit::count_descriptors();
     match Builder::new().backend(kind).build() {
         Ok(queue) => drop(queue),
         Err(error @ BuildError::Unavailable { .. }) => testkit::skip!("{error}"),
         Err(error) => panic!("{kind}: {error}"),
     }
     case(&Bench { kind, sim: Sim::new(1) });
+    for arena in ARENAS.take() {
+        // A thread that reads a file for a queue ends after it.
+        let is_whole = testkit::settles(|| arena.statistics().owners.is_empty());
+        assert!(is_whole, "{kind}: not all came back: {:?}", arena.statistics().owners);
+    }
+}
+
+thread_local! {
+    /// Those of the case that runs in this thread.
+    static ARENAS: RefCell<Vec<Arena>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Memory for the pools of a case. After it nothing of it may be held: no pool, no buffer.
+pub(crate) fn arena(bytes: usize) -> Arena {
+    let arena = Arena::new(bytes).expect("there is memory");
+    ARENAS.with_borrow_mut(|arenas| arenas.push(arena.clone()));
+    arena
 }
 
 /// The same for a case that needs a kernel.
@@ -164,14 +185,14 @@ struct Watch {
 static WATCHED: Mutex<BTreeMap<u64, (Instant, String)>> = Mutex::new(BTreeMap::new());
 
 impl Watch {
-    fn over(wait: String) -> Self {
+    fn over(what: String) -> Self {
         static LOOKOUT: Once = Once::new();
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         LOOKOUT.call_once(|| drop(thread::spawn(Self::look_out)));
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let test = thread::current().name().unwrap_or("a test").to_owned();
-        let message = format!("{test}: the wait hung: {wait}\n");
+        let message = format!("{test}: it hung: {what}\n");
         WATCHED.lock().unwrap().insert(number, (start, message));
         Self { number, start }
     }
@@ -194,6 +215,12 @@ impl Drop for Watch {
     fn drop(&mut self) {
         WATCHED.lock().unwrap().remove(&self.number);
     }
+}
+
+/// Does what must not hang; if it does the process ends, with a message.
+pub(crate) fn watched<T>(what: &str, body: impl FnOnce() -> T) -> T {
+    let _watch = Watch::over(what.to_owned());
+    body()
 }
 
 /// A wait that ends when nothing happens.

@@ -12,6 +12,7 @@ mod bench;
 
 mod backends;
 mod changes;
+mod drops;
 mod everything;
 mod fairness;
 mod inodes;

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use ukevent_buf::{Arena, FramePool};
+use ukevent_buf::FramePool;
 use ukevent_queue::{
     BackendKind, Completed, Errno, Event, Fd, Key, Kind, Mode, Operation, Payload, Queue,
     StartRefusal, Token, Wait,
@@ -30,7 +30,7 @@ cases! {
 }
 
 fn pool(queue: &Queue, frames: u32, frame_bytes: usize) -> Arc<FramePool> {
-    let arena = Arena::new(1 << 20).unwrap();
+    let arena = crate::bench::arena(1 << 20);
     let pool = FramePool::builder(frames, frame_bytes).waker(queue.room_waker());
     Arc::new(pool.build(&arena).unwrap())
 }
