@@ -19,6 +19,12 @@ pub(crate) fn thread_cpu_ns() -> u64 {
     nanoseconds(ClockId::ThreadCPUTime)
 }
 
+/// Nanoseconds of CPU that all threads of this process used, those of the kernel's workers for it
+/// included.
+pub(crate) fn process_cpu_ns() -> u64 {
+    nanoseconds(ClockId::ProcessCPUTime)
+}
+
 fn nanoseconds(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
@@ -122,6 +128,13 @@ impl Cores {
     pub(crate) const fn count(&self) -> usize {
         self.0.len()
     }
+}
+
+/// Lets this thread, and those it makes from now on, run on all of these cores.
+pub(crate) fn spread(cores: &Cores) -> Result<()> {
+    let mut set = CpuSet::new();
+    cores.0.iter().for_each(|&core| set.set(core));
+    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// Keeps this thread, and the children it makes from now on, on one core.

@@ -8,18 +8,24 @@
 mod bars;
 mod clock;
 mod measure;
+mod process_clock;
 mod report;
 mod results;
 mod rivals;
 mod stats;
+mod system_calls;
 mod tables;
 
 use clap::{Parser, ValueEnum};
 use clock::Cores;
 use measure::Plan;
 use results::{File, Machine, Outcome};
+use rivals::ring_echo::serve_page;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use tables::echo::Endpoint;
+use tables::memory::EchoChild;
 
 /// Why a contender, or the whole run, has no result: for people.
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -37,6 +43,15 @@ struct Arguments {
     /// Where the results are, or go; bench/results if not given.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// Be this server, for a table that measures servers from outside.
+    #[arg(long, hide = true, requires = "listen")]
+    echo_child: Option<EchoChild>,
+    /// Be the bare ring that serves one page.
+    #[arg(long, hide = true, requires = "listen")]
+    static_child: bool,
+    /// Where such a server listens.
+    #[arg(long, hide = true)]
+    listen: Option<SocketAddr>,
     /// One round of everything in tiny sizes: does it run, and deliver? Keeps nothing without --out.
     #[arg(long)]
     smoke: bool,
@@ -49,11 +64,27 @@ enum Task {
     Post,
     Idle,
     Serve,
+    Echo,
+    Writes,
+    Reads,
+    Alloc,
+    Memory,
     Report,
 }
 
 impl Task {
-    const TABLES: [Self; 5] = [Self::Ready, Self::Timers, Self::Post, Self::Idle, Self::Serve];
+    const TABLES: [Self; 10] = [
+        Self::Ready,
+        Self::Timers,
+        Self::Post,
+        Self::Idle,
+        Self::Serve,
+        Self::Echo,
+        Self::Writes,
+        Self::Reads,
+        Self::Alloc,
+        Self::Memory,
+    ];
 
     const fn name(self) -> &'static str {
         match self {
@@ -62,6 +93,11 @@ impl Task {
             Self::Post => "post",
             Self::Idle => "idle",
             Self::Serve => "serve",
+            Self::Echo => "echo",
+            Self::Writes => "writes",
+            Self::Reads => "reads",
+            Self::Alloc => "alloc",
+            Self::Memory => "memory",
             Self::Report => "report",
         }
     }
@@ -80,6 +116,14 @@ fn main() -> ExitCode {
 
 /// Does all of it; true if every contender has a result.
 fn run(arguments: &Arguments) -> Result<bool> {
+    if let Some(address) = arguments.listen {
+        allow_descriptors()?;
+        match arguments.echo_child {
+            Some(child) => child.serve(address)?,
+            None => serve_page(&Endpoint::Tcp(address), tables::serve::FILE_BYTES)?,
+        }
+        return Ok(true);
+    }
     let kept = results::folder().join("results");
     let out = match &arguments.out {
         None if arguments.smoke => None,
@@ -108,6 +152,11 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Task::Post => tables::post::run(&plan, &cores, &mut outcomes),
             Task::Idle => tables::idle::run(&plan, &cores, &mut outcomes)?,
             Task::Serve => tables::serve::run(&plan, &cores, &mut outcomes)?,
+            Task::Echo => tables::echo::run(&plan, &cores, &mut outcomes)?,
+            Task::Writes => tables::writes::run(&plan, &cores, &mut outcomes)?,
+            Task::Reads => tables::reads::run(&plan, &cores, &mut outcomes)?,
+            Task::Alloc => tables::alloc::run(&plan, &cores, &mut outcomes),
+            Task::Memory => tables::memory::run(&plan, &cores, &mut outcomes)?,
             Task::Report => {}
         }
         all_ok &= outcomes.iter().all(|outcome| outcome.ok);

@@ -8,7 +8,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// The parameters by whose values a table falls into several.
-const SPLITS: &[(&str, &str)] = &[("ready", "trigger"), ("post", "posts")];
+const SPLITS: &[(&str, &str)] = &[
+    ("ready", "trigger"),
+    ("post", "posts"),
+    ("echo", "socket"),
+    ("writes", "kind"),
+    ("alloc", "blocks"),
+];
 
 /// Writes the tables of all results into the README, between their marks.
 pub(crate) fn regenerate(out: &Path, tables: &[&str]) -> Result<()> {

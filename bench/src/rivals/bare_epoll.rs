@@ -3,11 +3,13 @@
 use crate::Result;
 use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
+use crate::tables::writes::Tells;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 const NOT_AT_ALL: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
@@ -36,13 +38,7 @@ impl Readiness for BareEpoll {
     }
 
     fn reap(&mut self, seen: &mut Seen) -> Result<()> {
-        self.events.clear();
-        epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&NOT_AT_ALL))?;
-        for event in &self.events {
-            let (flags, token) = (event.flags, event.data.u64());
-            seen.note(token, flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR));
-        }
-        Ok(())
+        self.wait(&NOT_AT_ALL, seen)
     }
 
     fn remove(&mut self, descriptors: &[Descriptor]) -> Result<()> {
@@ -50,6 +46,25 @@ impl Readiness for BareEpoll {
             epoll::delete(&self.epoll, descriptor)?;
         }
         Ok(())
+    }
+}
+
+impl BareEpoll {
+    #[inline]
+    fn wait(&mut self, timeout: &Timespec, seen: &mut Seen) -> Result<()> {
+        self.events.clear();
+        epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(timeout))?;
+        for event in &self.events {
+            let (flags, token) = (event.flags, event.data.u64());
+            seen.note(token, flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR));
+        }
+        Ok(())
+    }
+}
+
+impl Tells for BareEpoll {
+    fn reap_within(&mut self, patience: Duration, seen: &mut Seen) -> Result<()> {
+        self.wait(&Timespec::try_from(patience)?, seen)
     }
 }
 

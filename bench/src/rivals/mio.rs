@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
+use crate::tables::writes::Tells;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;
@@ -30,16 +31,22 @@ impl Readiness for Mio {
     }
 
     fn reap(&mut self, seen: &mut Seen) -> Result<()> {
-        self.poll.poll(&mut self.events, Some(Duration::ZERO))?;
-        for event in &self.events {
-            seen.note(event.token().0 as u64, event.is_readable());
-        }
-        Ok(())
+        self.reap_within(Duration::ZERO, seen)
     }
 
     fn remove(&mut self, descriptors: &[Descriptor]) -> Result<()> {
         for descriptor in descriptors {
             self.poll.registry().deregister(&mut SourceFd(&descriptor.as_raw_fd()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Tells for Mio {
+    fn reap_within(&mut self, patience: Duration, seen: &mut Seen) -> Result<()> {
+        self.poll.poll(&mut self.events, Some(patience))?;
+        for event in &self.events {
+            seen.note(event.token().0 as u64, event.is_readable());
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use crate::Result;
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
+use crate::tables::writes::Tells;
 use polling::{Event, Events, PollMode, Poller};
 use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
@@ -38,17 +39,23 @@ impl Readiness for Polling {
     }
 
     fn reap(&mut self, seen: &mut Seen) -> Result<()> {
-        self.events.clear();
-        self.poller.wait(&mut self.events, Some(Duration::ZERO))?;
-        for event in self.events.iter() {
-            seen.note(event.key as u64, event.readable);
-        }
-        Ok(())
+        self.reap_within(Duration::ZERO, seen)
     }
 
     fn remove(&mut self, descriptors: &[Descriptor]) -> Result<()> {
         for descriptor in descriptors {
             self.poller.delete(descriptor)?;
+        }
+        Ok(())
+    }
+}
+
+impl Tells for Polling {
+    fn reap_within(&mut self, patience: Duration, seen: &mut Seen) -> Result<()> {
+        self.events.clear();
+        self.poller.wait(&mut self.events, Some(patience))?;
+        for event in self.events.iter() {
+            seen.note(event.key as u64, event.readable);
         }
         Ok(())
     }

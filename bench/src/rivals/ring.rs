@@ -4,7 +4,7 @@
 
 use crate::Result;
 use io_uring::squeue::Entry;
-use io_uring::{IoUring, cqueue};
+use io_uring::{IoUring, Submitter, cqueue};
 use std::io::Error;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
@@ -57,6 +57,11 @@ impl Ring {
     /// Its descriptor, for others to send messages to.
     pub(crate) fn number(&self) -> RawFd {
         self.ring.as_raw_fd()
+    }
+
+    /// To register files and buffers with it.
+    pub(crate) fn submitter(&self) -> Submitter<'_> {
+        self.ring.submitter()
     }
 
     /// Writes these submissions, entering the kernel whenever the ring is full. What is left is

@@ -4,7 +4,7 @@
 //! one request), measures again, and checks that every idle one is still open. The file has 128
 //! bytes: the smaller the answer, the more the waiting counts.
 
-use super::server::{Load, Program, Server, Site};
+use super::server::{Load, Program, Server, Site, has_wrk};
 use crate::Result;
 use crate::clock::Cores;
 use crate::measure::{Contender, Plan, Sample, alternate};
@@ -19,10 +19,14 @@ struct Setup {
 }
 
 const BUSY: usize = 64;
+const FILE_BYTES: usize = 128;
 
 /// Runs the table.
 pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Result<()> {
-    let Some(site) = Site::new("idle", cores, 128)? else { return Ok(()) };
+    if !has_wrk("idle") {
+        return Ok(());
+    }
+    let Some(site) = Site::new("idle", cores, &[FILE_BYTES])? else { return Ok(()) };
     let setup = Setup { site, idle: plan.size(16_000, 100), seconds: plan.size(3, 1) };
     let contenders = [
         Contender { name: "ukevent io_uring", round: |it| round(it, Program::Ukevent("io_uring")) },
@@ -36,7 +40,7 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
 fn round(setup: &Setup, program: Program) -> Result<Vec<Sample>> {
     let server = setup.site.start(program)?;
     let alone = load(&server, setup)?;
-    let mut held = server.hold(setup.idle)?;
+    let mut held = server.hold(FILE_BYTES, setup.idle)?;
     let among = load(&server, setup)?;
     let open = held.iter_mut().filter_map(|stream| is_open(stream).ok()).filter(|it| *it).count();
     if open < setup.idle {
@@ -46,7 +50,7 @@ fn round(setup: &Setup, program: Program) -> Result<Vec<Sample>> {
 }
 
 fn load(server: &Server, setup: &Setup) -> Result<Load> {
-    server.load(BUSY, setup.seconds)
+    server.load(FILE_BYTES, BUSY, setup.seconds)
 }
 
 fn samples(load: &Load, idle: usize) -> [Sample; 2] {

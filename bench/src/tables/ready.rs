@@ -62,6 +62,12 @@ impl Seen {
         self.tokens.push(token as u32);
         self.unreadable += u64::from(!readable);
     }
+
+    /// Takes the places of what is ready.
+    #[inline]
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = usize> {
+        self.tokens.drain(..).map(|token| token as usize)
+    }
 }
 
 struct Setup {

@@ -2,10 +2,12 @@
 
 use crate::Result;
 use crate::clock::{Cores, pin};
+use crate::process_clock::cpu_ns_of;
 use crate::results;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +19,10 @@ pub(crate) enum Program {
     /// The command `ukevent serve`, on the backend of this name.
     Ukevent(&'static str),
     Nginx,
+    H2o,
+    Lighttpd,
+    /// This program as the floor: a ring, and one answer.
+    BareRing,
 }
 
 /// Connections that a server must be able to hold.
@@ -33,25 +39,36 @@ pub(crate) struct Site {
     load_core: usize,
 }
 
-/// The path of the file that is asked for.
-const FILE: &str = "/file.bin";
+/// The path of the file of so many bytes.
+fn path_of(bytes: usize) -> String {
+    format!("/{bytes}.bin")
+}
+
+/// What a file has at this place.
+const fn byte_at(place: usize) -> u8 {
+    b'a' + (place % PERIOD) as u8
+}
+
+/// Its content comes again after so many bytes.
+const PERIOD: usize = 26;
 
 impl Site {
-    /// With one file of so many bytes. Builds the command first, if it is not fresh. `None`, said
+    /// With a file of each of these sizes. Builds the command first, if it is not fresh. `None`, said
     /// aloud, if something is missing here.
-    pub(crate) fn new(table: &str, cores: &Cores, bytes: usize) -> Result<Option<Self>> {
+    pub(crate) fn new(table: &str, cores: &Cores, sizes: &[usize]) -> Result<Option<Self>> {
         let Some(load_core) = cores.second() else {
             eprintln!("SKIPPED: {table} takes two cores, one for the server and one for the load");
             return Ok(None);
         };
-        if !is_installed("wrk") {
-            eprintln!("SKIPPED: {table} takes wrk, which is not installed");
-            return Ok(None);
-        }
         let folder = tempfile::tempdir()?;
-        let content: Vec<u8> = (0..bytes).map(|at| b'a' + (at % 26) as u8).collect();
-        fs::create_dir(folder.path().join("www"))?;
-        fs::write(folder.path().join("www").join(&FILE[1..]), content)?;
+        // Whoever serves as another user can read it.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        let www = folder.path().join("www");
+        fs::create_dir(&www)?;
+        for &bytes in sizes {
+            let content: Vec<u8> = (0..bytes).map(byte_at).collect();
+            fs::write(www.join(&path_of(bytes)[1..]), content)?;
+        }
         Ok(Some(Self { ukevent: build()?, folder, server_core: cores.first(), load_core }))
     }
 
@@ -77,6 +94,25 @@ impl Site {
                 command.arg("-e").arg("error.log");
                 Ok(command)
             }
+            Program::H2o => {
+                let rules = self.folder.path().join("h2o.conf");
+                fs::write(&rules, h2o_rules(&self.content(), port))?;
+                let mut command = Command::new("h2o");
+                command.args(["-m", "worker", "-c"]).arg(rules);
+                Ok(command)
+            }
+            Program::Lighttpd => {
+                let rules = self.folder.path().join("lighttpd.conf");
+                fs::write(&rules, lighttpd_rules(&self.content(), port))?;
+                let mut command = Command::new("lighttpd");
+                command.arg("-D").arg("-f").arg(rules);
+                Ok(command)
+            }
+            Program::BareRing => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["--static-child", "--listen", &format!("127.0.0.1:{port}")]);
+                Ok(command)
+            }
         }
     }
 
@@ -85,27 +121,38 @@ impl Site {
     pub(crate) fn start(&self, program: Program) -> Result<Server> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let words = self.folder.path().join("stderr");
-        let mut command = self.command(program, port)?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&words)?);
-        pin(self.server_core)?;
-        let child = command.spawn();
-        pin(self.load_core)?;
+        let command = self.command(program, port)?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-        let mut server = Server { child: child?, address };
-        let until = Instant::now() + Duration::from_secs(10);
-        loop {
-            if let Some(status) = server.child.try_wait()? {
-                let words = fs::read_to_string(&words).unwrap_or_default();
-                return Err(format!("the server ended ({status}): {}", words.trim()).into());
-            }
-            if TcpStream::connect(address).is_ok() {
-                return Ok(server);
-            }
-            if Instant::now() > until {
-                return Err("the server does not listen".into());
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        launch(command, address, (self.server_core, self.load_core), &words)
+    }
+}
+
+/// Starts a server on the first core, its words going to a file, and waits until it listens. The calling
+/// thread is on the second core then.
+pub(crate) fn launch(
+    mut command: Command,
+    address: SocketAddrV4,
+    (server_core, load_core): (usize, usize),
+    words: &Path,
+) -> Result<Server> {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(words)?);
+    pin(server_core)?;
+    let child = command.spawn();
+    pin(load_core)?;
+    let mut server = Server { child: child?, address };
+    let until = Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(status) = server.child.try_wait()? {
+            let words = fs::read_to_string(words).unwrap_or_default();
+            return Err(format!("the server ended ({status}): {}", words.trim()).into());
         }
+        if TcpStream::connect(address).is_ok() {
+            return Ok(server);
+        }
+        if Instant::now() > until {
+            return Err("the server does not listen".into());
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -116,26 +163,31 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Nanoseconds of CPU that all its threads used so far: fields 14 and 15 of proc_pid_stat(5).
+    /// Nanoseconds of CPU that all its threads used so far.
     fn cpu_ns(&self) -> Result<u64> {
-        let line = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields = line.rsplit_once(')').ok_or("/proc/PID/stat without a name")?.1;
-        let ticks: u64 = fields
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .filter_map(|it| it.parse::<u64>().ok())
-            .sum();
-        Ok(ticks * 1_000_000_000 / rustix::param::clock_ticks_per_second())
+        cpu_ns_of(self.child.id())
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The most memory that was resident: `VmHWM` of proc_pid_status(5).
+    pub(crate) fn peak_bytes(&self) -> Result<u64> {
+        let words = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = words.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        Ok(kib.ok_or("/proc/PID/status without VmHWM")? * 1024)
     }
 
     /// Loads it for some seconds over so many connections, one request after the other on each.
-    pub(crate) fn load(&self, connections: usize, seconds: u64) -> Result<Load> {
+    pub(crate) fn load(&self, bytes: usize, connections: usize, seconds: u64) -> Result<Load> {
         let before = self.cpu_ns()?;
         let output = Command::new("wrk")
             .args(["--threads=1", &format!("--connections={connections}")])
             .args([&format!("--duration={seconds}s"), "--timeout=5s"])
-            .arg(format!("http://{}{FILE}", self.address))
+            .arg(format!("http://{}{}", self.address, path_of(bytes)))
             .stdin(Stdio::null())
             .output()?;
         let cpu_ns = self.cpu_ns()? - before;
@@ -147,22 +199,64 @@ impl Server {
     }
 
     /// Opens connections, each of which makes one request and then rests.
-    pub(crate) fn hold(&self, count: usize) -> Result<Vec<TcpStream>> {
-        let request = format!("GET {FILE} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+    pub(crate) fn hold(&self, bytes: usize, count: usize) -> Result<Vec<TcpStream>> {
         let mut held = Vec::with_capacity(count);
         while held.len() < count {
             let first = held.len();
             for place in first..count.min(first + TOGETHER) {
-                held.push(connect(self.address, place)?);
+                held.push(self.connect(place)?);
             }
-            for stream in &mut held[first..] {
-                stream.write_all(request.as_bytes())?;
-            }
-            for stream in &mut held[first..] {
-                read_answer(stream)?;
-            }
+            self.ask_each(bytes, &mut held[first..])?;
         }
         Ok(held)
+    }
+
+    /// A connection, from an address and port of its own.
+    pub(crate) fn connect(&self, place: usize) -> Result<TcpStream> {
+        connect(self.address, place)
+    }
+
+    /// Makes one request over each connection, a hundred at a time.
+    pub(crate) fn ask_each(&self, bytes: usize, streams: &mut [TcpStream]) -> Result<()> {
+        for streams in streams.chunks_mut(TOGETHER) {
+            for stream in &mut *streams {
+                stream.write_all(self.request(bytes).as_bytes())?;
+            }
+            streams.iter_mut().try_for_each(read_answer)?;
+        }
+        Ok(())
+    }
+
+    fn request(&self, bytes: usize) -> String {
+        format!("GET {} HTTP/1.1\r\nHost: {}\r\n\r\n", path_of(bytes), self.address)
+    }
+
+    /// Reads a file so many times over each of some connections, a thread for each, and looks at every
+    /// byte.
+    pub(crate) fn read_all(
+        &self,
+        bytes: usize,
+        connections: usize,
+        times: usize,
+    ) -> Result<ReadAll> {
+        let (before_ns, from) = (self.cpu_ns()?, Instant::now());
+        let read = || -> Result<u64> {
+            let mut stream = TcpStream::connect(self.address)?;
+            stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+            (0..times).try_for_each(|_| {
+                stream.write_all(self.request(bytes).as_bytes())?;
+                read_file(&mut stream, bytes)
+            })?;
+            Ok(times as u64)
+        };
+        let requests = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..connections).map(|_| scope.spawn(read)).collect();
+            let join = |it: std::thread::ScopedJoinHandle<'_, Result<u64>>| {
+                it.join().map_err(|_| "a reader panicked")?
+            };
+            threads.into_iter().map(join).sum::<Result<u64>>()
+        })?;
+        Ok(ReadAll { requests, wall: from.elapsed(), cpu_ns: self.cpu_ns()? - before_ns })
     }
 }
 
@@ -172,6 +266,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What reading large files came to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadAll {
+    pub(crate) requests: u64,
+    pub(crate) wall: Duration,
+    /// Of the server.
+    pub(crate) cpu_ns: u64,
 }
 
 /// What a load achieved.
@@ -208,6 +311,15 @@ impl Load {
     pub(crate) fn cpu_ns_per_request(&self) -> f64 {
         self.cpu_ns as f64 / self.requests as f64
     }
+}
+
+/// Whether wrk is here; says so if not.
+pub(crate) fn has_wrk(table: &str) -> bool {
+    let is_here = is_installed("wrk");
+    if !is_here {
+        eprintln!("SKIPPED: {table} takes wrk, which is not installed");
+    }
+    is_here
 }
 
 /// Whether a program can be started here.
@@ -252,6 +364,33 @@ fn nginx_rules(content: &Path, port: u16) -> String {
     )
 }
 
+/// One thread, no log. As root it serves as root, as the others here do.
+fn h2o_rules(content: &Path, port: u16) -> String {
+    let user = if rustix::process::geteuid().is_root() { "user: root\n" } else { "" };
+    format!(
+        "num-threads: 1\nmax-connections: {CONNECTIONS}\n{user}\
+         http1-request-timeout: 600\n\
+         listen:\n  host: 127.0.0.1\n  port: {port}\n\
+         hosts:\n  default:\n    paths:\n      /:\n        file.dir: {}\n",
+        content.display()
+    )
+}
+
+/// One process, no log, sendfile, and its cache of what files are.
+fn lighttpd_rules(content: &Path, port: u16) -> String {
+    format!(
+        "server.document-root = \"{}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
+         server.max-fds = {CONNECTIONS}\nserver.max-connections = {}\n\
+         server.max-keep-alive-requests = 1000000000\nserver.max-keep-alive-idle = 600\n\
+         server.max-read-idle = 600\nserver.listen-backlog = 4096\n\
+         server.network-backend = \"sendfile\"\nserver.event-handler = \"linux-sysepoll\"\n\
+         server.stat-cache-engine = \"simple\"\n\
+         mimetype.assign = ( \"\" => \"application/octet-stream\" )\n",
+        content.display(),
+        CONNECTIONS / 2
+    )
+}
+
 /// Connects from an address and port of its own. A port that the kernel must find costs it more and
 /// more; those below its own range are free.
 fn connect(address: SocketAddrV4, place: usize) -> Result<TcpStream> {
@@ -292,6 +431,38 @@ fn read_answer(stream: &mut TcpStream) -> Result<()> {
             return Err("a connection ended before its answer".into());
         }
     }
+}
+
+/// Reads one answer that is a file of so many bytes, and compares it with what the file has.
+fn read_file(stream: &mut TcpStream, bytes: usize) -> Result<()> {
+    const CHUNK_BYTES: usize = 256 << 10;
+    let expected: Vec<u8> = (0..CHUNK_BYTES + PERIOD).map(byte_at).collect();
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut have = 0;
+    let head_bytes = loop {
+        let read = stream.read(&mut chunk[have..])?;
+        have += read;
+        if let Some(end) = chunk[..have].windows(4).position(|it| it == b"\r\n\r\n") {
+            break end + 4;
+        }
+        if read == 0 || have == chunk.len() {
+            return Err("an answer without a head".into());
+        }
+    };
+    if !chunk.starts_with(b"HTTP/1.1 200") {
+        return Err("an answer was no success".into());
+    }
+    let mut at = have - head_bytes;
+    let mut is_right = chunk[head_bytes..have] == expected[..at];
+    while at < bytes && is_right {
+        let read = stream.read(&mut chunk)?;
+        if read == 0 {
+            return Err("a connection ended before its answer".into());
+        }
+        is_right = chunk[..read] == expected[at % PERIOD..][..read];
+        at += read;
+    }
+    if is_right && at == bytes { Ok(()) } else { Err("a file came changed".into()) }
 }
 
 #[cfg(test)]

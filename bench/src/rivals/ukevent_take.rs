@@ -1,0 +1,69 @@
+//! ukevent's bytes: received continuously from sockets, into frames of a pool; pipes are watched for
+//! edges, and read.
+
+use super::ukevent::Backend;
+use crate::Result;
+use crate::tables::ready::Descriptor;
+use crate::tables::writes::{Kind, PATIENCE, READ_BYTES, Taken, Takes};
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+use ukevent_buf::{Arena, FramePool};
+use ukevent_queue::{
+    Builder, Event, Fd, Kind as EventKind, Mode, Operation, Queue, Socket, Token, Wait, WaitError,
+};
+
+/// As many as the bare ring has.
+const FRAMES: u32 = 1024;
+/// How long it waits for more than one event.
+const GATHER: Duration = Duration::from_micros(200);
+
+/// Waits for so many events: for one without a limit of time, for more only for a moment.
+pub(crate) struct UkeventTake<B, const AT_LEAST: usize> {
+    queue: Queue,
+    readers: Vec<Descriptor>,
+    backend: PhantomData<B>,
+}
+
+impl<B: Backend, const AT_LEAST: usize> Takes for UkeventTake<B, AT_LEAST> {
+    fn new(kind: Kind, readers: &[Descriptor]) -> Result<Self> {
+        let mut queue = Builder::new().backend(B::KIND).build()?;
+        let frames = FramePool::builder(FRAMES, READ_BYTES).waker(queue.room_waker());
+        let pool = Arc::new(frames.clone().build(&Arena::new(frames.arena_bytes())?)?);
+        for (place, reader) in readers.iter().enumerate() {
+            let (reader, token) = (reader.clone(), Token::from(place));
+            if kind == Kind::Pipe {
+                queue.register(Fd::new(reader), token, Mode::Edge)?;
+            } else {
+                let key = queue.register(Socket::new(reader).unwatched(), token, Mode::Level)?;
+                queue.start(Operation::receive_each(key, pool.clone()), token)?;
+            }
+        }
+        queue.wait(Wait::now())?;
+        Ok(Self { queue, readers: readers.to_vec(), backend: PhantomData })
+    }
+
+    fn take(&mut self, taken: &mut Taken) -> Result<()> {
+        let wait = match AT_LEAST {
+            1 => Wait::within(PATIENCE),
+            events => Wait::within(GATHER).at_least(events),
+        };
+        match self.queue.wait(wait) {
+            // The kernel may interrupt a thread that has just closed an io_uring instance.
+            Ok(_) | Err(WaitError::Interrupted) => {}
+            Err(error) => return Err(error.into()),
+        }
+        while let Some(Event { token, kind, .. }) = self.queue.next_event() {
+            let place = token.0 as usize;
+            match kind {
+                EventKind::Ready(_) => taken.read(place, &self.readers[place])?,
+                EventKind::Completed(done) => {
+                    let buffer = done.into_buffer().ok_or("receiving ended")?;
+                    taken.note(place, &buffer);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
