@@ -28,6 +28,15 @@ impl Piece {
             Self::Slice(slice) => slice,
         }
     }
+
+    /// The buffer, if it is one of one's own.
+    #[must_use]
+    pub fn into_buffer(self) -> Option<Buffer> {
+        match self {
+            Self::Buffer(buffer) => Some(buffer),
+            Self::Slice(_) => None,
+        }
+    }
 }
 
 impl From<Buffer> for Piece {

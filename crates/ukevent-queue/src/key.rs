@@ -14,6 +14,9 @@ pub struct Key {
 }
 
 impl Key {
+    /// No registration.
+    pub(crate) const NONE: Self = Self { index: u32::MAX, generation: 0 };
+
     /// The key as one number, for tables of the caller and for foreign interfaces.
     #[must_use]
     pub const fn to_bits(self) -> u64 {
@@ -25,6 +28,11 @@ impl Key {
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
         Self { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+
+    /// This key, if it is not that of no registration; else another one that names nothing.
+    pub(crate) fn named(self) -> Self {
+        if self == Self::NONE { Self { index: u32::MAX - 1, ..self } } else { self }
     }
 }
 

@@ -63,11 +63,14 @@ pub use event::{
 };
 pub use key::{Key, Token};
 pub use mode::{Interest, Mode};
-pub use operation::{Completed, Direction, Metadata, Operation, Payload, StartError, StartRefusal};
+pub use operation::{
+    Completed, Direction, Message, Metadata, Open, Operation, Payload, StartError, StartRefusal,
+};
 pub use post::{Merge, Poster, Waker};
 pub use queue::{Change, Counters, Queue};
 pub use source::{
     Fd, Inode, Netlink, Process, ProcessChanges, Removed, Signal, Socket, Source, Timer, User,
 };
 pub use ukevent_buf::Piece;
+pub use ukevent_sys::ring::Address;
 pub use wait::{Clock, SignalSet, Wait};

@@ -16,6 +16,7 @@ pub mod eventfd;
 pub mod inotify;
 pub mod memory;
 pub mod netlink;
+pub mod page_cache;
 pub mod poll;
 pub mod process;
 pub mod ring;

@@ -2,7 +2,7 @@
 //!
 //! Sockets first, pipes and terminals where the kernel can tell. What it cannot tell of this kind of
 //! descriptor is `None`, not an error, so that any descriptor may be asked. Nothing here changes the
-//! descriptor, but for [`take_error`]. Sources: socket(7), tcp(7), unix(7), pipe(7), sock_diag(7).
+//! descriptor, but for [`take_error`] and [`coalesce`]. Sources: socket(7), tcp(7), unix(7), pipe(7), sock_diag(7).
 
 use crate::{
     Error, Result,
@@ -60,6 +60,23 @@ fn count(fd: BorrowedFd<'_>, request: libc::Ioctl) -> Result<Option<u32>> {
         // Which errno says "not for this" differs from one kind of descriptor to the next.
         _ => Ok(None),
     }
+}
+
+/// Lets a UDP socket give out datagrams of one sender that came together as one, and say of what size
+/// each was (`UDP_GRO`); see [`Message::received_segments`](crate::ring::Message::received_segments).
+/// Linux 5.0.
+///
+/// # Errors
+/// `ENOPROTOOPT` for what is not UDP, `ENOTSOCK`, `EBADF`.
+pub fn coalesce(socket: impl AsFd, on: bool) -> Result<()> {
+    const UDP_GRO: libc::c_int = 104;
+    let on = libc::c_int::from(on);
+    let length = size_of_val(&on) as libc::socklen_t;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: `on` is an int and outlives the call, which reads it.
+    let answer =
+        unsafe { libc::setsockopt(fd, libc::SOL_UDP, UDP_GRO, (&raw const on).cast(), length) };
+    if answer == 0 { Ok(()) } else { Err(Error::last("setsockopt")) }
 }
 
 /// Whether it is a socket that listens for connections (`SO_ACCEPTCONN`). `false` for what is no

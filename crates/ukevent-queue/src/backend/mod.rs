@@ -123,6 +123,13 @@ pub(crate) enum Landed {
     Torn(Payload),
     /// A part was done. This is the rest of it.
     Rest(Request),
+    /// All of it is on its way, and the kernel holds the buffer still.
+    Sent,
+    /// It has let go of it; `copied`: or would have done as well with a copy.
+    Released {
+        payload: Payload,
+        copied: bool,
+    },
 }
 
 /// What became of an operation that a backend was to carry out.

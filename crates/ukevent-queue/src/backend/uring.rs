@@ -182,9 +182,12 @@ impl Uring {
             }
         } else if let Some(at) = self.grounded.iter().position(|(other, ..)| *other == ticket) {
             // The kernel never saw it; who waits for its end is told all the same.
-            if let Some((_, operation, _)) = self.grounded.remove(at) {
+            if let Some((_, operation, shape)) = self.grounded.remove(at) {
                 self.early.push(Completion { ticket, result: -ECANCELED, last: true });
-                self.landed.push(lower::grounded(operation));
+                self.landed.push(lower::grounded(operation, shape));
+                if let Shape::Each { group } = shape {
+                    self.provided.ended(group);
+                }
             }
         }
         // Its entry names a descriptor by number, and whoever ends it may close that next: what was not
@@ -215,9 +218,19 @@ impl Uring {
             if ticket.is_of_operation() {
                 let flown = self.flights.get_mut(ticket.of_slot().index as usize);
                 let flown = flown.filter(|it| it.is_some_and(|it| it.0 == ticket.serial));
-                let shape = match flown {
-                    Some(flown) if !more => flown.take().map_or(Shape::Plain, |it| it.2),
-                    _ => Shape::Plain,
+                let (shape, result) = match flown {
+                    Some(flown) if !more => {
+                        let shape = flown.take().map_or(Shape::Plain, |it| it.2);
+                        (shape, shape.known().unwrap_or(result))
+                    }
+                    Some(Some((_, _, shape))) if shape.comes_twice() => {
+                        if shape.learn(result) {
+                            reports.push(Completion { ticket, result, last: false });
+                            self.landed.push(Landed::Sent);
+                        }
+                        continue;
+                    }
+                    _ => (Shape::Plain, result),
                 };
                 if let Shape::Each { group } = shape {
                     self.provided.ended(group);

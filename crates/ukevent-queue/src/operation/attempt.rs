@@ -4,15 +4,12 @@
 //! is lost in between: a send remembers how much has left. Linux 2.6 for all of it.
 
 use super::end::End;
-use super::{Inlet, Metadata, Payload, Request};
+use super::{Inlet, Metadata, Payload, Request, path, send_file};
 use crate::event::Errno;
 use rustix::io::Errno as Refusal;
 use std::os::fd::BorrowedFd;
 use ukevent_buf::{AllocateError, Buffer};
 use ukevent_sys::poll::PollMask;
-
-/// Bytes that one try moves from a file, so that others have their turn.
-const FILE_BYTES: u64 = 1 << 20;
 
 /// What a try came to.
 pub(crate) enum Attempt {
@@ -24,14 +21,17 @@ pub(crate) enum Attempt {
     NoBuffer,
     /// Others have their turn first.
     Later,
+    /// It waits until this range of the file that is sent is in memory; `is_known`: it is not, rather
+    /// than perhaps not.
+    Cold { offset: u64, bytes: u64, is_known: bool },
 }
 
 impl Attempt {
-    const fn count(count: u32) -> Self {
+    pub(super) const fn count(count: u32) -> Self {
         Self::Done(Ok(count), Payload::None)
     }
 
-    fn failed(refusal: Refusal) -> Self {
+    pub(super) fn failed(refusal: Refusal) -> Self {
         Self::Done(Err(Errno(refusal.raw_os_error())), Payload::None)
     }
 }
@@ -92,7 +92,7 @@ pub(crate) fn attempt(
                 other => other,
             }
         }
-        Request::Send { piece, sent, more } => {
+        Request::Send { piece, sent, more, .. } => {
             let bytes = piece.bytes();
             loop {
                 match end.send(&bytes[*sent..], *more) {
@@ -108,16 +108,32 @@ pub(crate) fn attempt(
                 }
             }
         }
-        Request::SendFile { offset, left, sent, .. } => {
-            let Some(file) = file else {
-                return if *sent == 0 {
-                    Attempt::failed(Refusal::BADF)
-                } else {
-                    Attempt::count(u32::try_from(*sent).unwrap_or(u32::MAX))
-                };
-            };
-            send_file(end, file, offset, left, sent)
+        Request::SendMessage { message, sent, more, .. } => {
+            let bytes = message.bytes();
+            loop {
+                match end.send_message(message, *sent, *more) {
+                    Ok(count) => *sent += count,
+                    Err(Refusal::INTR) => continue,
+                    Err(Refusal::AGAIN) => return Attempt::Blocks(PollMask::OUT),
+                    Err(refusal) if *sent == 0 => return Attempt::failed(refusal),
+                    // Told by the next one.
+                    Err(_) => return Attempt::count(*sent as u32),
+                }
+                message.was_sent();
+                if *sent >= bytes {
+                    return Attempt::count(*sent as u32);
+                }
+            }
         }
+        Request::ReceiveMessage { message } => loop {
+            return match end.receive_message(message) {
+                Ok(count) => Attempt::count(count as u32),
+                Err(Refusal::INTR) => continue,
+                Err(Refusal::AGAIN) => Attempt::Blocks(PollMask::IN),
+                Err(refusal) => Attempt::failed(refusal),
+            };
+        },
+        Request::SendFile(send) => send.attempt(end, file),
         Request::Shutdown { how } => {
             end.shutdown(*how).map_or_else(Attempt::failed, |()| Attempt::count(0))
         }
@@ -146,7 +162,12 @@ pub(crate) fn attempt(
                 false => Attempt::Blocks(PollMask::OUT),
             }
         }
-        Request::Sync { .. } | Request::Measure | Request::Close => Attempt::failed(Refusal::INVAL),
+        Request::Sync { .. }
+        | Request::Measure
+        | Request::Open { .. }
+        | Request::MeasurePath { .. }
+        | Request::Warm { .. }
+        | Request::Close => Attempt::failed(Refusal::INVAL),
     }
 }
 
@@ -184,38 +205,7 @@ fn filled(
     }
 }
 
-fn send_file(
-    socket: impl End,
-    file: BorrowedFd<'_>,
-    offset: &mut u64,
-    left: &mut u64,
-    sent: &mut u64,
-) -> Attempt {
-    let total = |sent: u64| Attempt::count(u32::try_from(sent).unwrap_or(u32::MAX));
-    let mut budget = FILE_BYTES;
-    while *left > 0 {
-        if budget == 0 {
-            return Attempt::Later;
-        }
-        let most = (*left).min(budget);
-        match socket.send_file(file, offset, most as usize) {
-            // The file is shorter than it was.
-            Ok(0) => break,
-            Ok(count) => {
-                *left -= count as u64;
-                *sent += count as u64;
-                budget -= count as u64;
-            }
-            Err(Refusal::INTR) => {}
-            Err(Refusal::AGAIN) => return Attempt::Blocks(PollMask::OUT),
-            Err(refusal) if *sent == 0 => return Attempt::failed(refusal),
-            Err(_) => break,
-        }
-    }
-    total(*sent)
-}
-
-/// What a blocking thread does for a file.
+/// What a blocking thread does for a file, or in a directory.
 pub(super) fn blocking(request: &mut Request, fd: BorrowedFd<'_>) -> (Result<u32, Errno>, Payload) {
     let refused = |refusal: Refusal| Errno(refusal.raw_os_error());
     let result = match request {
@@ -251,12 +241,25 @@ pub(super) fn blocking(request: &mut Request, fd: BorrowedFd<'_>) -> (Result<u32
                 Err(refusal) => (Err(refused(refusal)), Payload::None),
             };
         }
+        Request::Open { path: Some(path), how } => {
+            let opened = retry(|| path::open(fd, path, *how));
+            return brought(opened);
+        }
+        Request::MeasurePath { path: Some(path) } => return brought(path::measure(fd, path)),
+        Request::Warm { offset, bytes } => send_file::warm(fd, *offset, *bytes),
         _ => Err(refused(Refusal::INVAL)),
     };
     (result, Payload::None)
 }
 
-fn metadata(stat: &rustix::fs::Stat) -> Metadata {
+fn brought(payload: Result<Payload, Refusal>) -> (Result<u32, Errno>, Payload) {
+    match payload {
+        Ok(payload) => (Ok(0), payload),
+        Err(refusal) => (Err(Errno(refusal.raw_os_error())), Payload::None),
+    }
+}
+
+pub(super) fn metadata(stat: &rustix::fs::Stat) -> Metadata {
     Metadata {
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mode: stat.st_mode,

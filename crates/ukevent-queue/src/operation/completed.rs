@@ -1,5 +1,6 @@
 //! What an operation came to.
 
+use super::Message;
 use crate::backend::sim::SimDescriptor;
 use crate::event::Errno;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -25,6 +26,26 @@ impl Completed {
         }
     }
 
+    /// The buffers, those of a message too.
+    #[must_use]
+    pub fn into_buffers(self) -> Vec<Buffer> {
+        match self.payload {
+            Payload::Buffer(buffer) => vec![buffer],
+            Payload::Buffers(buffers) => *buffers,
+            Payload::Message(message) => message.into_buffers(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The message, if there is one.
+    #[must_use]
+    pub fn into_message(self) -> Option<Message> {
+        match self.payload {
+            Payload::Message(message) => Some(message),
+            _ => None,
+        }
+    }
+
     /// The descriptor, if there is one.
     #[must_use]
     pub fn into_descriptor(self) -> Option<OwnedFd> {
@@ -43,6 +64,11 @@ pub enum Payload {
     None,
     /// A buffer.
     Buffer(Buffer),
+    /// The buffers among several pieces, in their order.
+    // In a box, because three words would make every event larger.
+    Buffers(Box<Vec<Buffer>>),
+    /// A message, with what was received in it, if it was.
+    Message(Message),
     /// An accepted connection, or an opened file.
     Descriptor(OwnedFd),
     /// A connection that was accepted in a [simulation](crate::sim), to be registered with
@@ -54,12 +80,22 @@ pub enum Payload {
 
 const _: () = assert!(size_of::<Completed>() <= 24);
 
+impl Payload {
+    pub(crate) fn of_buffers(buffers: Vec<Buffer>) -> Self {
+        if buffers.is_empty() { Self::None } else { Self::Buffers(Box::new(buffers)) }
+    }
+}
+
 impl PartialEq for Payload {
     /// Buffers by their bytes, descriptors by their number.
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::None, Self::None) => true,
             (Self::Buffer(one), Self::Buffer(other)) => one[..] == other[..],
+            (Self::Buffers(one), Self::Buffers(other)) => {
+                one.iter().map(|buffer| &buffer[..]).eq(other.iter().map(|buffer| &buffer[..]))
+            }
+            (Self::Message(one), Self::Message(other)) => one == other,
             (Self::Descriptor(one), Self::Descriptor(other)) => {
                 one.as_raw_fd() == other.as_raw_fd()
             }

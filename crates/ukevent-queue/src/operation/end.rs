@@ -3,8 +3,8 @@
 //! What is tried, how often, and what is made of the answers is the same for both (`attempt`). No call
 //! blocks, but what a pipe or device is asked without having said that it is ready.
 
-use super::{Direction, Payload};
-use rustix::io::Result;
+use super::{Direction, Message, Payload};
+use rustix::io::{Errno as Refusal, Result};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -13,6 +13,11 @@ use std::os::fd::BorrowedFd;
 pub(crate) trait End: Copy {
     fn receive(self, room: &mut [u8]) -> Result<usize>;
     fn send(self, bytes: &[u8], more: bool) -> Result<usize>;
+    /// Sends of what is behind so many bytes.
+    fn send_message(self, message: &mut Message, skip: usize, more: bool) -> Result<usize>;
+    fn receive_message(self, message: &mut Message) -> Result<usize>;
+    /// Lets what waits for more leave.
+    fn push(self);
     /// Advances the offset.
     fn send_file(self, file: BorrowedFd<'_>, offset: &mut u64, bytes: usize) -> Result<usize>;
     fn read(self, room: &mut [u8]) -> Result<usize>;
@@ -33,6 +38,23 @@ impl End for BorrowedFd<'_> {
         let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         flags.set(SendFlags::MORE, more);
         rustix::net::send(self, bytes, flags)
+    }
+
+    fn send_message(self, message: &mut Message, skip: usize, more: bool) -> Result<usize> {
+        message.ring_mut().send(self, skip, more).map_err(refusal)
+    }
+
+    fn receive_message(self, message: &mut Message) -> Result<usize> {
+        message.ring_mut().receive(self).map_err(refusal)
+    }
+
+    fn push(self) {
+        use rustix::net::sockopt::{set_tcp_nodelay, tcp_nodelay};
+        // Setting it pushes (tcp(7)). What is no TCP kept nothing back.
+        if let Ok(was) = tcp_nodelay(self) {
+            let _ = set_tcp_nodelay(self, true);
+            let _ = set_tcp_nodelay(self, was);
+        }
     }
 
     fn send_file(self, file: BorrowedFd<'_>, offset: &mut u64, bytes: usize) -> Result<usize> {
@@ -68,4 +90,8 @@ impl End for BorrowedFd<'_> {
         };
         rustix::net::shutdown(self, how)
     }
+}
+
+fn refusal(error: ukevent_sys::Error) -> Refusal {
+    Refusal::from_raw_os_error(error.errno())
 }

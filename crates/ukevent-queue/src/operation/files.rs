@@ -1,5 +1,5 @@
-//! A few threads for what blocks however one asks: files, where the kernel does not read or write them
-//! by itself.
+//! A few threads for what blocks however one asks: files and paths, where the kernel does not see to them
+//! by itself, and what of a file that is sent is not in memory.
 //!
 //! Threads are made when they are needed, at most [`THREADS`], and end with the queue. What waits for
 //! them is bounded by the queue's limit of operations. A thread gives back everything that it was lent;
@@ -11,6 +11,7 @@ use crate::backend::Ticket;
 use crate::event::Errno;
 use crate::post::Mailbox;
 use crate::primitive::Arc;
+use rustix::fs::CWD;
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,7 +26,8 @@ const THREADS: usize = 4;
 struct Job {
     ticket: Ticket,
     request: Request,
-    descriptor: OwnedFd,
+    /// `None`: it needs none, or the current directory.
+    descriptor: Option<OwnedFd>,
 }
 
 /// What a thread has done.
@@ -77,7 +79,7 @@ impl Files {
         &self,
         ticket: Ticket,
         request: Request,
-        descriptor: OwnedFd,
+        descriptor: Option<OwnedFd>,
     ) -> Result<(), (Request, Errno)> {
         let mut state = self.shared.lock();
         if state.idle <= state.waiting.len() && state.threads < THREADS {
@@ -152,7 +154,8 @@ fn work(shared: &Shared) {
             continue;
         };
         drop(state);
-        let (result, payload) = blocking(&mut request, descriptor.as_fd());
+        let (result, payload) =
+            blocking(&mut request, descriptor.as_ref().map_or(CWD, AsFd::as_fd));
         drop(descriptor);
         state = shared.lock();
         if !state.over {

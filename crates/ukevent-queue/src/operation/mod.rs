@@ -11,23 +11,33 @@ mod attempt;
 mod completed;
 mod end;
 mod files;
+mod message;
+mod path;
+mod refusal;
+mod send_file;
 mod simulated;
 mod work;
+mod zero;
 
 pub(crate) use attempt::{Attempt, attempt};
 pub use completed::{Completed, Metadata, Payload};
 pub(crate) use files::Files;
+pub use message::Message;
+pub(crate) use message::{Back, MOST_DESCRIPTORS};
+pub use path::Open;
+pub use refusal::{StartError, StartRefusal};
+pub(crate) use send_file::SendFile;
 pub(crate) use work::{Each, Work};
 
-use crate::error::NoSuchKey;
 use crate::key::Key;
 use crate::mode::Interest;
+use std::ffi::CString;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use ukevent_buf::{Buffer, FramePool, Piece};
 
-/// Something to be done with a registered descriptor, for [`Queue::start`](crate::Queue::start).
+/// Something to be done, as a rule with a registered descriptor, for [`Queue::start`](crate::Queue::start).
 ///
 /// Its event is [`Kind::Completed`](crate::Kind::Completed), with the token that `start` was given. A
 /// buffer that moves in comes back with it, also after an error. Sends of one descriptor leave in the
@@ -84,17 +94,23 @@ pub(crate) enum Request {
         pool: Arc<FramePool>,
         inlet: Inlet,
     },
+    /// `zero_copy`: it need not be copied.
     Send {
         piece: Piece,
         sent: usize,
         more: bool,
+        zero_copy: bool,
     },
-    SendFile {
-        file: Key,
-        offset: u64,
-        left: u64,
-        sent: u64,
+    SendMessage {
+        message: Message,
+        sent: usize,
+        more: bool,
+        back: Back,
     },
+    ReceiveMessage {
+        message: Message,
+    },
+    SendFile(SendFile),
     Shutdown {
         how: Direction,
     },
@@ -116,6 +132,19 @@ pub(crate) enum Request {
     Measure,
     Poll {
         interest: Interest,
+    },
+    /// `None` is a path that cannot be.
+    Open {
+        path: Option<CString>,
+        how: Open,
+    },
+    MeasurePath {
+        path: Option<CString>,
+    },
+    /// For a thread: lets a range of a file come into memory.
+    Warm {
+        offset: u64,
+        bytes: u64,
     },
 }
 
@@ -198,26 +227,16 @@ impl Operation {
     /// peer could make nothing of them. At most 2 GiB.
     pub fn send(socket: Key, bytes: impl Into<Piece>) -> Self {
         let piece = bytes.into();
-        Self::new(socket, Request::Send { piece, sent: 0, more: false })
+        Self::new(socket, Request::Send { piece, sent: 0, more: false, zero_copy: false })
     }
 
     /// Says of a send that more follows at once: small pieces leave together (`MSG_MORE`). Without
     /// effect on anything else.
     pub const fn more(mut self) -> Self {
-        if let Request::Send { more, .. } = &mut self.request {
+        if let Request::Send { more, .. } | Request::SendMessage { more, .. } = &mut self.request {
             *more = true;
         }
         self
-    }
-
-    /// Sends so many bytes of a registered file, from `offset` on, without copying them through the
-    /// program: sendfile(2). In the order of the sends. The result is how much; a file that ends early
-    /// ends it. The socket becomes non-blocking. What of the file is not in memory the kernel reads while
-    /// the queue waits for it; a file on a slow disk is better read. A connection that is gone sends
-    /// `SIGPIPE`, which has no flag here either: ignore it, or register it.
-    #[doc(alias = "sendfile")]
-    pub const fn send_file(socket: Key, file: Key, offset: u64, bytes: u64) -> Self {
-        Self::new(socket, Request::SendFile { file, offset, left: bytes, sent: 0 })
     }
 
     /// Closes a side of a connection, once the sends before it have left.
@@ -276,13 +295,16 @@ impl Operation {
         self
     }
 
-    /// The buffer in it, if there is one: to have it back from an operation that was not started.
+    /// The buffer in it, if there is one, or the first: to have it back from an operation that was not started.
     #[must_use]
     pub fn into_buffer(self) -> Option<Buffer> {
         match self.request {
             Request::Receive { buffer } | Request::Read { buffer, .. } => Some(buffer),
             Request::Send { piece: Piece::Buffer(buffer), .. }
             | Request::Write { piece: Piece::Buffer(buffer), .. } => Some(buffer),
+            Request::SendMessage { message, .. } | Request::ReceiveMessage { message } => {
+                message.into_buffers().into_iter().next()
+            }
             _ => None,
         }
     }
@@ -299,18 +321,25 @@ impl Request {
         matches!(
             self,
             Self::Send { .. }
-                | Self::SendFile { .. }
+                | Self::SendMessage { .. }
+                | Self::SendFile(_)
                 | Self::Shutdown { .. }
                 | Self::Close
                 | Self::Write { in_order: true, .. }
         )
     }
 
+    /// Whether it sends bytes.
+    pub(crate) const fn is_send(&self) -> bool {
+        matches!(self, Self::Send { .. } | Self::SendMessage { .. } | Self::SendFile(_))
+    }
+
     /// Whether it was begun and not ended: the peer has a part of it.
     pub(crate) fn is_torn(&self) -> bool {
         match self {
             Self::Send { piece, sent, .. } => *sent > 0 && *sent < piece.bytes().len(),
-            Self::SendFile { left, sent, .. } => *sent > 0 && *left > 0,
+            Self::SendMessage { message, sent, .. } => *sent > 0 && *sent < message.bytes(),
+            Self::SendFile(send) => send.is_torn(),
             _ => false,
         }
     }
@@ -321,6 +350,8 @@ impl Request {
             Self::Send { piece, .. } | Self::Write { piece, in_order: true, .. } => {
                 piece.bytes().len()
             }
+            Self::SendMessage { message, .. } => message.bytes(),
+            Self::SendFile(send) => send.outgoing_bytes(),
             _ => 0,
         }
     }
@@ -331,6 +362,9 @@ impl Request {
             Self::Receive { buffer } | Self::Read { buffer, .. } => Payload::Buffer(buffer),
             Self::Send { piece: Piece::Buffer(buffer), .. }
             | Self::Write { piece: Piece::Buffer(buffer), .. } => Payload::Buffer(buffer),
+            Self::SendMessage { message, back, .. } => message.into_payload(back),
+            Self::ReceiveMessage { message } => Payload::Message(message),
+            Self::SendFile(send) => Payload::of_buffers(send.into_buffers()),
             _ => Payload::None,
         }
     }
@@ -345,7 +379,9 @@ impl std::fmt::Debug for Request {
             Self::Receive { .. } => "Receive",
             Self::ReceiveEach { .. } => "ReceiveEach",
             Self::Send { .. } => "Send",
-            Self::SendFile { .. } => "SendFile",
+            Self::SendMessage { .. } => "SendMessage",
+            Self::ReceiveMessage { .. } => "ReceiveMessage",
+            Self::SendFile(_) => "SendFile",
             Self::Shutdown { .. } => "Shutdown",
             Self::Close => "Close",
             Self::Read { .. } => "Read",
@@ -353,55 +389,9 @@ impl std::fmt::Debug for Request {
             Self::Sync { .. } => "Sync",
             Self::Measure => "Metadata",
             Self::Poll { .. } => "Poll",
+            Self::Open { .. } => "Open",
+            Self::MeasurePath { .. } => "MetadataOf",
+            Self::Warm { .. } => "Warm",
         })
     }
 }
-
-/// An operation was not started. It is given back, and its buffer with it.
-#[derive(Debug)]
-pub struct StartError {
-    /// The operation.
-    pub operation: Operation,
-    /// Why.
-    pub reason: StartRefusal,
-}
-
-/// Why an operation was not started.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartRefusal {
-    /// The key names no registered descriptor.
-    NoSuchKey,
-    /// The descriptor has as many outgoing bytes as it may: start it again after the next completion of
-    /// a send.
-    Full,
-    /// The queue has as many registrations and operations as it may.
-    Limit(u32),
-    /// The kernel refused.
-    Kernel(ukevent_sys::Error),
-    /// It could never be done; why.
-    Invalid(&'static str),
-    /// The queue belongs to another thread.
-    WrongThread,
-}
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.reason {
-            StartRefusal::NoSuchKey => NoSuchKey.fmt(f),
-            StartRefusal::Full => f.write_str(
-                "as many bytes wait to be sent as may; start it again after the next completion",
-            ),
-            StartRefusal::Limit(limit) => write!(
-                f,
-                "the queue has its limit of {limit} registrations and operations; wait for some to \
-                 end, or build it with a higher limit"
-            ),
-            StartRefusal::Kernel(error) => error.fmt(f),
-            StartRefusal::Invalid(why) => f.write_str(why),
-            StartRefusal::WrongThread => crate::error::WrongThread.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}

@@ -1,11 +1,12 @@
 //! Operations on what a simulation has: the calls of the manual, answered by it.
 
 use super::end::End;
-use super::{Direction, Payload};
+use super::{Direction, Message, Payload};
 use crate::backend::sim::SimDescriptor;
 use rustix::io::{Errno as Refusal, Result};
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use ukevent_buf::Piece;
 
 impl End for &SimDescriptor {
     fn receive(self, room: &mut [u8]) -> Result<usize> {
@@ -15,6 +16,27 @@ impl End for &SimDescriptor {
     fn send(self, bytes: &[u8], _more: bool) -> Result<usize> {
         self.give_bytes(bytes)
     }
+
+    /// A piece at a time. There are neither addresses nor descriptors to be sent.
+    fn send_message(self, message: &mut Message, skip: usize, _more: bool) -> Result<usize> {
+        if !message.address().is_none() || !message.attached().is_empty() {
+            return Err(Refusal::OPNOTSUPP);
+        }
+        self.give_bytes(message.rest(skip))
+    }
+
+    fn receive_message(self, message: &mut Message) -> Result<usize> {
+        let mut buffers = message.pieces_mut().iter_mut().filter_map(|piece| match piece {
+            Piece::Buffer(buffer) if buffer.tailroom() > 0 => Some(buffer),
+            _ => None,
+        });
+        let buffer = buffers.next().ok_or(Refusal::INVAL)?;
+        let count = self.take_bytes(buffer.tailroom_mut())?;
+        buffer.advance(count).map_err(|_| Refusal::OVERFLOW)?;
+        Ok(count)
+    }
+
+    fn push(self) {}
 
     fn send_file(self, _: BorrowedFd<'_>, _: &mut u64, _: usize) -> Result<usize> {
         Err(Refusal::OPNOTSUPP)

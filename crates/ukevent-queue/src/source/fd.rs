@@ -283,6 +283,20 @@ impl Socket {
         self.0.measured = true;
         self
     }
+
+    /// Lets a UDP socket give out datagrams of one sender that came together as one
+    /// ([`Message::received_segments`](crate::Message::received_segments)): many for one call. From now on,
+    /// for whoever shares the socket too. Linux 5.0.
+    ///
+    /// # Errors
+    /// `ENOPROTOOPT`, if it is not UDP.
+    #[doc(alias = "UDP_GRO")]
+    pub fn coalesced(self) -> Result<Self, crate::SysError> {
+        if let Some(fd) = self.0.owner.as_fd() {
+            socket::coalesce(fd, true)?;
+        }
+        Ok(self)
+    }
 }
 
 impl From<Socket> for Fd {

@@ -70,6 +70,8 @@ pub(crate) enum Task {
     Send(usize),
     /// A share of one.
     SendShare(usize),
+    /// So many bytes in so many pieces, every third of which is a share.
+    SendPieces(usize, usize),
     Shutdown(Direction),
     Close,
     Poll(Interest),
@@ -88,6 +90,9 @@ impl Simplify for Act {
                         ]
                     }
                     Task::Send(_) | Task::SendShare(_) => vec![Task::Send(1), Task::Send(20)],
+                    Task::SendPieces(bytes, _) => {
+                        vec![Task::Send(bytes), Task::SendPieces(2, 2), Task::SendPieces(bytes, 2)]
+                    }
                     _ => Vec::new(),
                 };
                 for what in simpler {
@@ -248,8 +253,11 @@ impl Maker {
             Sort::ReceiveEach => self.start(stream, Task::ReceiveEach),
             Sort::Send => {
                 let bytes = self.bytes();
-                let is_share = self.dice.one_in(4);
-                let what = if is_share { Task::SendShare(bytes) } else { Task::Send(bytes) };
+                let what = match self.dice.below(4) {
+                    0 => Task::SendShare(bytes),
+                    1 => Task::SendPieces(bytes, 1 + self.dice.below(7) as usize),
+                    _ => Task::Send(bytes),
+                };
                 self.start(stream, what)
             }
             Sort::Shutdown => {

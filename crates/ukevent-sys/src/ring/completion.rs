@@ -176,7 +176,9 @@ impl Landing {
         let more = cqueue::more(flags);
         let mut completed = Completed { user_data: lent.user_data, result, more, load: Load::None };
         match lent.operation {
-            Operation::Accept { .. } | Operation::Open { .. } if result >= 0 => {
+            Operation::Accept { .. } | Operation::Open { .. } | Operation::OpenHow { .. }
+                if result >= 0 =>
+            {
                 // SAFETY: the kernel made this descriptor for us, and says so once.
                 completed.load = Load::Descriptor(unsafe { OwnedFd::from_raw_fd(result) });
                 completed.result = 0;
@@ -235,6 +237,7 @@ unsafe fn give_back<L: Lend>(operation: Operation<L>, completed: &mut Completed<
         // Their load comes with each completion, or there is none.
         Operation::Accept { .. }
         | Operation::Open { .. }
+        | Operation::OpenHow { .. }
         | Operation::ReceiveEach { .. }
         | Operation::ReadEach { .. }
         | Operation::Connect { .. }

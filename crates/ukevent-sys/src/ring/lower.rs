@@ -61,6 +61,9 @@ pub(super) fn entry<L: Lend>(operation: &mut Operation<L>, report_usage: bool) -
             let open = opcode::OpenAt::new(beginning(*directory), path.as_ptr());
             open.flags(*flags | libc::O_CLOEXEC).mode(*mode as libc::mode_t).build()
         }
+        Operation::OpenHow { directory, path, how } => {
+            opcode::OpenAt2::new(beginning(*directory), path.as_ptr(), how.lent()).build()
+        }
         Operation::Read { fd, buffer, offset } => {
             let (bytes, length) = room(buffer);
             opcode::Read::new(at(*fd), bytes, length).offset(position(*offset)).build()

@@ -4,9 +4,15 @@
 //! header lies in the message, is filled in when the message is lent, and read when it comes back: in
 //! between the message is in a box that belongs to the ring.
 
+mod call;
+
 use super::ancillary::{self, ControlMessage};
 use super::{Address, Lend};
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// `UDP_SEGMENT` and `UDP_GRO` of udp(7).
+const SEGMENT: i32 = 103;
+const COALESCED: i32 = 104;
 
 /// What one send sends or one receive fills, boxed when an operation is started.
 ///
@@ -28,6 +34,7 @@ pub struct Message<L> {
     address: Address,
     /// To be sent.
     control: Vec<u8>,
+    attached: Vec<OwnedFd>,
     /// What came, and how much may.
     received: Vec<u8>,
     control_room: usize,
@@ -40,6 +47,8 @@ pub struct Message<L> {
 struct View {
     header: libc::msghdr,
     vectors: Vec<libc::iovec>,
+    /// The ancillary data that is sent, where descriptors are part of it.
+    control: Vec<u8>,
 }
 
 // SAFETY: its pointers point into the message that it is part of, and to buffers that are `Send`; it
@@ -54,11 +63,12 @@ impl<L: Lend> Message<L> {
             buffers,
             address: Address::NONE,
             control: Vec::new(),
+            attached: Vec::new(),
             received: Vec::new(),
             control_room: 0,
             descriptors: Vec::new(),
             flags: 0,
-            view: View { header: no_header(), vectors: Vec::new() },
+            view: View { header: no_header(), vectors: Vec::new(), control: Vec::new() },
         }
     }
 
@@ -77,11 +87,50 @@ impl<L: Lend> Message<L> {
         self
     }
 
+    /// Adds a descriptor to be sent (`SCM_RIGHTS` of unix(7)). The message owns it, also after it was
+    /// sent; the peer has another one of the same file.
+    pub fn attach(&mut self, descriptor: OwnedFd) {
+        self.attached.push(descriptor);
+    }
+
+    /// The descriptors that are sent with it.
+    #[must_use]
+    pub fn attached(&self) -> &[OwnedFd] {
+        &self.attached
+    }
+
+    /// Takes the descriptors that are sent with it.
+    #[must_use]
+    pub fn take_attached(&mut self) -> Vec<OwnedFd> {
+        std::mem::take(&mut self.attached)
+    }
+
+    /// Lets the kernel cut the bytes into datagrams of so many each (`UDP_SEGMENT` of udp(7)). Linux 4.18.
+    #[must_use]
+    pub fn segments(self, bytes: u16) -> Self {
+        self.control(libc::SOL_UDP, SEGMENT, &bytes.to_ne_bytes())
+    }
+
+    /// Of how many bytes each, but the last, the datagrams were that came as one (`UDP_GRO` of udp(7));
+    /// `None` if it is one. Linux 5.0.
+    #[must_use]
+    pub fn received_segments(&self) -> Option<u16> {
+        let mut of_udp =
+            self.received().filter(|it| (it.level, it.kind) == (libc::SOL_UDP, COALESCED));
+        let bytes = i32::from_ne_bytes(of_udp.next()?.data.get(..4)?.try_into().ok()?);
+        u16::try_from(bytes).ok()
+    }
+
     /// Sets how much ancillary data may be received, in bytes, with 16 and padding for each piece.
     #[must_use]
     pub fn control_room(mut self, bytes: usize) -> Self {
         self.control_room = bytes;
         self
+    }
+
+    /// Sets where it is sent to, of one that is at hand.
+    pub const fn set_address(&mut self, address: Address) {
+        self.address = address;
     }
 
     /// Its buffers.
@@ -139,7 +188,12 @@ impl<L: Lend> Message<L> {
         let vectors = &mut self.view.vectors;
         vectors.clear();
         vectors.extend(self.buffers.iter().map(|buffer| vector(buffer.filled().cast_mut())));
-        let header = &mut self.view.header;
+        self.head_filled()
+    }
+
+    /// The same of what the vectors say.
+    fn head_filled(&mut self) -> *const libc::msghdr {
+        let View { header, vectors, control } = &mut self.view;
         *header = no_header();
         if !self.address.is_none() {
             let (address, length) = self.address.lent();
@@ -148,9 +202,20 @@ impl<L: Lend> Message<L> {
         }
         header.msg_iov = vectors.as_mut_ptr();
         header.msg_iovlen = vectors.len() as _;
-        if !self.control.is_empty() {
-            header.msg_control = self.control.as_mut_ptr().cast();
-            header.msg_controllen = self.control.len() as _;
+        control.clear();
+        control.extend_from_slice(&self.control);
+        if !self.attached.is_empty() {
+            let numbers = self.attached.iter().flat_map(|it| it.as_raw_fd().to_ne_bytes());
+            ancillary::append(
+                control,
+                libc::SOL_SOCKET,
+                libc::SCM_RIGHTS,
+                &Vec::from_iter(numbers),
+            );
+        }
+        if !control.is_empty() {
+            header.msg_control = control.as_mut_ptr().cast();
+            header.msg_controllen = control.len() as _;
         }
         &raw const *header
     }

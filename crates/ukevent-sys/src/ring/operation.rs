@@ -1,6 +1,6 @@
 //! What can be asked of the kernel with memory or descriptors lent to it.
 
-use super::{Address, Message, Status};
+use super::{Address, How, Message, Status};
 use bitflags::bitflags;
 use std::ffi::CString;
 use std::net::Shutdown;
@@ -155,6 +155,15 @@ pub enum Operation<L> {
         flags: i32,
         /// The permissions of a file that is made, less the umask.
         mode: u32,
+    },
+    /// The same with more to say of how. openat2(2).
+    OpenHow {
+        /// Where a relative path begins; `None` is the current directory.
+        directory: Option<RawFd>,
+        /// The path.
+        path: CString,
+        /// How; in a box, because the kernel reads it later.
+        how: Box<How>,
     },
     /// Reads into the buffer's room, once; less than fits is no error, 0 is the end. A file that is
     /// `O_NONBLOCK` and has nothing answers `EAGAIN`. pread(2).

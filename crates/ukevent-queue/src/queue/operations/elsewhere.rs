@@ -8,6 +8,7 @@ use crate::operation::{Completed, Each, Files, Payload, Request};
 use crate::queue::Queue;
 use crate::slot::Flags;
 use crate::source::{Owner, State};
+use rustix::fs::CWD;
 use std::os::fd::AsRawFd;
 use ukevent_sys::Error;
 use ukevent_sys::poll::PollMask;
@@ -15,15 +16,22 @@ use ukevent_sys::poll::PollMask;
 const EBADF: i32 = 9;
 const ENOBUFS: i32 = 105;
 const EINTR: i32 = 4;
+const EOPNOTSUPP: i32 = 95;
 
 impl Queue {
     /// Gives an operation to the kernel, if the backend has one that carries it out by itself; else it
     /// comes back.
-    pub(super) fn fly(&mut self, key: Key, on: Key, request: Request) -> Option<Request> {
+    pub(super) fn fly(&mut self, key: Key, on: Key, mut request: Request) -> Option<Request> {
+        self.weigh(on, &mut request);
         let (_, slot) = self.slots.at(key.index);
         let serial = slot.ticket.wrapping_add(1);
         let ticket = Ticket { index: key.index, serial };
-        let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return Some(request) };
+        let fd = match on {
+            // A path needs none.
+            Key::NONE => Some(CWD),
+            on => self.slots.owner(on).and_then(Owner::as_fd),
+        };
+        let Some(fd) = fd else { return Some(request) };
         match self.backend.start(ticket.of_operation(), request, fd) {
             Start::Begun => {
                 let (_, slot) = self.slots.at(key.index);
@@ -106,6 +114,18 @@ impl Queue {
         let payload = match landed {
             Landed::Nothing => Payload::None,
             Landed::Payload(payload) => payload,
+            Landed::Sent => {
+                self.pass_turn(key, on);
+                return Ok(());
+            }
+            Landed::Released { payload, copied } => {
+                if copied {
+                    self.note_copied(on);
+                }
+                self.complete(key, Completed { result, payload }, true);
+                self.resume_close(on);
+                return Ok(());
+            }
             Landed::Torn(payload) => {
                 torn = true;
                 result = work.ended_by.map_or(result, Err);
@@ -113,12 +133,17 @@ impl Queue {
             }
             Landed::Rest(request) if work.ended_by.is_none() => {
                 // A part of it was done; the rest is done the other way.
+                let cannot = request.is_send() && report.result == -EOPNOTSUPP;
                 work.request = Some(request);
+                if cannot {
+                    self.note_copied(on);
+                }
                 self.arm_later(key);
                 return Ok(());
             }
             Landed::Rest(request) => {
                 result = work.ended_by.map_or(result, Err);
+                torn = request.is_torn();
                 request.into_payload()
             }
         };
@@ -142,7 +167,10 @@ impl Queue {
     /// Lets a thread do what would block.
     pub(super) fn hand_over(&mut self, key: Key, request: Request, on: Key) -> Result<(), Error> {
         let owned = self.slots.owner(on).and_then(Owner::as_fd);
-        let duplicate = owned.map(|fd| fd.try_clone_to_owned());
+        let duplicate = match on {
+            Key::NONE => Some(Ok(None)),
+            _ => owned.map(|fd| fd.try_clone_to_owned().map(Some)),
+        };
         let (_, slot) = self.slots.at(key.index);
         slot.ticket = slot.ticket.wrapping_add(1);
         let ticket = Ticket { index: key.index, serial: slot.ticket };

@@ -96,7 +96,7 @@ impl Queue {
         if work.in_flight {
             // Its late result finds nobody, and what it brings is dropped.
             self.backend.cancel(ticket.of_operation(), -1, true);
-        } else if work.request.is_none()
+        } else if work.request.as_ref().is_none_or(|it| matches!(it, Request::SendFile(_)))
             && !work.ended
             && let Some(files) = &self.operations.files
         {
@@ -104,7 +104,7 @@ impl Queue {
         }
         // What the kernel has of a send may have left in part.
         let is_torn = work.request.as_ref().is_some_and(Request::is_torn)
-            || work.in_flight && work.outgoing_bytes > 0;
+            || work.in_flight && work.outgoing_bytes > 0 && self.is_in_line(key, work.on);
         if !work.ended {
             self.leave_line(key, work.on, work.outgoing_bytes);
             if is_torn {
@@ -112,6 +112,9 @@ impl Queue {
             }
         }
         self.leave_peer(key, work.on);
+        if work.in_flight {
+            self.resume_close(work.on);
+        }
     }
 
     /// Drops all operations of a descriptor.

@@ -5,12 +5,17 @@
 //! says that its descriptor is ready; what it came to is an event like all others. Sends of one
 //! descriptor take turns: the first in the line is tried, the rest wait for it.
 //!
-//! Told in four files: here the start and the end that somebody asks for, `progress` (trying),
-//! `elsewhere` (what the kernel or a thread carries out), `ending` (the event, and the next turn).
+//! Told in some files: here the start and the end that somebody asks for, `refusals` (what cannot be
+//! started), `progress` (trying), `elsewhere` (what the kernel or a thread carries out), `ending` (the
+//! event, and the next turn); and what is peculiar to some: `zero` (sends without a copy) and `cold` (files
+//! that are not in memory).
 
+mod cold;
 mod elsewhere;
 mod ending;
 mod progress;
+mod refusals;
+mod zero;
 
 use super::Queue;
 use crate::backend::Ticket;
@@ -52,6 +57,8 @@ pub(super) struct Operations {
     /// They wait for a buffer of their pool.
     starved: Vec<Key>,
     files: Option<Files>,
+    copied: zero::Copied,
+    passed: cold::Passed,
     /// How often one was tried: a system call each, as a rule.
     pub(super) tries: u64,
 }
@@ -86,13 +93,15 @@ impl Operations {
         self.live == 0
     }
 
-    pub(super) const fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             peers: Vec::new(),
             live: 0,
             spare: Vec::new(),
             starved: Vec::new(),
             files: None,
+            copied: zero::Copied::default(),
+            passed: cold::Passed::default(),
             tries: 0,
         }
     }
@@ -135,13 +144,15 @@ impl Queue {
         };
         self.operations.live += 1;
         let work = Work::new(on, &request, self.operations.spare.pop());
-        let in_order = request.is_in_order();
-        let peer = self.operations.peer_or_new(on);
-        peer.all.push(key);
-        peer.outgoing_bytes += work.outgoing_bytes;
-        let has_turn = !in_order || peer.line.is_empty();
-        if in_order {
-            peer.line.push_back(key);
+        let mut has_turn = true;
+        if on != Key::NONE {
+            let peer = self.operations.peer_or_new(on);
+            peer.all.push(key);
+            peer.outgoing_bytes += work.outgoing_bytes;
+            if request.is_in_order() {
+                has_turn = peer.line.is_empty();
+                peer.line.push_back(key);
+            }
         }
         self.slots.insert(key, token, Mode::Level, State::Work(work));
         self.begin(key, on, request, has_turn);
@@ -201,8 +212,11 @@ impl Queue {
         if self.check_thread().is_err() {
             return Some(StartRefusal::WrongThread);
         }
-        if self.slots.owner(operation.on).is_none() {
+        if !self.names_enough(operation) {
             return Some(StartRefusal::NoSuchKey);
+        }
+        if let Some(reason) = self.impossible(operation) {
+            return Some(reason);
         }
         match &operation.request {
             Request::Receive { buffer } | Request::Read { buffer, .. }
@@ -222,9 +236,6 @@ impl Queue {
                     "a file is read at its places, by Operation::read; read_each is for pipes",
                 ));
             }
-            Request::SendFile { file, .. } if self.slots.owner(*file).is_none() => {
-                return Some(StartRefusal::NoSuchKey);
-            }
             Request::Send { piece, .. } | Request::Write { piece, .. }
                 if piece.bytes().len() > MOST_BYTES =>
             {
@@ -232,7 +243,7 @@ impl Queue {
             }
             _ => {}
         }
-        if let Request::Accept { .. } | Request::Connect { .. } | Request::SendFile { .. } =
+        if let Request::Accept { .. } | Request::Connect { .. } | Request::SendFile(_) =
             operation.request
             && let Some(fd) = self.slots.owner(operation.on).and_then(Owner::as_fd)
             && let Err(error) = unblock(fd)
@@ -303,6 +314,10 @@ impl Queue {
         }
         let on = work.on;
         let request = match work.request.take() {
+            Some(Request::SendFile(send)) if send.is_warming => {
+                self.recall(key);
+                Request::SendFile(send)
+            }
             Some(request) => request,
             None => {
                 // Whoever has it ends it: the kernel soon, a thread when it is done with it.
@@ -338,9 +353,7 @@ impl Queue {
         let Some(peer) = self.operations.peer(on) else { return };
         for key in Vec::from(peer.line.clone()) {
             let request = self.work(key).and_then(|work| work.request.as_ref());
-            if request
-                .is_some_and(|it| matches!(it, Request::Send { .. } | Request::SendFile { .. }))
-            {
+            if request.is_some_and(Request::is_send) {
                 // It has neither begun nor ended.
                 let _ = self.end_work(key, ECANCELED);
             }
@@ -357,6 +370,10 @@ impl Queue {
                 continue;
             };
             slot.flags.remove(Flags::ARMED);
+            if let Request::Warm { bytes, .. } = done.request {
+                self.warmed(key, bytes);
+                continue;
+            }
             let State::Work(work) = &slot.state else { continue };
             // Told to end, it was not done in time.
             let result = work.ended_by.map_or(done.result, Err);

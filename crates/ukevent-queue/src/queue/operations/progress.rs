@@ -23,16 +23,29 @@ impl Queue {
         if work.ended || !work.completed.is_empty() {
             return Ok(());
         }
+        if let Some(Request::SendFile(send)) = &work.request
+            && send.is_warming
+        {
+            return Ok(());
+        }
         let Some(request) = work.request.take() else { return Ok(()) };
         let on = work.on;
         // Its edge may have been before.
         let is_ready = !ready.is_empty() || slot.flags.contains(Flags::BY_EDGE);
+        if request.is_of_path() {
+            let back = self.fly(key, on, request);
+            return back.map_or(Ok(()), |request| self.hand_over(key, request, on));
+        }
         let Some(number) = self.slots.owner(on).map(Owner::number) else {
             let payload = request.into_payload();
             self.complete(key, Completed { result: Err(Errno(EBADF)), payload }, true);
             return Ok(());
         };
         if matches!(request, Request::Close) {
+            if self.holds_buffers(on) {
+                self.keep_request(key, request, number, PollMask::empty());
+                return Ok(());
+            }
             // It is the last of the line, and takes the others with it.
             return self.close(key, on);
         }
@@ -53,7 +66,7 @@ impl Queue {
             return self.hand_over(key, request, on);
         }
         let file = match &request {
-            Request::SendFile { file, .. } => self.slots.owner(*file).and_then(Owner::as_fd),
+            Request::SendFile(send) => self.slots.owner(send.file).and_then(Owner::as_fd),
             _ => None,
         };
         let tried = attempt(&mut request, fd, file, is_ready);
@@ -85,6 +98,10 @@ impl Queue {
             Attempt::Later => {
                 self.keep_request(key, request, number, PollMask::empty());
                 self.hot.push(key);
+            }
+            Attempt::Cold { offset, bytes, is_known } => {
+                self.keep_request(key, request, number, PollMask::empty());
+                self.warm(key, offset, bytes, is_known);
             }
         }
         Ok(())

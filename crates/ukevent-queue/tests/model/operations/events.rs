@@ -2,7 +2,7 @@
 
 use super::Task;
 use super::naive::Sent;
-use super::run::{Run, Started, State, Verdict, content};
+use super::run::{Run, Started, State, Verdict, content, cuts};
 use crate::program::Id;
 use ukevent_queue::{Completed, Direction, Errno, Event, Interest, Kind, Payload, Token};
 
@@ -51,8 +51,15 @@ impl Run {
             Task::Receive { .. } | Task::ReceivePooled | Task::ReceiveEach => {
                 self.received(at, what, result, payload)?;
             }
-            Task::Send(len) | Task::SendShare(len) => {
+            Task::Send(len) | Task::SendShare(len) | Task::SendPieces(len, _) => {
                 match (what, payload) {
+                    (Task::SendPieces(len, count), Payload::Buffers(buffers)) => {
+                        let cuts = cuts(len, count).filter(|(at, _)| at % 3 != 2);
+                        let sent = content(id, len);
+                        if !cuts.map(|(_, cut)| &sent[cut]).eq(buffers.iter().map(|it| &it[..])) {
+                            return Err(format!("{buffers:?} came back"));
+                        }
+                    }
                     (Task::Send(_), Payload::Buffer(buffer)) if buffer[..] == content(id, len) => {}
                     (Task::SendShare(_), Payload::None) => {}
                     (_, payload) => return Err(format!("{payload:?} came back")),

@@ -102,7 +102,7 @@ pub(super) fn is_sent(bytes: &[u8], sends: &[(u64, usize, Sent)], broken: bool) 
 impl Task {
     /// Whether it has its turn among what a stream sends.
     pub(super) const fn is_in_line(self) -> bool {
-        matches!(self, Self::Send(_) | Self::SendShare(_) | Self::Shutdown(_) | Self::Close)
+        self.outgoing().is_some() || matches!(self, Self::Shutdown(_) | Self::Close)
     }
 
     pub(super) const fn is_receiver(self) -> bool {
@@ -112,7 +112,7 @@ impl Task {
     /// Bytes that it sends.
     pub(super) const fn outgoing(self) -> Option<usize> {
         match self {
-            Self::Send(bytes) | Self::SendShare(bytes) => Some(bytes),
+            Self::Send(bytes) | Self::SendShare(bytes) | Self::SendPieces(bytes, _) => Some(bytes),
             _ => None,
         }
     }

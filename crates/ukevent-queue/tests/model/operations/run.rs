@@ -5,9 +5,10 @@ use super::{Act, STREAMS, Task};
 use crate::program::{Id, Program, Until};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use ukevent_buf::{Arena, Buffer, FramePool};
+use ukevent_buf::{Arena, Buffer, FramePool, Piece};
 use ukevent_queue::sim::{Faults, Sim, SimDescriptor, SimStream};
 use ukevent_queue::{
     Builder, Clock, Direction, Fd, Interest, Key, Mode, Operation, Queue, Readiness, StartRefusal,
@@ -347,6 +348,14 @@ impl Run {
             Task::SendShare(len) => {
                 Operation::send(on, Buffer::from(content(id, len)).freeze()).more()
             }
+            Task::SendPieces(len, count) => {
+                let bytes = content(id, len);
+                let pieces = cuts(len, count).map(|(at, cut)| {
+                    let buffer = Buffer::from(bytes[cut].to_vec());
+                    if at % 3 == 2 { Piece::from(buffer.freeze()) } else { Piece::from(buffer) }
+                });
+                Operation::send_pieces(on, pieces)
+            }
             Task::Shutdown(how) => Operation::shutdown(on, how),
             Task::Close => Operation::close(on),
             Task::Poll(interest) => Operation::poll(on, interest),
@@ -591,7 +600,7 @@ impl Run {
                     ready.contains(wanted)
                 }
                 Task::Shutdown(_) | Task::Close => tried.insert(task.stream),
-                Task::Send(_) | Task::SendShare(_) => {
+                Task::Send(_) | Task::SendShare(_) | Task::SendPieces(..) => {
                     tried.insert(task.stream) && ready.contains(Readiness::WRITABLE)
                 }
             };
@@ -662,9 +671,18 @@ pub(super) fn content(id: Id, len: usize) -> Vec<u8> {
     (0..len).map(|at| byte(u64::from(id), at)).collect()
 }
 
+/// The pieces of so many bytes, by number; the last have what is left, or nothing.
+pub(super) fn cuts(len: usize, count: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let each = len.div_ceil(count);
+    (0..count).map(move |at| (at, (at * each).min(len)..((at + 1) * each).min(len)))
+}
+
 /// Whether an operation that is refused gives a buffer back.
 const fn has_buffer(what: Task) -> bool {
-    matches!(what, Task::Receive { .. } | Task::ReceivePooled | Task::Send(_))
+    matches!(
+        what,
+        Task::Receive { .. } | Task::ReceivePooled | Task::Send(_) | Task::SendPieces(..)
+    )
 }
 
 #[test]

@@ -109,3 +109,28 @@ fn a_number_that_names_nothing_is_refused() {
     assert_eq!(perform(&mut ring, stat).0, -libc::EBADF);
     assert_eq!(ring.flights(), 0);
 }
+
+#[test]
+fn a_path_can_be_kept_beneath_its_directory() {
+    let mut ring: Ring = ring!();
+    let tree = TempTree::new();
+    tree.file("outside", b"x");
+    tree.file("folder/inside", b"x");
+    let folder = std::fs::File::open(tree.path().join("folder")).unwrap();
+    let directory = Some(folder.as_raw_fd());
+    let mut open = |name: &str, how: How| {
+        let path = CString::new(name).unwrap();
+        perform(&mut ring, Operation::OpenHow { directory, path, how: Box::new(how) })
+    };
+    let (result, load) = open("inside", How::new(0, 0).beneath());
+    assert_eq!(result, 0);
+    let flags = rustix::io::fcntl_getfd(descriptor(load)).unwrap();
+    assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    let (result, load) = open("../outside", How::new(0, 0).beneath());
+    assert!(matches!(load, Load::None));
+    assert_eq!(result, -libc::EXDEV);
+    assert_eq!(open("../outside", How::new(0, 0)).0, 0);
+    let made = How::new(libc::O_CREAT | libc::O_WRONLY, 0o600).beneath();
+    assert_eq!(open("made", made).0, 0);
+    assert!(tree.path().join("folder/made").exists());
+}

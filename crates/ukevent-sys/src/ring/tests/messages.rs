@@ -180,3 +180,81 @@ fn addresses_are_kept() {
     assert!(Address::from_bytes(&[0; 129]).is_none());
     assert!(Address::from_bytes(&[2]).unwrap().to_inet().is_none());
 }
+
+#[test]
+fn attached_descriptors_stay_ours_and_arrive() {
+    let mut ring: Ring<Vec<u8>> = ring!();
+    let (left, right) = unix_pair();
+    let (mut reader, writer) = testkit::pipe_pair();
+    let mut sent = Message::new(vec![b"!".to_vec()]);
+    sent.attach(writer.into());
+    assert_eq!(sent.attached().len(), 1);
+    let (result, load) = perform(&mut ring, send(&left, sent));
+    assert_eq!(result, 1);
+    let mut sent = message(load);
+    drop(sent.take_attached());
+    let (result, load) = perform(&mut ring, receive(&right, rooms(&[8]).control_room(64)));
+    assert_eq!(result, 1);
+    let mut received = message(load);
+    let mut writers = received.take_descriptors().into_iter().map(std::fs::File::from);
+    writers.next().expect("it arrived").write_all(b"through it").unwrap();
+    assert!(writers.next().is_none());
+    let mut through = Vec::new();
+    reader.read_to_end(&mut through).unwrap();
+    assert_eq!(through, b"through it", "and nobody else holds it open");
+}
+
+#[test]
+fn by_the_call_a_message_leaves_in_parts() {
+    let (left, mut right) = unix_pair();
+    let parts = [&b"head "[..], b"", b"body ", b"tail"];
+    for skip in 0..=14 {
+        let mut sent = Message::new(parts.iter().map(|part| part.to_vec()).collect());
+        assert_eq!(sent.send(&left, skip, false), Ok(14 - skip));
+        let mut read = vec![0; 14 - skip];
+        right.read_exact(&mut read).unwrap();
+        assert_eq!(read, b"head body tail"[skip..]);
+        assert_eq!(sent.into_buffers(), parts);
+    }
+    let mut many = Message::new((0..1500).map(|_| b"x".to_vec()).collect());
+    assert_eq!(many.send(&left, 0, false), Ok(1024), "what one call takes");
+    assert_eq!(many.send(&left, 1024, false), Ok(476));
+}
+
+#[test]
+fn by_the_call_a_message_does_not_wait() {
+    let (left, right) = unix_pair();
+    let mut room = rooms(&[3, 3]).control_room(64);
+    assert_eq!(room.receive(&left).map_err(|error| error.errno()), Err(libc::EAGAIN));
+    assert_eq!(room.buffers(), [b"", b""]);
+    let mut sent = Message::new(vec![b"abcde".to_vec()]);
+    sent.attach(testkit::pipe_pair().0.into());
+    assert_eq!(sent.send(&right, 0, false), Ok(5));
+    // With what is behind the first bytes go no descriptors.
+    assert_eq!(sent.send(&right, 4, false), Ok(1));
+    assert_eq!(room.receive(&left), Ok(5));
+    assert_eq!(room.buffers(), [&b"abc"[..], b"de"]);
+    assert_eq!(room.take_descriptors().len(), 1);
+    room.buffers_mut()[0].clear();
+    assert_eq!(room.receive(&left), Ok(1));
+    assert_eq!(room.take_descriptors().len(), 0);
+    drop(left);
+    assert_eq!(sent.send(&right, 0, false).map_err(|error| error.errno()), Err(libc::EPIPE));
+}
+
+#[test]
+fn datagrams_are_cut_and_joined_by_the_kernel() {
+    let (left, right) = udp_pair();
+    crate::socket::coalesce(&right, true).unwrap();
+    let mut sent = Message::new(vec![vec![1; 700], vec![2; 800]]).segments(600);
+    assert_eq!(sent.send(&left, 0, false), Ok(1500));
+    let mut room = rooms(&[4096]).control_room(24);
+    assert_eq!(room.receive(&right), Ok(1500));
+    assert_eq!(room.received_segments(), Some(600));
+    crate::socket::coalesce(&right, false).unwrap();
+    assert_eq!(sent.send(&left, 0, false), Ok(1500));
+    for bytes in [600, 600, 300] {
+        let mut room = rooms(&[4096]).control_room(24);
+        assert_eq!((room.receive(&right), room.received_segments()), (Ok(bytes), None));
+    }
+}

@@ -1,0 +1,53 @@
+//! Why an operation was not started.
+
+use super::Operation;
+use crate::error::NoSuchKey;
+
+/// An operation was not started. It is given back, and its buffer with it.
+#[derive(Debug)]
+pub struct StartError {
+    /// The operation.
+    pub operation: Operation,
+    /// Why.
+    pub reason: StartRefusal,
+}
+
+/// Why an operation was not started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartRefusal {
+    /// The key names no registered descriptor.
+    NoSuchKey,
+    /// The descriptor has as many outgoing bytes as it may: start it again after the next completion of
+    /// a send.
+    Full,
+    /// The queue has as many registrations and operations as it may.
+    Limit(u32),
+    /// The kernel refused.
+    Kernel(ukevent_sys::Error),
+    /// It could never be done; why.
+    Invalid(&'static str),
+    /// The queue belongs to another thread.
+    WrongThread,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.reason {
+            StartRefusal::NoSuchKey => NoSuchKey.fmt(f),
+            StartRefusal::Full => f.write_str(
+                "as many bytes wait to be sent as may; start it again after the next completion",
+            ),
+            StartRefusal::Limit(limit) => write!(
+                f,
+                "the queue has its limit of {limit} registrations and operations; wait for some to \
+                 end, or build it with a higher limit"
+            ),
+            StartRefusal::Kernel(error) => error.fmt(f),
+            StartRefusal::Invalid(why) => f.write_str(why),
+            StartRefusal::WrongThread => crate::error::WrongThread.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
