@@ -1,30 +1,35 @@
 //! The state of one connection: bytes in, answers out.
 //!
-//! No socket and no clock: what arrives is handed in, what leaves goes to a [`Wire`], and time is an
-//! argument. The caller asks [`Connection::wants`] what to wait for and [`Connection::deadline_ns`]
-//! until when.
+//! No socket and no clock: what arrives is handed in, what leaves is handed to a [`Wire`], which says
+//! when it has left, and time is an argument. The caller asks [`Connection::wants`] what to wait for
+//! and [`Connection::deadline_ns`] until when.
 //!
-//! Invariants. Answers leave in the order of their requests. No request is looked at, and no input
-//! asked for, while an answer waits for the wire: a peer that does not read cannot make the server
-//! remember more than one batch of answers. What a connection holds is bounded by what the caller
-//! hands in at a time, the limit of a head and [`GATHER_BYTES`]; at rest it holds no buffer at all.
+//! Invariants. Answers leave in the order of their requests. No request is looked at while an answer
+//! is on its way, so a peer that does not read cannot make the server remember more than one batch of
+//! answers; input that comes meanwhile is held, and no more of it is asked for when it is
+//! [`HELD_BYTES`] ([`Connection::takes_input`]). What a connection holds is bounded by that, by what
+//! the caller hands in at a time and by the limit of a head; at rest it holds no buffer at all.
 //!
 //! The last answer must not be lost: closing a socket with unread input makes the kernel send a
 //! reset, and a reset may throw away at the peer what it has not read yet. A connection that the
 //! server ends therefore first closes its sending side and reads on for a while (RFC 9112, 9.6).
+
+mod sending;
 
 use crate::{
     body::{Body, Progress},
     counters::Counters,
     date::Date,
     entity::{Content, FilePart},
-    exchange,
-    limits::{FIELDS, GATHER_BYTES, LINGER_BYTES, Limits},
+    exchange::{self, Later},
+    limits::{FIELDS, GATHER_BYTES, HELD_BYTES, Limits},
+    out::Out,
     request::{self, Expect, Parsed, Request},
     response::{self, Persistence},
     status::Status,
 };
 use std::{mem::MaybeUninit, time::Duration};
+use ukevent_buf::Buffer;
 
 /// A head of up to this many bytes is read anew whenever bytes arrive, a longer one only when a
 /// line ended: so a head that arrives byte by byte costs no time to speak of.
@@ -32,25 +37,13 @@ const EAGER_BYTES: usize = 1024;
 
 /// Where the answers go.
 pub(crate) trait Wire {
-    /// Sends what it can. `more` says that more follows at once.
-    fn send(&mut self, bytes: &[u8], more: bool) -> Sent;
-    /// Sends up to `most` bytes of a part of a file.
-    fn send_file(&mut self, part: &FilePart, most: u64) -> Sent;
+    /// Lets all of these bytes leave, and behind them so many of a file. [`Connection::sent`] is told
+    /// when they have; until then nothing else is sent.
+    fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>);
     /// Closes the sending side.
     fn end(&mut self);
-    /// Bytes that were taken and have not reached the peer yet, if that is known.
-    fn outstanding(&mut self) -> Option<u64>;
-}
-
-/// What became of a send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// So many bytes were taken, at least one.
-    Bytes(usize),
-    /// Nothing fits now.
-    Blocked,
-    /// Nothing will ever be taken again, or the file ended early.
-    Broken,
+    /// Bytes that the kernel took and that have not reached the peer yet, if that is known.
+    fn outstanding(&mut self) -> Option<u32>;
 }
 
 /// What a connection is lent while it works.
@@ -64,12 +57,15 @@ pub(crate) struct Turn<'a, C> {
     pub(crate) now_ns: u64,
     /// See [`Seen`](crate::entity::Seen).
     pub(crate) epoch: u64,
+    /// See [`Seen`](crate::entity::Seen).
+    pub(crate) sure: bool,
     /// Whether the server is ending: every answer is the last of its connection.
     pub(crate) ending: bool,
-    /// Bytes that may be sent before others get their turn.
+    /// Bytes that may be handed over at a time, so that others get their turn, unless the gathered
+    /// answers alone are more.
     pub(crate) budget_bytes: u64,
     /// Answers are gathered here. Empty between turns.
-    pub(crate) out: &'a mut Vec<u8>,
+    pub(crate) out: &'a mut Out,
     /// Paths are made here.
     pub(crate) path: &'a mut Vec<u8>,
 }
@@ -78,8 +74,10 @@ pub(crate) struct Turn<'a, C> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
     Input,
-    /// That the wire takes more, or its next turn.
+    /// That what was handed over has left: [`Connection::sent`].
     Output,
+    /// That what was asked for can be had without blocking: [`Connection::content_ready`].
+    Content,
     /// Nothing: it is over. Close it.
     Nothing,
 }
@@ -93,18 +91,20 @@ pub(crate) struct Connection {
     /// Whether the peer will send no more.
     peer_ended: bool,
     deadline_ns: u64,
-    /// Input that waits: the beginning of a head, or requests behind an answer that is leaving.
+    /// Input that waits: the beginning of a head, or what came behind an answer that is leaving.
     held: Vec<u8>,
-    /// What the wire did not take of the answers, from `sent` on.
-    unsent: Vec<u8>,
-    sent: usize,
-    /// What follows it.
-    file: Option<FilePart>,
-    /// Whether the wire, or the budget, was full when it was tried last; and how much of what was
-    /// sent had not reached the peer then.
-    waits: bool,
-    outstanding: Option<u64>,
+    /// Bytes that were handed over and have not left yet.
+    leaving: u64,
+    /// What follows them. Boxed, because most connections rest.
+    file: Option<Box<FilePart>>,
+    /// When the peer was last known to take something of them, and what of all that was sent had not
+    /// reached it when that was looked at.
+    progress_ns: u64,
+    outstanding: Option<Outstanding>,
 }
+
+/// What a look at the kernel's buffer showed.
+type Outstanding = Option<u32>;
 
 #[derive(Debug)]
 enum State {
@@ -114,6 +114,8 @@ enum State {
     Head,
     /// In the body of a request.
     Body(Box<Pending>),
+    /// Before the answer to a request: what it names is being looked for.
+    Content(Box<Awaiting>),
     /// After the end: this many more bytes are read and thrown away.
     Lingering(u64),
     Closed,
@@ -124,6 +126,14 @@ enum State {
 struct Pending {
     head: Vec<u8>,
     body: Body,
+}
+
+/// A request whose content is on its way.
+#[derive(Debug)]
+struct Awaiting {
+    head: Vec<u8>,
+    /// It has arrived, at a time when something else was leaving.
+    is_there: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,10 +151,9 @@ impl Connection {
             peer_ended: false,
             deadline_ns: after(turn.now_ns, turn.limits.head),
             held: Vec::new(),
-            unsent: Vec::new(),
-            sent: 0,
+            leaving: 0,
             file: None,
-            waits: false,
+            progress_ns: turn.now_ns,
             outstanding: None,
         }
     }
@@ -162,7 +171,17 @@ impl Connection {
         match self.state {
             State::Closed => Wants::Nothing,
             _ if self.is_sending() => Wants::Output,
+            State::Content(_) => Wants::Content,
             _ => Wants::Input,
+        }
+    }
+
+    /// Whether input may be handed in that has not come yet. What has, may always.
+    pub(crate) fn takes_input(&self) -> bool {
+        match self.wants() {
+            Wants::Input => true,
+            Wants::Output | Wants::Content => self.held.len() < HELD_BYTES,
+            Wants::Nothing => false,
         }
     }
 
@@ -180,30 +199,29 @@ impl Connection {
     pub(crate) fn held_bytes(&self) -> usize {
         let pending = match &self.state {
             State::Body(pending) => size_of::<Pending>() + pending.head.capacity(),
+            State::Content(awaiting) => size_of::<Awaiting>() + awaiting.head.capacity(),
             _ => 0,
         };
-        self.held.capacity() + self.unsent.capacity() + pending
+        self.held.capacity() + pending
     }
 
-    /// Takes what arrived. To be called only while input is wanted.
+    /// Takes what arrived.
     pub(crate) fn receive<C: Content>(
         &mut self,
         input: &[u8],
         wire: &mut impl Wire,
         turn: &mut Turn<'_, C>,
     ) {
+        let is_sending = self.is_sending();
         match &mut self.state {
             State::Closed => {}
             State::Lingering(left) => match left.checked_sub(input.len() as u64) {
                 Some(rest) => *left = rest,
                 None => self.state = State::Closed,
             },
-            State::Body(_) => {
-                let rest = self.body(input, turn);
-                self.requests(rest, 0, turn);
-                self.flush(wire, turn);
-            }
-            State::Idle | State::Head => {
+            State::Content(_) => self.hold(input),
+            _ if is_sending => self.hold(input),
+            State::Body(_) | State::Idle | State::Head => {
                 self.read_on(input, turn);
                 self.flush(wire, turn);
             }
@@ -220,25 +238,28 @@ impl Connection {
         self.flush(wire, turn);
     }
 
-    /// The wire takes more, or it is this connection's turn again.
-    pub(crate) fn proceed<C: Content>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
+    /// What was asked for can be had.
+    pub(crate) fn content_ready<C: Content>(
+        &mut self,
+        wire: &mut impl Wire,
+        turn: &mut Turn<'_, C>,
+    ) {
+        let is_sending = self.is_sending();
+        let State::Content(awaiting) = &mut self.state else { return };
+        if is_sending {
+            awaiting.is_there = true;
+            return;
+        }
+        self.resume(turn);
         self.flush(wire, turn);
     }
 
     /// The deadline has passed.
     pub(crate) fn expire<C: Content>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
         match self.state {
-            _ if self.is_sending() => {
-                // The kernel's buffer takes more only when a good part of it is empty. A peer that
-                // empties it slowly has not stalled.
-                let before = std::mem::replace(&mut self.outstanding, wire.outstanding());
-                if self.outstanding < before {
-                    self.deadline_ns = after(turn.now_ns, turn.limits.stall);
-                    return;
-                }
-                turn.counters.timed_out += 1;
-                self.close();
-            }
+            _ if self.is_sending() => self.look_for_progress(wire, turn),
+            // The delay is the server's own.
+            State::Content(_) => self.deadline_ns = after(turn.now_ns, turn.limits.stall),
             State::Head | State::Body(_) => {
                 turn.counters.timed_out += 1;
                 self.refuse(Status::RequestTimeout, turn);
@@ -253,12 +274,20 @@ impl Connection {
         self.state = State::Closed;
         self.file = None;
         self.held = Vec::new();
-        self.unsent = Vec::new();
-        self.sent = 0;
+        self.leaving = 0;
     }
 
     fn is_sending(&self) -> bool {
-        self.sent < self.unsent.len() || self.file.is_some()
+        self.leaving > 0 || self.file.is_some()
+    }
+
+    /// Keeps input until the answer before it has left.
+    fn hold(&mut self, input: &[u8]) {
+        match self.last {
+            None => self.held.extend_from_slice(input),
+            Some(_) if !input.is_empty() => self.last = Some(EndedBy::Server),
+            Some(_) => {}
+        }
     }
 
     /// Whether the next request may be looked at.
@@ -271,13 +300,24 @@ impl Connection {
 
     /// Reads `input` behind what is held.
     fn read_on<C: Content>(&mut self, input: &[u8], turn: &mut Turn<'_, C>) {
-        if self.held.is_empty() {
+        if let State::Body(_) = self.state {
+            let rest = self.body(input, turn);
+            self.requests(rest, 0, turn);
+        } else if self.held.is_empty() {
             self.requests(input, 0, turn);
         } else {
             let seen = self.held.len();
             self.held.extend_from_slice(input);
             let held = std::mem::take(&mut self.held);
             self.requests(&held, seen, turn);
+        }
+    }
+
+    /// Reads what was held, from its beginning.
+    fn read_held<C: Content>(&mut self, turn: &mut Turn<'_, C>) {
+        if !self.held.is_empty() {
+            let held = std::mem::take(&mut self.held);
+            self.read_on(&held, turn);
         }
     }
 
@@ -323,7 +363,7 @@ impl Connection {
         let mut body = match Body::new(request.framing, turn.limits.body_bytes) {
             Ok(Some(body)) => body,
             Ok(None) => {
-                self.answer(request, turn);
+                self.answer(request, head, turn);
                 return rest;
             }
             Err(status) => {
@@ -333,7 +373,7 @@ impl Connection {
         };
         match body.take(rest) {
             Progress::Ended(bytes) => {
-                self.answer(request, turn);
+                self.answer(request, head, turn);
                 &rest[bytes..]
             }
             Progress::Refused(status) => {
@@ -346,10 +386,10 @@ impl Connection {
                     // body may or may not follow: only closing is unambiguous (RFC 9110, 10.1.1).
                     if exchange::objection(request).is_some() {
                         self.last = Some(EndedBy::Server);
-                        self.answer(request, turn);
+                        self.answer(request, head, turn);
                         return rest;
                     }
-                    turn.out.extend_from_slice(response::CONTINUE);
+                    turn.out.put(response::CONTINUE);
                 }
                 self.state = State::Body(Box::new(Pending { head: head.to_vec(), body }));
                 self.deadline_ns = after(turn.now_ns, turn.limits.body);
@@ -370,20 +410,46 @@ impl Connection {
             Progress::Ended(bytes) => {
                 let head = std::mem::take(&mut pending.head);
                 self.state = State::Idle;
-                let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
-                match request::parse(&head, &mut fields, turn.limits) {
-                    Parsed::Request(request) => self.answer(&request, turn),
-                    Parsed::NeedMore | Parsed::Refuse(_) => {
-                        debug_assert!(false, "this head was read before");
-                        self.refuse(Status::BadRequest, turn);
-                    }
-                }
+                turn.counters.requests += 1;
+                self.answer_head(head, turn);
                 &input[bytes..]
             }
         }
     }
 
-    fn answer<C: Content>(&mut self, request: &Request<'_, '_>, turn: &mut Turn<'_, C>) {
+    fn answer<C: Content>(
+        &mut self,
+        request: &Request<'_, '_>,
+        head: &[u8],
+        turn: &mut Turn<'_, C>,
+    ) {
+        turn.counters.requests += 1;
+        if let Err(Later) = self.try_answer(request, turn) {
+            self.await_content(head.to_vec(), turn);
+        }
+    }
+
+    /// Answers a request whose head was read before.
+    fn answer_head<C: Content>(&mut self, head: Vec<u8>, turn: &mut Turn<'_, C>) {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+        match request::parse(&head, &mut fields, turn.limits) {
+            Parsed::Request(request) => {
+                if let Err(Later) = self.try_answer(&request, turn) {
+                    self.await_content(head, turn);
+                }
+            }
+            Parsed::NeedMore | Parsed::Refuse(_) => {
+                debug_assert!(false, "this head was read before");
+                self.refuse(Status::BadRequest, turn);
+            }
+        }
+    }
+
+    fn try_answer<C: Content>(
+        &mut self,
+        request: &Request<'_, '_>,
+        turn: &mut Turn<'_, C>,
+    ) -> Result<(), Later> {
         if turn.ending {
             self.last = Some(EndedBy::Server);
         } else if !request.keep_alive && self.last.is_none() {
@@ -395,7 +461,21 @@ impl Connection {
             None => Persistence::Stay,
         };
         self.state = State::Idle;
-        self.file = exchange::answer(request, persistence, turn);
+        self.file = exchange::answer(request, persistence, turn)?.map(Box::new);
+        Ok(())
+    }
+
+    fn await_content<C>(&mut self, head: Vec<u8>, turn: &Turn<'_, C>) {
+        self.state = State::Content(Box::new(Awaiting { head, is_there: false }));
+        self.deadline_ns = after(turn.now_ns, turn.limits.stall);
+    }
+
+    /// Answers the request whose content was waited for, and those behind it.
+    fn resume<C: Content>(&mut self, turn: &mut Turn<'_, C>) {
+        if let State::Content(awaiting) = std::mem::replace(&mut self.state, State::Idle) {
+            self.answer_head(awaiting.head, turn);
+            self.read_held(turn);
+        }
     }
 
     /// Answers what cannot be answered otherwise, and ends. What was read is forgotten.
@@ -405,120 +485,6 @@ impl Connection {
         self.last = Some(EndedBy::Server);
         self.held = Vec::new();
     }
-
-    /// Sends what there is to send, looks at the requests that waited for it, and so on until the
-    /// wire or the budget is full, or nothing is left.
-    fn flush<C: Content>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
-        if matches!(self.state, State::Lingering(_) | State::Closed) {
-            if self.peer_ended {
-                self.close();
-            }
-            return;
-        }
-        loop {
-            let (flushed, bytes) = self.send(wire, turn);
-            turn.counters.bytes_sent += bytes;
-            match flushed {
-                Flushed::All => self.waits = false,
-                Flushed::Part => {
-                    if bytes > 0 || !self.waits {
-                        self.deadline_ns = after(turn.now_ns, turn.limits.stall);
-                        self.outstanding = None;
-                    }
-                    self.waits = true;
-                    if turn.budget_bytes > 0 && self.outstanding.is_none() {
-                        self.outstanding = wire.outstanding();
-                    }
-                    return;
-                }
-                Flushed::Broken => return self.close(),
-            }
-            if bytes == 0 {
-                break;
-            }
-            self.deadline_ns = after(
-                turn.now_ns,
-                match self.state {
-                    State::Head => turn.limits.head,
-                    State::Body(_) => turn.limits.body,
-                    _ => turn.limits.idle,
-                },
-            );
-            if self.held.is_empty() {
-                break;
-            }
-            let held = std::mem::take(&mut self.held);
-            self.requests(&held, 0, turn);
-        }
-        match self.last {
-            Some(EndedBy::Server) if !self.peer_ended => {
-                wire.end();
-                self.state = State::Lingering(LINGER_BYTES);
-                self.deadline_ns = after(turn.now_ns, turn.limits.linger);
-            }
-            Some(_) => self.close(),
-            None if self.peer_ended => self.close(),
-            None => {}
-        }
-    }
-
-    /// Sends until all is out, the wire is full or the budget is used up, and says how much it was.
-    fn send<C>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) -> (Flushed, u64) {
-        // As a rule nothing waits, and the gathered answers go straight to the wire.
-        let straight = self.unsent.is_empty();
-        if !straight {
-            self.unsent.append(turn.out);
-        }
-        let bytes = if straight { &*turn.out } else { &self.unsent };
-        let from = self.sent;
-        let mut flushed = Flushed::All;
-        while self.sent < bytes.len() && flushed == Flushed::All {
-            match wire.send(&bytes[self.sent..], self.file.is_some()) {
-                Sent::Bytes(bytes) => self.sent += bytes,
-                Sent::Blocked => flushed = Flushed::Part,
-                Sent::Broken => flushed = Flushed::Broken,
-            }
-        }
-        let mut total = (self.sent - from) as u64;
-        if self.sent == bytes.len() {
-            self.unsent = Vec::new();
-            self.sent = 0;
-        } else if straight {
-            self.unsent = turn.out.split_off(self.sent);
-            self.sent = 0;
-        }
-        turn.out.clear();
-        turn.budget_bytes = turn.budget_bytes.saturating_sub(total);
-        while let Some(part) = &mut self.file
-            && flushed == Flushed::All
-        {
-            let most = part.left.min(turn.budget_bytes);
-            let outcome = if most == 0 { Sent::Blocked } else { wire.send_file(part, most) };
-            match outcome {
-                Sent::Bytes(bytes) => {
-                    let bytes = (bytes as u64).min(part.left);
-                    part.offset += bytes;
-                    part.left -= bytes;
-                    total += bytes;
-                    turn.budget_bytes = turn.budget_bytes.saturating_sub(bytes);
-                    if part.left == 0 {
-                        self.file = None;
-                    }
-                }
-                Sent::Blocked => flushed = Flushed::Part,
-                Sent::Broken => flushed = Flushed::Broken,
-            }
-        }
-        (flushed, total)
-    }
-}
-
-/// How much of what there was to send is out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flushed {
-    All,
-    Part,
-    Broken,
 }
 
 fn after(now_ns: u64, wait: Duration) -> u64 {

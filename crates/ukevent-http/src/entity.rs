@@ -1,15 +1,13 @@
 //! What a target names: an entity with its fields and its content, wherever that lies.
 
 use crate::{conditional::Validators, counters::Counters};
-use std::{
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::Arc,
-};
+use std::{os::fd::OwnedFd, sync::Arc};
 
 /// Where the answers come from: files below a directory, or the page.
 pub(crate) trait Content {
     /// Looks up what a path names. The path is what [`target::resolve`](crate::target::resolve)
     /// made of the target. What was seen at `seen` need not be looked at again at the same `seen`.
+    /// Never blocks, but where there is nobody to wait instead: see [`Found::Later`].
     fn find(&mut self, path: &[u8], seen: Seen, counters: &Counters) -> Found;
 
     /// Closes descriptors that are only kept for speed. Says whether there were any.
@@ -21,10 +19,13 @@ pub(crate) trait Content {
 /// The point in time of a look at the content.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Seen {
-    /// Moves on whenever something may have changed: with each batch of input at the latest.
+    /// Moves on whenever something may have changed: with each batch of input at the latest. From 1 on.
     pub(crate) epoch: u64,
     /// The wall clock, in seconds after 1970.
     pub(crate) unix_s: u64,
+    /// Whether everything is known by now that the kernel reported of changes before the requests
+    /// came: then a watched file need not be looked at.
+    pub(crate) sure: bool,
 }
 
 /// What a path names.
@@ -41,6 +42,8 @@ pub(crate) enum Found {
     Exhausted,
     /// The disk failed: 500.
     Failed,
+    /// Looking would block, so somebody else looks: to be asked for again when he is done.
+    Later,
 }
 
 /// A representation: its fields, rendered once, and its content.
@@ -61,16 +64,16 @@ pub(crate) struct Entity {
 #[derive(Debug)]
 pub(crate) enum Body {
     Bytes(Box<[u8]>),
-    File(OwnedFd),
+    File(Arc<OwnedFd>),
 }
 
 /// A part of a file on its way out. Holds the file open.
 #[derive(Clone, Debug)]
 pub(crate) struct FilePart {
     entity: Arc<Entity>,
-    /// The next byte to send.
+    /// The next byte to hand over.
     pub(crate) offset: u64,
-    /// Bytes left to send.
+    /// Bytes left to hand over.
     pub(crate) left: u64,
 }
 
@@ -120,6 +123,15 @@ impl Entity {
         self.len
     }
 
+    /// Bytes of memory that it holds, about.
+    pub(crate) fn held_bytes(&self) -> usize {
+        let body = match &self.body {
+            Body::Bytes(bytes) => bytes.len(),
+            Body::File(_) => 0,
+        };
+        size_of::<Self>() + self.fields.capacity() + body
+    }
+
     pub(crate) fn body(&self) -> &Body {
         &self.body
     }
@@ -159,9 +171,9 @@ impl FilePart {
     }
 
     /// The file. `None` for no part that [`FilePart::new`] made.
-    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn file(&self) -> Option<&Arc<OwnedFd>> {
         match &self.entity.body {
-            Body::File(file) => Some(file.as_fd()),
+            Body::File(file) => Some(file),
             Body::Bytes(_) => None,
         }
     }

@@ -28,37 +28,43 @@ pub(crate) fn objection(request: &Request<'_, '_>) -> Option<Status> {
     }
 }
 
+/// What is asked for must be waited for; nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Later;
+
 /// Writes the answer to `request`. What is returned follows it on the wire.
 pub(crate) fn answer<C: Content>(
     request: &Request<'_, '_>,
     persistence: Persistence,
     turn: &mut Turn<'_, C>,
-) -> Option<FilePart> {
-    turn.counters.requests += 1;
+) -> Result<Option<FilePart>, Later> {
     let mut reply = Reply { persistence, is_head: request.method == Method::Head, turn };
     if let Some(status) = objection(request) {
-        return reply.plain(status, if status == Status::MethodNotAllowed { ALLOW } else { b"" });
+        let fields = if status == Status::MethodNotAllowed { ALLOW } else { b"" };
+        return Ok(reply.plain(status, fields));
     }
     let query = match target::resolve(request.target, reply.turn.path) {
         Ok(Target::Path { query }) => query,
         Ok(Target::Asterisk) if request.method == Method::Options => None,
         Ok(Target::Asterisk) | Err(Refused::Malformed) => {
-            return reply.plain(Status::BadRequest, b"");
+            return Ok(reply.plain(Status::BadRequest, b""));
         }
-        Err(Refused::Nothing) => return reply.plain(Status::NotFound, b""),
+        Err(Refused::Nothing) => return Ok(reply.plain(Status::NotFound, b"")),
     };
     if request.method == Method::Options {
-        return reply.bare(Status::NoContent, ALLOW);
+        return Ok(reply.bare(Status::NoContent, ALLOW));
     }
-    let seen = Seen { epoch: reply.turn.epoch, unix_s: reply.turn.date.unix_s() };
-    match reply.turn.content.find(reply.turn.path, seen, reply.turn.counters) {
+    let Turn { epoch, sure, .. } = *reply.turn;
+    let seen = Seen { epoch, sure, unix_s: reply.turn.date.unix_s() };
+    Ok(match reply.turn.content.find(reply.turn.path, seen, reply.turn.counters) {
         Found::Entity(entity) => reply.entity(request, &entity),
         Found::Directory => reply.directory(query),
         Found::Forbidden => reply.plain(Status::Forbidden, b""),
         Found::Nothing => reply.plain(Status::NotFound, b""),
         Found::Exhausted => reply.plain(Status::ServiceUnavailable, RETRY),
         Found::Failed => reply.plain(Status::InternalServerError, b""),
-    }
+        Found::Later => return Err(Later),
+    })
 }
 
 /// Writes an answer that ends the connection, to what is no request or gets none.
@@ -90,7 +96,7 @@ impl<C: Content> Reply<'_, '_, C> {
     /// An answer that can have no content.
     fn bare(&mut self, status: Status, fields: &[u8]) -> Option<FilePart> {
         self.begin(status);
-        response::put(self.turn.out, &[fields]);
+        self.turn.out.put(fields);
         response::end(self.turn.out, self.persistence);
         None
     }
@@ -103,7 +109,8 @@ impl<C: Content> Reply<'_, '_, C> {
         target::encode(self.turn.path, &mut location);
         location.push(b'/');
         if let Some(query) = query {
-            response::put(&mut location, &[b"?", query.as_bytes()]);
+            location.push(b'?');
+            location.extend_from_slice(query.as_bytes());
         }
         location.extend_from_slice(b"\r\n");
         self.plain(Status::MovedPermanently, &location)
@@ -124,7 +131,7 @@ impl<C: Content> Reply<'_, '_, C> {
         let (offset, len) = match range {
             Range::Whole => {
                 self.begin(Status::Ok);
-                response::put(self.turn.out, &[entity.fields()]);
+                self.turn.out.put(entity.fields());
                 (0, entity.len())
             }
             Range::Part { first, last } => {
@@ -141,7 +148,7 @@ impl<C: Content> Reply<'_, '_, C> {
             return None;
         }
         if let Body::Bytes(bytes) = entity.body() {
-            self.turn.out.extend_from_slice(&bytes[offset as usize..(offset + len) as usize]);
+            self.turn.out.put(&bytes[offset as usize..(offset + len) as usize]);
         }
         FilePart::new(entity, offset, len)
     }
@@ -149,14 +156,14 @@ impl<C: Content> Reply<'_, '_, C> {
     fn part(&mut self, entity: &Entity, first: u64, last: u64) {
         self.begin(Status::PartialContent);
         let out = &mut *self.turn.out;
-        response::put(out, &[entity.fields_of_part(), b"Content-Range: bytes "]);
+        out.put_all(&[entity.fields_of_part(), b"Content-Range: bytes "]);
         response::number(out, first);
-        out.push(b'-');
+        out.put(b"-");
         response::number(out, last);
-        out.push(b'/');
+        out.put(b"/");
         response::number(out, entity.len());
-        response::put(out, &[b"\r\nContent-Length: "]);
+        out.put(b"\r\nContent-Length: ");
         response::number(out, last - first + 1);
-        response::put(out, &[b"\r\n"]);
+        out.put(b"\r\n");
     }
 }

@@ -3,16 +3,18 @@
 //! Each takes any bytes and panics when an invariant does not hold.
 
 use crate::{
-    connection::{Connection, Sent, Turn, Wants, Wire},
+    connection::{Connection, Turn, Wants, Wire},
     counters::Counters,
     date::{self, Date},
     entity::{Body, Content, Description, Entity, FilePart, Found, Seen},
-    limits::{FIELDS, GATHER_BYTES, Limits},
+    limits::{FIELDS, GATHER_BYTES, HELD_BYTES, Limits},
+    out::Out,
     range::{self, Range},
     request::{self, Parsed},
     target::{self, Target},
 };
 use std::{mem::MaybeUninit, sync::Arc};
+use ukevent_buf::Buffer;
 
 /// Reads a head, and makes sure that its beginnings are not refused if it is not.
 pub fn request(data: &[u8]) {
@@ -54,23 +56,24 @@ pub fn range(data: &[u8]) {
     }
 }
 
-/// Runs a connection over the bytes twice, at once and piece by piece over a wire that stutters,
+/// Runs a connection over the bytes twice, at once and piece by piece over a wire that is late,
 /// and makes sure that both give the same answers and that buffers stay within their bounds.
 /// The first byte chooses the pieces.
 pub fn connection(data: &[u8]) {
     let Some((&pace, data)) = data.split_first() else { return };
-    let whole = run(data, data.len().max(1), usize::MAX);
-    let pieces = run(data, usize::from(pace & 15) + 1, usize::from(pace >> 4) * 97 + 1);
+    let whole = run(data, data.len().max(1), 0);
+    let pieces = run(data, usize::from(pace & 15) + 1, usize::from(pace >> 4));
     // A client that waits for "100 Continue" is answered by whether it waits.
     if !data.to_ascii_lowercase().windows(6).any(|window| window == b"expect") {
         assert_eq!(String::from_utf8_lossy(&whole), String::from_utf8_lossy(&pieces));
     }
 }
 
-/// What a connection answers to `data`, when so many bytes arrive and leave at a time.
-fn run(data: &[u8], arrive: usize, leave: usize) -> Vec<u8> {
+/// What a connection answers to `data`, when so many bytes arrive at a time, and what was handed over
+/// leaves only when so many such pieces have come since, or when no more input is taken.
+fn run(data: &[u8], arrive: usize, late: usize) -> Vec<u8> {
     let limits = Limits { line_bytes: 200, head_bytes: 400, body_bytes: 300, ..Limits::default() };
-    let (mut out, mut path) = (Vec::new(), Vec::new());
+    let (mut out, mut path) = (Out::default(), Vec::new());
     let mut counters = Counters::default();
     let mut turn = Turn {
         content: &mut Memory::default(),
@@ -79,56 +82,55 @@ fn run(data: &[u8], arrive: usize, leave: usize) -> Vec<u8> {
         date: &Date::at(1_000_000_000),
         now_ns: 0,
         epoch: 0,
+        sure: false,
         ending: false,
         budget_bytes: u64::MAX,
         out: &mut out,
         path: &mut path,
     };
-    let mut wire = Stutter { sent: Vec::new(), leave, stuck: false };
+    let mut wire = Late { sent: Vec::new(), leaving: 0 };
     let mut connection = Connection::new(&turn);
+    let mut waited = 0;
     for input in data.chunks(arrive) {
         connection.receive(input, &mut wire, &mut turn);
-        while connection.wants() == Wants::Output {
-            connection.proceed(&mut wire, &mut turn);
-        }
+        waited += 1;
         // Vectors grow by doubling.
-        let held = 2 * (limits.head_bytes + arrive) + GATHER_BYTES + 1024;
+        let held = 2 * (limits.head_bytes + HELD_BYTES + arrive) + GATHER_BYTES + 1024;
         assert!(connection.held_bytes() <= held, "{} bytes are held", connection.held_bytes());
+        if waited > late || !connection.takes_input() {
+            waited = 0;
+            while connection.wants() == Wants::Output {
+                connection.sent(std::mem::take(&mut wire.leaving), &mut wire, &mut turn);
+            }
+        }
     }
     connection.end_of_input(&mut wire, &mut turn);
     while connection.wants() == Wants::Output {
-        connection.proceed(&mut wire, &mut turn);
+        connection.sent(std::mem::take(&mut wire.leaving), &mut wire, &mut turn);
     }
     assert_eq!(connection.wants(), Wants::Nothing);
     assert_eq!(connection.held_bytes(), 0);
     wire.sent
 }
 
-/// A wire that takes so many bytes, and then nothing, in turns.
-struct Stutter {
+/// A wire that takes everything, and says later that it has left.
+struct Late {
     sent: Vec<u8>,
-    leave: usize,
-    stuck: bool,
+    leaving: u64,
 }
 
-impl Wire for Stutter {
-    fn send(&mut self, bytes: &[u8], _: bool) -> Sent {
-        self.stuck = !self.stuck && self.leave != usize::MAX;
-        if self.stuck {
-            return Sent::Blocked;
-        }
-        let taken = bytes.len().min(self.leave);
-        self.sent.extend_from_slice(&bytes[..taken]);
-        Sent::Bytes(taken)
+impl Wire for Late {
+    fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>) {
+        assert!(self.leaving == 0 && file.is_none() && !bytes.is_empty());
+        self.sent.extend_from_slice(&bytes);
+        self.leaving = bytes.len() as u64;
     }
 
-    fn send_file(&mut self, _: &FilePart, _: u64) -> Sent {
-        Sent::Broken
+    fn end(&mut self) {
+        assert_eq!(self.leaving, 0, "ended before all was sent");
     }
 
-    fn end(&mut self) {}
-
-    fn outstanding(&mut self) -> Option<u64> {
+    fn outstanding(&mut self) -> Option<u32> {
         None
     }
 }

@@ -11,8 +11,10 @@
 //!   the content is wanted, `response` writes heads, `exchange` joins these into the answer to
 //!   one request, and `connection` is the state of one connection: bytes in, bytes and parts of
 //!   files out, deadlines told but never waited for;
-//! - the content: `files` below a directory, or `page`, both as `entity` describes it;
-//! - the loop: `server` joins connections to the queue.
+//! - `out`: the memory in which answers are made, and from which they are sent;
+//! - the content: `files` below a directory, kept at hand as long as nothing is reported of them and
+//!   loaded by threads where that takes time, or `page`; both as `entity` describes it;
+//! - the loop: `server` joins connections to the queue, by operations that complete.
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
@@ -27,6 +29,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
+mod out;
 mod page;
 mod range;
 mod request;

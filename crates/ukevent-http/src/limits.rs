@@ -35,8 +35,8 @@ pub struct Limits {
     pub body: Duration,
     /// How long a connection may rest between requests before it is closed. Default: 60 s.
     pub idle: Duration,
-    /// How long a peer may take nothing of an answer before the connection is dropped.
-    /// Default: 30 s.
+    /// How long a peer may take nothing of an answer before the connection is dropped; it is looked at
+    /// four times as often, so it may be a quarter longer. Default: 30 s.
     pub stall: Duration,
     /// How long the server reads on after it has ended a connection, so that its last answer is not
     /// lost to a reset (RFC 9112, 9.6). Default: 2 s.
@@ -56,21 +56,42 @@ pub(crate) const GATHER_BYTES: usize = 64 * 1024;
 /// A file of up to this many bytes is answered from memory, a larger one by sendfile(2).
 pub(crate) const SMALL_FILE_BYTES: u64 = 16 * 1024;
 
-/// Files that are kept at hand, at most.
+/// Files that are kept at hand, at most, and bytes of memory that they may hold.
 pub(crate) const CACHED_FILES: usize = 1024;
+pub(crate) const CACHED_BYTES: usize = 16 << 20;
+
+/// Directories that are watched for the sake of the files at hand, at most.
+pub(crate) const WATCHED_DIRECTORIES: usize = 1024;
+
+/// Threads that wait for the disk, at most.
+pub(crate) const LOADERS: usize = 4;
 
 /// Connections beyond the limit that may be on their way out with a 503. With more of them, the
 /// server stops accepting until one is gone.
 pub(crate) const REFUSED_CONNECTIONS: usize = 64;
 
 /// Bytes read from a connection at a time.
-pub(crate) const RECEIVE_BYTES: usize = 16 * 1024;
+pub(crate) const RECEIVE_BYTES: usize = 4 * 1024;
 
-/// Bytes that one connection may send before the others get their turn.
-pub(crate) const TURN_BYTES: u64 = 512 * 1024;
+/// Frames that are received into. They are held from their arrival until they are read in the same or
+/// the next batch; with all of them in use, what else has come waits in the kernel.
+pub(crate) const RECEIVE_FRAMES: u32 = 256;
 
-/// Connections accepted from one listener before the others get their turn.
-pub(crate) const ACCEPTS: usize = 64;
+/// Bytes that a connection may hold of what came behind an answer that is leaving, before no more is
+/// received.
+pub(crate) const HELD_BYTES: usize = 16 * 1024;
+
+/// Bytes of a frame that is sent from: a head and a small file. Larger batches are sent from the heap.
+pub(crate) const SEND_BYTES: usize = 20 * 1024;
+
+/// Frames that are sent from; with all of them in use the heap is asked.
+pub(crate) const SEND_FRAMES: u32 = 256;
+
+/// Bytes that one connection hands over at a time, so that the others get their turn.
+pub(crate) const TURN_BYTES: u64 = 1 << 20;
+
+/// How often a peer is looked at within [`Limits::stall`] while it has an answer to take.
+pub(crate) const STALL_LOOKS: u32 = 4;
 
 /// Bytes that a connection in its end throws away before it is closed for good.
 pub(crate) const LINGER_BYTES: u64 = 1 << 20;

@@ -1,11 +1,12 @@
 //! What the tests of several modules share: a directory to serve, a wire, and a client's eyes.
 
 use crate::{
-    connection::{Connection, Sent, Turn, Wants, Wire},
+    connection::{Connection, Turn, Wants, Wire},
     counters::Counters,
     date::Date,
     entity::{Content, FilePart},
     limits::Limits,
+    out::Out,
 };
 use std::{
     collections::VecDeque,
@@ -15,6 +16,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tempfile::TempDir;
+use ukevent_buf::Buffer;
 
 /// When every file of a [`Site`] was changed last: 6 November 1994, 08:49:37.
 pub(crate) const MODIFIED_S: u64 = 784_111_777;
@@ -93,34 +95,55 @@ pub(crate) struct Pipe {
     pub(crate) ended: bool,
     pub(crate) broken: bool,
     pub(crate) takes: VecDeque<usize>,
-    pub(crate) outstanding: u64,
+    pub(crate) outstanding: u32,
+    /// What was handed over and has not left, and how much of it has.
+    leaving: Option<(Buffer, Option<(FilePart, u64)>)>,
+    left: u64,
 }
 
 impl Pipe {
-    fn take(&mut self, bytes: &[u8]) -> Sent {
-        assert!(!self.ended, "sent after the end");
-        if self.broken {
-            return Sent::Broken;
-        }
-        match self.takes.pop_front().unwrap_or(usize::MAX).min(bytes.len()) {
-            0 => Sent::Blocked,
-            taken => {
-                self.sent.extend_from_slice(&bytes[..taken]);
-                Sent::Bytes(taken)
+    /// Lets leave what can. Says how much left of all that was handed over, once that is settled.
+    fn run(&mut self) -> Option<u64> {
+        while let Some((bytes, file)) = &mut self.leaving {
+            let next = match file {
+                _ if !bytes.is_empty() => bytes.to_vec(),
+                Some((part, left @ 1..)) => {
+                    let mut next = vec![0; *left as usize];
+                    let read = rustix::io::pread(part.file().unwrap(), &mut next[..], part.offset);
+                    next.truncate(read.unwrap());
+                    next
+                }
+                _ => Vec::new(),
+            };
+            if next.is_empty() || self.broken {
+                self.leaving = None;
+                return Some(std::mem::take(&mut self.left));
+            }
+            let taken = self.takes.pop_front().unwrap_or(usize::MAX).min(next.len());
+            if taken == 0 {
+                return None;
+            }
+            self.sent.extend_from_slice(&next[..taken]);
+            self.left += taken as u64;
+            match file {
+                _ if !bytes.is_empty() => bytes.consume(taken),
+                Some((part, left)) => {
+                    part.offset += taken as u64;
+                    *left -= taken as u64;
+                }
+                None => {}
             }
         }
+        None
     }
 }
 
 impl Wire for Pipe {
-    fn send(&mut self, bytes: &[u8], _: bool) -> Sent {
-        self.take(bytes)
-    }
-
-    fn send_file(&mut self, part: &FilePart, most: u64) -> Sent {
-        let mut bytes = vec![0; most as usize];
-        let read = rustix::io::pread(part.file().unwrap(), &mut bytes[..], part.offset).unwrap();
-        if read == 0 { Sent::Broken } else { self.take(&bytes[..read]) }
+    fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>) {
+        assert!(!self.ended, "sent after the end");
+        assert!(!bytes.is_empty() || file.is_some(), "nothing is sent");
+        let leaving = (bytes, file.map(|(part, bytes)| (part.clone(), bytes)));
+        assert!(self.leaving.replace(leaving).is_none(), "the one before has not left");
     }
 
     fn end(&mut self) {
@@ -128,7 +151,7 @@ impl Wire for Pipe {
         self.ended = true;
     }
 
-    fn outstanding(&mut self) -> Option<u64> {
+    fn outstanding(&mut self) -> Option<u32> {
         Some(self.outstanding)
     }
 }
@@ -144,6 +167,7 @@ pub(crate) struct Bench<C> {
     pub(crate) wire: Pipe,
     date: Date,
     epoch: u64,
+    out: Out,
 }
 
 impl<C: Content> Bench<C> {
@@ -158,13 +182,14 @@ impl<C: Content> Bench<C> {
             wire: Pipe::default(),
             date: Date::at(soon_s()),
             epoch: 0,
+            out: Out::default(),
         }
     }
 
     /// Lends a turn, and the wire.
     pub(crate) fn turn<R>(&mut self, of: impl FnOnce(&mut Pipe, &mut Turn<'_, C>) -> R) -> R {
         self.epoch += 1;
-        let (mut out, mut path) = (Vec::new(), Vec::new());
+        let mut path = Vec::new();
         let mut turn = Turn {
             content: &mut self.content,
             limits: &self.limits,
@@ -172,13 +197,14 @@ impl<C: Content> Bench<C> {
             date: &self.date,
             now_ns: self.now_ns,
             epoch: self.epoch,
+            sure: false,
             ending: self.ending,
             budget_bytes: self.budget_bytes,
-            out: &mut out,
+            out: &mut self.out,
             path: &mut path,
         };
         let result = of(&mut self.wire, &mut turn);
-        assert!(out.is_empty(), "the gathered answers were left behind");
+        assert!(self.out.is_empty(), "the gathered answers were left behind");
         result
     }
 
@@ -186,11 +212,30 @@ impl<C: Content> Bench<C> {
         self.turn(|_, turn| Connection::new(turn))
     }
 
+    /// Hands in bytes.
+    pub(crate) fn hand_in(&mut self, connection: &mut Connection, bytes: &[u8]) {
+        self.turn(|wire, turn| connection.receive(bytes, wire, turn));
+    }
+
+    /// Lets leave what the wire takes, once. Says whether all of what was handed over is settled.
+    pub(crate) fn proceed_once(&mut self, connection: &mut Connection) -> bool {
+        let settled = self.wire.run();
+        if let Some(bytes) = settled {
+            self.turn(|wire, turn| connection.sent(bytes, wire, turn));
+        }
+        settled.is_some()
+    }
+
+    /// Lets leave what the wire takes.
+    pub(crate) fn proceed(&mut self, connection: &mut Connection) {
+        while connection.wants() == Wants::Output && self.proceed_once(connection) {}
+    }
+
     /// Hands in bytes, and lets everything leave.
     pub(crate) fn receive(&mut self, connection: &mut Connection, bytes: &[u8]) {
-        self.turn(|wire, turn| connection.receive(bytes, wire, turn));
+        self.hand_in(connection, bytes);
         while connection.wants() == Wants::Output {
-            self.turn(|wire, turn| connection.proceed(wire, turn));
+            self.proceed_once(connection);
         }
     }
 

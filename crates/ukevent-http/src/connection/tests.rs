@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     files::Root,
+    limits::LINGER_BYTES,
     testing::{Answer, Bench, Site, large},
 };
 use proptest::prelude::*;
@@ -34,7 +35,7 @@ fn at_rest_it_holds_nothing() {
         assert_eq!(connection.held_bytes(), 0);
         assert!(connection.is_idle());
     }
-    assert!(size_of::<Connection>() <= 192, "{}", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 96, "{}", size_of::<Connection>());
 }
 
 #[test]
@@ -42,14 +43,15 @@ fn an_answer_that_does_not_fit_waits_and_stops_the_input() {
     let (_site, mut bench) = bench();
     let mut connection = bench.connect();
     bench.wire.takes.extend([100, 0]);
-    bench.turn(|wire, turn| connection.receive(&[LARGE, GET, GET].concat(), wire, turn));
+    bench.hand_in(&mut connection, &[LARGE, GET, GET].concat());
+    bench.proceed(&mut connection);
     assert_eq!(connection.wants(), Wants::Output);
     assert_eq!(bench.counters.requests, 1, "the next request was looked at too early");
     // A few bytes of the file, then nothing: still the first.
     bench.wire.takes.extend([usize::MAX, 50_000, 0]);
-    bench.turn(|wire, turn| connection.proceed(wire, turn));
+    bench.proceed(&mut connection);
     assert_eq!((connection.wants(), bench.counters.requests), (Wants::Output, 1));
-    bench.turn(|wire, turn| connection.proceed(wire, turn));
+    bench.proceed(&mut connection);
     assert_eq!((connection.wants(), bench.counters.requests), (Wants::Input, 3));
     let sent = bench.wire.sent.len() as u64;
     let answers = bench.taken(false);
@@ -64,12 +66,12 @@ fn a_budget_ends_the_turn_before_the_file() {
     let (_site, mut bench) = bench();
     let mut connection = bench.connect();
     bench.budget_bytes = 30_000;
-    bench.turn(|wire, turn| connection.receive(LARGE, wire, turn));
-    let mut turns = 1;
+    bench.hand_in(&mut connection, LARGE);
+    let mut turns = 0;
     while connection.wants() == Wants::Output {
-        assert!(bench.wire.sent.len() <= turns * 30_000, "more than its share");
-        bench.turn(|wire, turn| connection.proceed(wire, turn));
+        assert!(bench.proceed_once(&mut connection));
         turns += 1;
+        assert!(bench.wire.sent.len() <= turns * 30_000, "more than its share");
     }
     assert_eq!(turns, 4);
     assert_eq!(bench.taken(false)[0].content, large());
@@ -79,11 +81,10 @@ fn a_budget_ends_the_turn_before_the_file() {
 fn pipelined_answers_are_gathered_up_to_a_bound() {
     let (_site, mut bench) = bench();
     let mut connection = bench.connect();
-    bench.wire.takes.extend([0]);
-    bench.turn(|wire, turn| connection.receive(&GET.repeat(1000), wire, turn));
+    bench.hand_in(&mut connection, &GET.repeat(1000));
     assert!(bench.counters.requests < 1000, "all answers were made at once");
     assert!(connection.held_bytes() < 2 * GATHER_BYTES, "{}", connection.held_bytes());
-    bench.turn(|wire, turn| connection.proceed(wire, turn));
+    bench.proceed(&mut connection);
     assert_eq!(bench.taken(false).len(), 1000);
 }
 
@@ -91,11 +92,10 @@ fn pipelined_answers_are_gathered_up_to_a_bound() {
 fn the_end_of_the_input_is_not_the_end_of_the_answers() {
     let (_site, mut bench) = bench();
     let mut connection = bench.connect();
-    bench.wire.takes.extend([0, 0]);
-    bench.turn(|wire, turn| connection.receive(&[LARGE, GET].concat(), wire, turn));
+    bench.hand_in(&mut connection, &[LARGE, GET].concat());
     bench.turn(|wire, turn| connection.end_of_input(wire, turn));
     assert_eq!(connection.wants(), Wants::Output);
-    bench.turn(|wire, turn| connection.proceed(wire, turn));
+    bench.proceed(&mut connection);
     assert_eq!(connection.wants(), Wants::Nothing);
     assert_eq!(statuses(&bench.taken(false)), [200, 200]);
 }
@@ -183,24 +183,84 @@ fn deadlines() {
 fn a_peer_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
     let (_site, mut bench) = bench();
     let mut connection = bench.connect();
-    bench.wire.takes.extend([0, 1, 0, 0]);
-    bench.wire.outstanding = 1000;
-    bench.turn(|wire, turn| connection.receive(LARGE, wire, turn));
-    assert_eq!(connection.deadline_ns(), 30 * S);
-    bench.now_ns = 20 * S;
-    bench.turn(|wire, turn| connection.proceed(wire, turn));
-    assert_eq!(connection.deadline_ns(), 50 * S, "it took a byte");
-    bench.now_ns = 40 * S;
-    bench.turn(|wire, turn| connection.proceed(wire, turn));
-    assert_eq!(connection.deadline_ns(), 50 * S, "it took nothing");
-    bench.now_ns = 50 * S;
-    bench.wire.outstanding = 900;
-    bench.turn(|wire, turn| connection.expire(wire, turn));
-    assert_eq!(connection.deadline_ns(), 80 * S, "it emptied the kernel's buffer a little");
-    bench.now_ns = 80 * S;
-    bench.turn(|wire, turn| connection.expire(wire, turn));
+    bench.hand_in(&mut connection, LARGE);
+    // So long may it take nothing at least, and that long and a look at most.
+    let (stall_ns, look_ns) = (30 * S, 30 * S / 4);
+    let mut look = |bench: &mut Bench<Root>, outstanding: u32| {
+        assert!(connection.deadline_ns() <= bench.now_ns + look_ns, "it is not looked at");
+        bench.now_ns = connection.deadline_ns();
+        bench.wire.outstanding = outstanding;
+        bench.turn(|wire, turn| connection.expire(wire, turn));
+        connection.wants() == Wants::Output
+    };
+    // It takes a little at a time; what is outstanding grows where the kernel took more meanwhile.
+    for outstanding in [1000, 900, 1200, 800, 1200] {
+        assert!(look(&mut bench, outstanding), "it is no slower than it may be");
+    }
+    let progress_ns = bench.now_ns;
+    while look(&mut bench, 1200) {
+        assert!(bench.now_ns < progress_ns + stall_ns, "it took nothing");
+    }
+    assert_eq!(bench.now_ns, progress_ns + stall_ns, "given up too early");
     assert_eq!(connection.wants(), Wants::Nothing);
-    assert_eq!((bench.wire.sent.len(), bench.counters.timed_out), (1, 1));
+    assert_eq!((bench.wire.sent.len(), bench.counters.timed_out), (0, 1));
+
+    // One that takes nothing from the beginning, and one that took a whole piece.
+    for taken in [0, 30_000] {
+        let (_site, mut bench) = self::bench();
+        bench.budget_bytes = 30_000;
+        let mut connection = bench.connect();
+        bench.hand_in(&mut connection, LARGE);
+        if taken > 0 {
+            bench.now_ns = 20 * S;
+            assert!(bench.proceed_once(&mut connection));
+            assert!(connection.deadline_ns() > 20 * S, "it is past");
+        }
+        let began_ns = bench.now_ns;
+        while connection.wants() == Wants::Output {
+            bench.now_ns = connection.deadline_ns();
+            bench.turn(|wire, turn| connection.expire(wire, turn));
+        }
+        let waited_ns = bench.now_ns - began_ns;
+        assert!((stall_ns..=stall_ns + look_ns).contains(&waited_ns), "{waited_ns}");
+        assert_eq!((bench.wire.sent.len(), bench.counters.timed_out), (taken, 1));
+    }
+}
+
+/// What comes behind an answer that is leaving is held, and answered when that has left.
+#[test]
+fn input_is_held_up_to_a_bound() {
+    let (_site, mut bench) = bench();
+    let mut connection = bench.connect();
+    bench.hand_in(&mut connection, LARGE);
+    let mut requests = 1;
+    while connection.takes_input() {
+        assert!(connection.held_bytes() < 2 * HELD_BYTES);
+        bench.hand_in(&mut connection, &GET[..7]);
+        bench.hand_in(&mut connection, &GET[7..]);
+        requests += 1;
+    }
+    // What had come before it was told to stop.
+    bench.hand_in(&mut connection, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n1");
+    bench.hand_in(&mut connection, b"23");
+    assert_eq!((connection.wants(), bench.counters.requests), (Wants::Output, 1));
+    bench.proceed(&mut connection);
+    assert_eq!(bench.taken(false).len(), requests + 1);
+    assert!(connection.takes_input());
+    assert_eq!((connection.wants(), connection.held_bytes()), (Wants::Input, 0));
+}
+
+/// The body of a request may come while its client is told to send it.
+#[test]
+fn a_body_that_overtakes_the_interim_answer() {
+    let (_site, mut bench) = bench();
+    let mut connection = bench.connect();
+    let head =
+        b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    bench.hand_in(&mut connection, head);
+    bench.hand_in(&mut connection, &[b"123", GET].concat());
+    bench.proceed(&mut connection);
+    assert_eq!(statuses(&bench.taken(false)), [100, 200, 200]);
 }
 
 #[test]
@@ -210,6 +270,7 @@ fn what_takes_too_long_to_arrive_is_told_so() {
         let mut connection = bench.connect();
         bench.receive(&mut connection, begun);
         bench.turn(|wire, turn| connection.expire(wire, turn));
+        bench.proceed(&mut connection);
         assert!(bench.wire.ended);
         let answer = bench.taken(false).remove(0);
         assert_eq!((answer.status, answer.field("Connection")), (408, Some("close")));
@@ -247,20 +308,21 @@ fn a_file_that_ends_early_ends_the_connection() {
     let (site, mut bench) = bench();
     let mut connection = bench.connect();
     bench.budget_bytes = 10_000;
-    bench.turn(|wire, turn| connection.receive(LARGE, wire, turn));
+    bench.hand_in(&mut connection, LARGE);
     std::fs::File::options()
         .write(true)
         .open(site.root().join("large.bin"))
         .and_then(|file| file.set_len(5_000))
         .unwrap();
-    bench.turn(|wire, turn| connection.proceed(wire, turn));
+    bench.proceed(&mut connection);
     assert_eq!(connection.wants(), Wants::Nothing);
 }
 
 #[test]
 fn one_too_many_is_told_so() {
     let (_site, mut bench) = bench();
-    let connection = bench.turn(Connection::refused);
+    let mut connection = bench.turn(Connection::refused);
+    bench.proceed(&mut connection);
     assert_eq!(connection.wants(), Wants::Input, "it lingers");
     let answer = bench.taken(false).remove(0);
     assert_eq!(answer.status, 503);
@@ -353,6 +415,103 @@ fn counts_what_it_did() {
     bench.answers(&[GET, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", b"\0"].concat());
     assert_eq!(bench.counters.requests, 2);
     assert_eq!(bench.counters.answers, [0, 0, 1, 0, 2, 0]);
+}
+
+/// Content that is there only when it was asked for once, and then fetched.
+struct Slow {
+    root: Root,
+    /// Of each question.
+    is_there: bool,
+    asked: u32,
+}
+
+impl Content for Slow {
+    fn find(
+        &mut self,
+        path: &[u8],
+        seen: crate::entity::Seen,
+        counters: &Counters,
+    ) -> crate::entity::Found {
+        self.asked += 1;
+        match std::mem::take(&mut self.is_there) {
+            true => self.root.find(path, seen, counters),
+            false => crate::entity::Found::Later,
+        }
+    }
+}
+
+fn slow() -> (Site, Bench<Slow>) {
+    let site = Site::new();
+    let root = Root::open(&site.root()).unwrap();
+    (site, Bench::new(Slow { root, is_there: false, asked: 0 }))
+}
+
+fn fetch(bench: &mut Bench<Slow>, connection: &mut Connection) {
+    bench.content.is_there = true;
+    bench.turn(|wire, turn| connection.content_ready(wire, turn));
+    bench.content.is_there = false;
+}
+
+#[test]
+fn content_that_must_be_waited_for() {
+    let (_site, mut bench) = slow();
+    let mut connection = bench.connect();
+    bench.receive(&mut connection, &[GET, GET].concat());
+    assert_eq!((connection.wants(), bench.content.asked), (Wants::Content, 1));
+    assert!(!connection.is_idle() && bench.wire.sent.is_empty());
+    // Neither more requests, nor the end of them, nor time changes that.
+    bench.hand_in(&mut connection, GET);
+    bench.turn(|wire, turn| connection.end_of_input(wire, turn));
+    bench.now_ns = connection.deadline_ns();
+    bench.turn(|wire, turn| connection.expire(wire, turn));
+    assert!(connection.deadline_ns() > bench.now_ns, "the delay is not the peer's");
+    assert_eq!((connection.wants(), bench.content.asked), (Wants::Content, 1));
+    for answered in 1..=3 {
+        fetch(&mut bench, &mut connection);
+        bench.proceed(&mut connection);
+        assert_eq!(statuses(&bench.taken(false)), [200]);
+        let wants = if answered < 3 { Wants::Content } else { Wants::Nothing };
+        assert_eq!((connection.wants(), bench.counters.requests), (wants, 3.min(answered + 1)));
+    }
+    assert_eq!(connection.held_bytes(), 0);
+}
+
+/// It comes while the answer before it is on its way: then it is asked for anew.
+#[test]
+fn content_that_comes_too_early() {
+    let (_site, mut bench) = slow();
+    let mut connection = bench.connect();
+    let options = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
+    bench.hand_in(&mut connection, &[options, GET].concat());
+    assert_eq!((connection.wants(), bench.content.asked), (Wants::Output, 1));
+    fetch(&mut bench, &mut connection);
+    assert_eq!((connection.wants(), bench.content.asked), (Wants::Output, 1));
+    bench.content.is_there = true;
+    bench.proceed(&mut connection);
+    assert_eq!((connection.wants(), bench.content.asked), (Wants::Input, 2));
+    assert_eq!(statuses(&bench.taken(false)), [204, 200]);
+    assert_eq!(bench.counters.requests, 2);
+}
+
+/// The last answer of a connection is waited for, too, with the body of its request.
+#[test]
+fn content_of_a_last_request() {
+    let (_site, mut bench) = slow();
+    for ending in [false, true] {
+        let mut connection = bench.connect();
+        bench.ending = ending;
+        let head =
+            b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+        bench.receive(&mut connection, head);
+        bench.receive(&mut connection, b"123");
+        assert_eq!(connection.wants(), Wants::Content);
+        fetch(&mut bench, &mut connection);
+        bench.proceed(&mut connection);
+        let wants = if ending { Wants::Input } else { Wants::Nothing };
+        assert_eq!(connection.wants(), wants);
+        let answer = bench.taken(false).remove(0);
+        assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")));
+    }
 }
 
 proptest! {

@@ -1,4 +1,4 @@
-//! Entities that are kept at hand, in a bounded number.
+//! Entities that are kept at hand, bounded in number and bytes.
 //!
 //! Second chance: a hand goes round the slots and drops the first entity that was not asked for
 //! since it came by last. Nothing is served on trust: see [`Cache::find`].
@@ -36,13 +36,21 @@ impl Identity {
     }
 }
 
+/// How soon, in seconds, it is tried again to watch what could not be watched, or what changed.
+const WATCH_AGAIN_S: u64 = 2;
+
 /// The entities at hand, by the path they were asked for with.
 #[derive(Debug)]
 pub(super) struct Cache {
     slots: Vec<Slot>,
     by_path: HashMap<Box<[u8]>, usize>,
     limit: usize,
+    limit_bytes: usize,
+    bytes: usize,
     hand: usize,
+    /// Paths that are worth watching, and places that need not be watched any more.
+    wanted: Vec<Box<[u8]>>,
+    unwanted: Vec<CString>,
 }
 
 #[derive(Debug)]
@@ -53,17 +61,33 @@ struct Slot {
     identity: Identity,
     entity: Arc<Entity>,
     asked: bool,
-    /// The epoch in which the path was last seen to lead here.
+    /// The epoch and the second in which the path was last seen to lead here.
     epoch: u64,
+    looked_s: u64,
+    /// Whether everything on the path is watched.
+    watched: bool,
+    /// When it may be asked to be watched.
+    watch_from_s: u64,
 }
 
 impl Cache {
-    pub(super) fn new(limit: usize) -> Self {
-        Self { slots: Vec::new(), by_path: HashMap::new(), limit, hand: 0 }
+    pub(super) fn new(limit: usize, limit_bytes: usize) -> Self {
+        Self {
+            slots: Vec::new(),
+            by_path: HashMap::new(),
+            limit,
+            limit_bytes,
+            bytes: 0,
+            hand: 0,
+            wanted: Vec::new(),
+            unwanted: Vec::new(),
+        }
     }
 
-    /// The entity of `path`, if it is at hand and `look` finds the same inode in its place, or
-    /// found it already in this epoch.
+    /// The entity of `path`, if it is at hand and `look` finds the same inode in its place, or found
+    /// it already in this epoch; or if it is watched, nothing was reported of it, and it was looked
+    /// at in this second: of a change through memory that is mapped nobody is told (inotify(7)), nor
+    /// of a mount.
     pub(super) fn find(
         &mut self,
         path: &[u8],
@@ -72,12 +96,19 @@ impl Cache {
     ) -> Option<Arc<Entity>> {
         let index = *self.by_path.get(path)?;
         let slot = &mut self.slots[index];
-        if slot.epoch != seen.epoch {
+        let is_trusted = slot.watched && seen.sure && slot.looked_s == seen.unix_s;
+        if slot.epoch != seen.epoch && !is_trusted {
             if look(&slot.place) != Some(slot.identity) {
                 self.drop_slot(index);
                 return None;
             }
             slot.epoch = seen.epoch;
+            slot.looked_s = seen.unix_s;
+            if !slot.watched && seen.unix_s >= slot.watch_from_s {
+                // Asked for the second time, and not so soon again.
+                slot.watch_from_s = seen.unix_s.saturating_add(WATCH_AGAIN_S);
+                self.wanted.push(path.into());
+            }
         }
         slot.asked = true;
         Some(Arc::clone(&slot.entity))
@@ -96,12 +127,70 @@ impl Cache {
         if let Some(&index) = self.by_path.get(path) {
             self.drop_slot(index);
         }
-        if self.slots.len() >= self.limit {
+        let bytes = entity.held_bytes();
+        while !self.slots.is_empty()
+            && (self.slots.len() >= self.limit || self.bytes + bytes > self.limit_bytes)
+        {
             self.make_room();
         }
         let path: Box<[u8]> = path.into();
         self.by_path.insert(path.clone(), self.slots.len());
-        self.slots.push(Slot { path, place, identity, entity, asked: false, epoch: seen.epoch });
+        self.bytes += bytes;
+        self.slots.push(Slot {
+            path,
+            place,
+            identity,
+            entity,
+            asked: false,
+            epoch: seen.epoch,
+            looked_s: seen.unix_s,
+            watched: false,
+            watch_from_s: 0,
+        });
+    }
+
+    /// The paths that were found worth watching since this was asked last.
+    pub(super) fn take_wanted(&mut self) -> Vec<Box<[u8]>> {
+        std::mem::take(&mut self.wanted)
+    }
+
+    /// The places that nobody wants to be watched any more.
+    pub(super) fn take_unwanted(&mut self) -> Vec<CString> {
+        let mut unwanted = std::mem::take(&mut self.unwanted);
+        unwanted
+            .retain(|place| !self.slots.iter().any(|slot| slot.watched && slot.place == *place));
+        unwanted
+    }
+
+    /// Where the entity of a path lies.
+    pub(super) fn place_of(&self, path: &[u8]) -> Option<&CStr> {
+        Some(&self.slots[*self.by_path.get(path)?].place)
+    }
+
+    /// Everything on the path of an entity is watched from before it was seen like this. True if it
+    /// is as it was.
+    pub(super) fn trust(&mut self, path: &[u8], seen: Option<Identity>, unix_s: u64) -> bool {
+        let Some(&index) = self.by_path.get(path) else { return false };
+        let slot = &mut self.slots[index];
+        if seen == Some(slot.identity) {
+            slot.watched = true;
+            slot.looked_s = unix_s;
+        } else {
+            self.drop_slot(index);
+        }
+        seen.is_some() && self.by_path.contains_key(path)
+    }
+
+    /// Something was reported of what lies at a place, or is on the path there.
+    pub(super) fn doubt(&mut self, place: &[u8]) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.place.to_bytes() == place) {
+            slot.watched = false;
+        }
+    }
+
+    /// Nothing is watched any more.
+    pub(super) fn doubt_all(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.watched = false);
     }
 
     /// Drops the entities that hold a file open. Says whether there were any.
@@ -133,6 +222,10 @@ impl Cache {
     fn drop_slot(&mut self, index: usize) {
         let dropped = self.slots.swap_remove(index);
         self.by_path.remove(&dropped.path);
+        self.bytes -= dropped.entity.held_bytes();
+        if dropped.watched {
+            self.unwanted.push(dropped.place);
+        }
         if let Some(moved) = self.slots.get(index)
             && let Some(at) = self.by_path.get_mut(&moved.path)
         {

@@ -1,130 +1,188 @@
 //! The files below a directory.
 //!
 //! A path is opened below the directory or not at all: see [`open`]. What was opened is described
-//! once, as an [`Entity`], and kept: a small file with its content, a larger one with its
-//! descriptor. Before a kept entity is served again, its path is looked at with one stat(2), and it
-//! is served only if the path still leads to the same inode with the same size and times. So a file
-//! that is changed, replaced, renamed over, moved with its directory or made unreadable is served
-//! changed, at the next request.
+//! once, as an [`Entity`](crate::entity::Entity), and kept: a small file with its content, a larger one
+//! with its descriptor. A file that is asked for again is [watched](watch), with all directories on its
+//! path, and served as it is kept until the queue reports that something changed. Where it cannot be
+//! watched (a link is on the path, the file system is remote, watches are used up), or while not
+//! everything that was reported is known, its path is looked at with one stat(2) for each batch of
+//! requests, and it is served only if the path still leads to the same inode with the same size and
+//! times. So a file that is changed, replaced, renamed over, moved with its directory or made
+//! unreadable is served changed, at the next request. Only what inotify(7) has no report of, a change
+//! through mapped memory or a mount, may take a second.
 //!
 //! Two changes within one tick of the kernel's clock may leave the same times (stat(2) shows
 //! nanoseconds, the clock behind them ticks every few milliseconds). Therefore an inode that was
-//! changed less than [`SETTLED_S`] ago is not kept, and its entity tag is weak until then.
+//! changed less than two seconds ago is not kept, and its entity tag is weak until then.
+//!
+//! What the kernel does not have in memory is [looked up](loader) by a thread, and waited for without
+//! blocking anybody else.
 
 mod cache;
+mod load;
+mod loader;
 mod media_type;
 mod open;
+mod watch;
 
 use crate::{
     counters::Counters,
-    entity::{Body, Content, Description, Entity, Found, Seen},
-    limits::{CACHED_FILES, SMALL_FILE_BYTES},
+    entity::{Content, Found, Seen},
+    limits::{CACHED_BYTES, CACHED_FILES},
 };
 use cache::{Cache, Identity};
+use load::{Loaded, Patience, load};
+use loader::Loader;
+pub(crate) use loader::Tell;
 use open::Opener;
 use rustix::{
-    fs::{AtFlags, FileType, Stat, fstat, statat},
-    io::{Errno, pread},
+    fs::{AtFlags, statat},
+    io::Errno,
 };
-use std::{os::fd::OwnedFd, path::Path, sync::Arc};
-
-/// Looked for in a directory.
-const INDEX: &[u8] = b"index.html";
-
-/// How long ago, in seconds, a file must have been changed last for its times to identify its
-/// content.
-const SETTLED_S: i64 = 2;
-
-/// How often a file that changes while it is read is read again.
-const ATTEMPTS: u32 = 3;
+use std::{ffi::CStr, path::Path, sync::Arc};
+use ukevent_queue::{Kind, Queue, Token};
+use watch::Watches;
 
 /// A directory whose files are served. Holds it open: it may be renamed meanwhile.
 #[derive(Debug)]
 pub(crate) struct Root {
-    opener: Opener,
+    opener: Arc<Opener>,
     cache: Cache,
+    watches: Watches,
+    /// Without one, what is not in memory is waited for.
+    loader: Option<Loader>,
+    /// What the next look finds: it was asked for before.
+    offered: Option<Found>,
+    /// What the last look must wait for.
+    joined: Option<u64>,
 }
 
 impl Root {
-    /// Opens the directory.
+    /// Opens the directory. Looking for a file waits for the disk.
     pub(crate) fn open(path: &Path) -> Result<Self, Errno> {
-        Ok(Self { opener: Opener::new(path)?, cache: Cache::new(CACHED_FILES) })
+        Ok(Self::of(Opener::new(path)?))
     }
 
     /// As [`Root::open`], on a kernel without openat2(2).
     #[cfg(test)]
     pub(crate) fn open_by_walking(path: &Path) -> Result<Self, Errno> {
-        Ok(Self { opener: Opener::new(path)?.walking(), cache: Cache::new(CACHED_FILES) })
+        Ok(Self::of(Opener::new(path)?.walking()))
     }
 
-    fn load(&mut self, path: &[u8], seen: Seen) -> Found {
-        let names_directory = path.is_empty() || path.ends_with(b"/");
-        let mut place = path.to_vec();
-        if names_directory {
-            place.extend_from_slice(INDEX);
+    fn of(opener: Opener) -> Self {
+        Self {
+            opener: Arc::new(opener),
+            cache: Cache::new(CACHED_FILES, CACHED_BYTES),
+            watches: Watches::default(),
+            loader: None,
+            offered: None,
+            joined: None,
         }
-        for _ in 0..ATTEMPTS {
-            let (file, stat) = match self.opener.open(&place).and_then(|file| {
-                let stat = fstat(&file)?;
-                Ok((file, stat))
-            }) {
-                Ok(found) => found,
-                Err(errno) => return self.absent(path, names_directory, errno),
-            };
-            match FileType::from_raw_mode(stat.st_mode) {
-                FileType::RegularFile => {}
-                FileType::Directory if !names_directory => return Found::Directory,
-                _ => return Found::Forbidden,
-            }
-            let Some(entity) = describe(&place, file, &stat, seen).transpose() else { continue };
-            return match entity {
-                Ok(entity) => {
-                    let entity = Arc::new(entity);
-                    if is_settled(&stat, seen) {
-                        self.cache.keep(
-                            path,
-                            &place,
-                            Identity::of(&stat),
-                            Arc::clone(&entity),
-                            seen,
-                        );
-                    }
-                    Found::Entity(entity)
+    }
+
+    /// From now on threads wait for the disk, and tell when something was found.
+    pub(crate) fn load_elsewhere(&mut self, tell: Tell) {
+        self.loader = Some(Loader::new(Arc::clone(&self.opener), tell));
+    }
+
+    /// What [`Found::Later`] was said of since this was asked last: the number of the load.
+    pub(crate) fn take_joined(&mut self) -> Option<u64> {
+        self.joined.take()
+    }
+
+    /// What was loaded meanwhile, by number.
+    pub(crate) fn take_loaded(&mut self, seen: Seen) -> Vec<(u64, Found)> {
+        let done = self.loader.as_ref().map(Loader::take_done).unwrap_or_default();
+        // It was seen before now: whoever asks now must look again.
+        let seen = Seen { epoch: 0, ..seen };
+        let mut all = Vec::with_capacity(done.len());
+        for done in done {
+            if done.wants_descriptor() && self.let_go() {
+                if let Some(loader) = &mut self.loader {
+                    loader.ask_again(done.job);
                 }
-                Err(_) => Found::Failed,
-            };
+                continue;
+            }
+            let number = done.number();
+            all.push((number, self.keep(&done.job.path, done.loaded, seen)));
         }
-        Found::Failed
+        all
     }
 
-    /// What to say of a path that could not be opened.
-    fn absent(&self, path: &[u8], names_directory: bool, errno: Errno) -> Found {
-        match errno {
-            // A directory without an index is there, but is not listed.
-            Errno::NOENT if names_directory && self.opener.is_directory(path) => Found::Forbidden,
-            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Found::Nothing,
-            // XDEV: the path leads out of the root. LOOP: through links without end. NXIO: to a
-            // socket, or to a device that is not there.
-            Errno::ACCESS
-            | Errno::PERM
-            | Errno::XDEV
-            | Errno::LOOP
-            | Errno::NXIO
-            | Errno::NODEV => Found::Forbidden,
-            // AGAIN: directories were renamed underneath, again and again.
-            Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN => Found::Exhausted,
-            _ => Found::Failed,
+    /// Lets the next look find this, whatever is there.
+    pub(crate) fn offer(&mut self, found: Option<Found>) {
+        self.offered = found;
+    }
+
+    /// Whether looks may rely on reports of the queue.
+    pub(crate) fn relies_on_reports(&self) -> bool {
+        !self.watches.is_empty()
+    }
+
+    /// Takes a report of what is watched.
+    pub(crate) fn reported(&mut self, queue: &mut Queue, index: u32, kind: &Kind) {
+        for place in self.watches.reported(queue, index, kind) {
+            self.cache.doubt(&place);
+        }
+    }
+
+    /// Watches what is worth it, and no longer what is not.
+    pub(crate) fn tend(&mut self, queue: &mut Queue, token: &dyn Fn(u32) -> Token, unix_s: u64) {
+        for path in self.cache.take_wanted() {
+            let Some(place) = self.cache.place_of(&path).map(CStr::to_owned) else { continue };
+            let watched = self.watches.watch(queue, token, &self.opener, place.to_bytes());
+            if watched.is_err() {
+                continue;
+            }
+            // What changed before it was watched is seen now.
+            if !self.cache.trust(&path, look(&self.opener, &place), unix_s) {
+                self.cache.doubt(place.to_bytes());
+                self.watches.forget(queue, place.to_bytes());
+            }
+        }
+        for place in self.cache.take_unwanted() {
+            self.watches.forget(queue, place.to_bytes());
+        }
+    }
+
+    /// Takes every watch back.
+    pub(crate) fn unwatch(&mut self, queue: &mut Queue) {
+        self.watches.forget_all(queue);
+        self.cache.doubt_all();
+    }
+
+    fn keep(&mut self, path: &[u8], loaded: Loaded, seen: Seen) -> Found {
+        if let (Some((place, identity)), Found::Entity(entity)) = (loaded.keep, &loaded.found) {
+            self.cache.keep(path, &place, identity, Arc::clone(entity), seen);
+        }
+        loaded.found
+    }
+
+    /// Looks up what is not at hand.
+    fn load(&mut self, path: &[u8], seen: Seen) -> Found {
+        let patience = if self.loader.is_some() { Patience::None } else { Patience::Blocks };
+        match load(&self.opener, path, seen.unix_s, patience) {
+            Some(loaded) => self.keep(path, loaded, seen),
+            None => {
+                self.joined = self.loader.as_mut().map(|loader| loader.ask(path, seen.unix_s));
+                Found::Later
+            }
         }
     }
 }
 
+/// What stat(2) shows of a place.
+fn look(opener: &Opener, place: &CStr) -> Option<Identity> {
+    statat(opener.root(), place, AtFlags::empty()).ok().map(|stat| Identity::of(&stat))
+}
+
 impl Content for Root {
     fn find(&mut self, path: &[u8], seen: Seen, _: &Counters) -> Found {
-        let root = self.opener.root();
-        let look = |place: &std::ffi::CStr| {
-            statat(root, place, AtFlags::empty()).ok().map(|stat| Identity::of(&stat))
-        };
-        if let Some(entity) = self.cache.find(path, seen, look) {
+        if let Some(found) = self.offered.take() {
+            return found;
+        }
+        let opener = &self.opener;
+        if let Some(entity) = self.cache.find(path, seen, |place| look(opener, place)) {
             return Found::Entity(entity);
         }
         match self.load(path, seen) {
@@ -136,58 +194,6 @@ impl Content for Root {
     fn let_go(&mut self) -> bool {
         self.cache.drop_files()
     }
-}
-
-/// Makes an entity of an open file. `None` if the file changed meanwhile.
-fn describe(place: &[u8], file: OwnedFd, stat: &Stat, seen: Seen) -> Result<Option<Entity>, Errno> {
-    let len = u64::try_from(stat.st_size).unwrap_or(0);
-    let body = if len <= SMALL_FILE_BYTES {
-        let content = read(&file, len)?;
-        if content.len() as u64 != len || Identity::of(&fstat(&file)?) != Identity::of(stat) {
-            return Ok(None);
-        }
-        Body::Bytes(content.into_boxed_slice())
-    } else {
-        Body::File(file)
-    };
-    let settled = is_settled(stat, seen);
-    let weak = if settled { "" } else { "W/" };
-    let Identity { modified, changed, inode, .. } = Identity::of(stat);
-    // The time of the last change of the inode, not of the content: the latter can be set back,
-    // and then two contents would have one tag.
-    let etag = format!("{weak}\"{:x}.{:x}-{len:x}-{inode:x}\"", changed.0, changed.1);
-    let description = Description {
-        media_type: &media_type::of(place),
-        etag: Some(etag),
-        // Never later than the Date of the answer (RFC 9110, 8.8.2.1).
-        modified_s: u64::try_from(modified.0).ok().map(|modified_s| modified_s.min(seen.unix_s)),
-        settled,
-        len,
-        extra: "",
-    };
-    Ok(Some(Entity::new(description, body)))
-}
-
-fn read(file: &OwnedFd, len: u64) -> Result<Vec<u8>, Errno> {
-    let mut content = vec![0; len as usize];
-    let mut filled = 0;
-    while filled < content.len() {
-        match pread(file, &mut content[filled..], filled as u64) {
-            Ok(0) => break,
-            Ok(bytes) => filled += bytes,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    content.truncate(filled);
-    Ok(content)
-}
-
-/// Whether a change after this stat would show in another stat.
-fn is_settled(stat: &Stat, seen: Seen) -> bool {
-    let now_s = i64::try_from(seen.unix_s).unwrap_or(i64::MAX);
-    let Identity { modified, changed, .. } = Identity::of(stat);
-    now_s.saturating_sub(modified.0.max(changed.0)) >= SETTLED_S
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRECTOR
 pub(super) struct Opener {
     root: OwnedFd,
     walks: bool,
+    /// Whether the kernel can look for names in its memory alone.
+    knows: bool,
 }
 
 impl Opener {
@@ -40,12 +42,14 @@ impl Opener {
         drop(open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?);
         // Filters of containers that are older than the call answer EPERM.
         let walks = matches!(beneath(root.as_fd(), b".", PLACE), Err(Errno::NOSYS | Errno::PERM));
-        Ok(Self { root, walks })
+        let cached = beneath_with(root.as_fd(), b".", PLACE, ResolveFlags::CACHED);
+        let knows = !walks && matches!(cached, Ok(_) | Err(Errno::AGAIN));
+        Ok(Self { root, walks, knows })
     }
 
     #[cfg(test)]
     pub(super) fn walking(self) -> Self {
-        Self { walks: true, ..self }
+        Self { walks: true, knows: false, ..self }
     }
 
     /// The directory itself.
@@ -64,6 +68,40 @@ impl Opener {
         path.is_empty() || self.open_as(path, PLACE).is_ok()
     }
 
+    /// As [`Opener::open`], of what the kernel has in memory. `None` if that does not say.
+    pub(super) fn open_if_known(&self, path: &[u8]) -> Option<Result<OwnedFd, Errno>> {
+        self.open_if_known_as(path, READ)
+    }
+
+    /// As [`Opener::is_directory`], as far as the kernel has it in memory.
+    pub(super) fn is_directory_if_known(&self, path: &[u8]) -> Option<bool> {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        if path.is_empty() {
+            return Some(true);
+        }
+        self.open_if_known_as(path, PLACE).map(|opened| opened.is_ok())
+    }
+
+    fn open_if_known_as(&self, path: &[u8], flags: OFlags) -> Option<Result<OwnedFd, Errno>> {
+        if !self.knows {
+            return None;
+        }
+        match beneath_with(self.root(), path, flags, ResolveFlags::CACHED) {
+            Err(Errno::AGAIN | Errno::INTR) => None,
+            opened => Some(opened),
+        }
+    }
+
+    /// The inode that a path names, for no more than to name it: no link may be on the path. The empty
+    /// path is the root.
+    pub(super) fn inode(&self, path: &[u8], is_directory: bool) -> Result<OwnedFd, Errno> {
+        let flags = if is_directory { PLACE } else { PLACE.difference(OFlags::DIRECTORY) };
+        match path {
+            b"" => beneath_or_walk(self.walks, self.root(), b".", flags),
+            _ => beneath_or_walk(self.walks, self.root(), path, flags),
+        }
+    }
+
     fn open_as(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         if self.walks {
             return walk(self.root(), path, flags);
@@ -80,8 +118,29 @@ impl Opener {
 }
 
 fn beneath(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    beneath_with(root, path, flags, ResolveFlags::empty())
+}
+
+fn beneath_with(
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd, Errno> {
+    let resolve = resolve | ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     openat2(root, path, flags, Mode::empty(), resolve)
+}
+
+fn beneath_or_walk(
+    walks: bool,
+    root: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+) -> Result<OwnedFd, Errno> {
+    if walks {
+        return walk(root, path, flags);
+    }
+    beneath_with(root, path, flags, ResolveFlags::NO_SYMLINKS)
 }
 
 fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {

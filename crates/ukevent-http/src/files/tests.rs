@@ -1,14 +1,19 @@
 //! What is served, what is not, and that changes are seen.
 
 use super::*;
-use crate::testing::{MODIFIED_S, Site, large, soon_s};
+use crate::{
+    entity::{Body, Entity},
+    testing::{MODIFIED_S, Site, large, soon_s},
+};
 use std::{fs, os::unix::fs::symlink};
+
+mod watching;
 
 /// Looks at different times: every look is one of its own.
 fn look(root: &mut Root, path: &str, unix_s: u64) -> Found {
     static EPOCH: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let epoch = EPOCH.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    root.find(path.as_bytes(), Seen { epoch, unix_s }, &Counters::default())
+    root.find(path.as_bytes(), Seen { epoch, unix_s, sure: false }, &Counters::default())
 }
 
 fn entity(root: &mut Root, path: &str) -> Arc<Entity> {
@@ -21,7 +26,16 @@ fn entity(root: &mut Root, path: &str) -> Arc<Entity> {
 fn content(entity: &Entity) -> Vec<u8> {
     match entity.body() {
         Body::Bytes(bytes) => bytes.to_vec(),
-        Body::File(file) => read(file, entity.len()).unwrap(),
+        Body::File(file) => {
+            let mut content = vec![0; entity.len() as usize];
+            std::os::unix::fs::FileExt::read_exact_at(
+                &fs::File::from(file.try_clone().unwrap()),
+                &mut content,
+                0,
+            )
+            .unwrap();
+            content
+        }
     }
 }
 
@@ -213,7 +227,7 @@ fn what_is_removed_is_gone() {
 fn within_an_epoch_one_look_is_enough() {
     let site = Site::new();
     let mut root = Root::open(&site.root()).unwrap();
-    let seen = Seen { epoch: u64::MAX, unix_s: soon_s() };
+    let seen = Seen { epoch: u64::MAX, unix_s: soon_s(), sure: false };
     let none = Counters::default();
     let Found::Entity(first) = root.find(b"hello.txt", seen, &none) else { panic!() };
     fs::remove_file(site.root().join("hello.txt")).unwrap();

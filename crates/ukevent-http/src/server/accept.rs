@@ -1,11 +1,16 @@
-//! Accepting: until nobody waits, until a share is used up, or until nothing is left to accept with.
+//! Accepting: each listener has an operation that accepts whoever comes.
 //!
-//! Listeners are level-triggered: whoever is left in the backlog is reported again. Without a free
-//! descriptor accepting pauses, for a readiness that cannot be served would be reported for ever;
-//! it goes on when a connection closes, or after a while, as the descriptor may be another's.
+//! With too many connections on their way out it is cancelled, and goes on when one closes; who was
+//! accepted until then waits like those in the backlog. Without a free descriptor it ends by itself:
+//! descriptors that are only kept for speed are let go, and if there are none accepting pauses, until a
+//! connection closes or for a while, as the descriptor may be another's.
 
-use super::{Meaning, Peer, REFUSED_CONNECTIONS, Server};
-use crate::{connection::Connection, entity::Content, limits::ACCEPTS, server::wire::SocketWire};
+use super::{
+    Ending, Meaning, Server,
+    peers::{Leaving, Peer, Receiver},
+    wire::SocketWire,
+};
+use crate::{connection::Connection, entity::Content, limits::REFUSED_CONNECTIONS};
 use rustix::{
     io::Errno,
     net::{
@@ -14,12 +19,10 @@ use rustix::{
         sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay},
     },
 };
-use std::{
-    net::SocketAddr,
-    os::fd::{AsFd, OwnedFd},
-    time::Duration,
+use std::{collections::VecDeque, net::SocketAddr, os::fd::OwnedFd, time::Duration};
+use ukevent_queue::{
+    Completed, Errno as Refusal, Key, Mode, Operation, Payload, Queue, RegisterError, Socket, Timer,
 };
-use ukevent_queue::{Interest, Key, Mode, Queue, RegisterError, Socket, Timer};
 use ukevent_sys::{Error, clock::Clock};
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
@@ -31,10 +34,19 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The listening sockets, which belong to the queue.
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
-    keys: Vec<Key>,
+    all: Vec<Listener>,
     addresses: Vec<SocketAddr>,
     paused: bool,
     resume: Option<Key>,
+    /// Accepted when there were too many already.
+    late: VecDeque<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Listener {
+    key: Key,
+    /// The operation that accepts.
+    accepts: Option<Key>,
 }
 
 impl Listeners {
@@ -43,19 +55,34 @@ impl Listeners {
     }
 
     pub(super) fn add(&mut self, key: Key, address: SocketAddr) {
-        self.keys.push(key);
+        self.all.push(Listener { key, accepts: None });
         self.addresses.push(address);
+    }
+
+    /// Whether any still accepts by itself.
+    pub(super) fn is_accepting(&self) -> bool {
+        self.all.iter().any(|listener| listener.accepts.is_some())
+    }
+
+    /// Lets none accept by itself any more. Each says so when it does not.
+    pub(super) fn cancel(&self, queue: &mut Queue) {
+        for accepts in self.all.iter().filter_map(|listener| listener.accepts) {
+            let cancelled = queue.cancel(accepts);
+            debug_assert!(cancelled.is_ok(), "it has not said that it ended");
+        }
     }
 
     /// Closes all. From then on nobody can connect: what the kernel of a ring still holds open until
     /// the next wait no longer listens.
     pub(super) fn close(&mut self, queue: &mut Queue) {
-        for &key in &self.keys {
-            if let Some(socket) = queue.owner_of::<OwnedFd>(key) {
+        for listener in &self.all {
+            if let Some(socket) = queue.owner_of::<OwnedFd>(listener.key) {
                 let _ = shutdown(socket, Shutdown::Both);
             }
         }
-        for key in self.keys.drain(..).chain(self.resume.take()) {
+        self.late.clear();
+        let keys = self.all.drain(..).map(|listener| listener.key);
+        for key in keys.chain(self.resume.take()) {
             drop(queue.remove(key));
         }
     }
@@ -86,58 +113,101 @@ pub(super) fn open(address: SocketAddr, share_port: bool) -> Result<(OwnedFd, So
 }
 
 impl Server {
-    /// Accepts from a listener until it is this one's turn no more.
-    pub(super) fn accept(&mut self, queue: &mut Queue, index: usize) {
-        self.accept_up_to(ACCEPTS, queue, index);
-    }
-
-    /// Accepts whoever waits at a listener.
-    pub(super) fn accept_backlog(&mut self, queue: &mut Queue, index: usize) {
-        // One more may wait than the backlog says (listen(2)).
-        self.accept_up_to(BACKLOG as usize + 1, queue, index);
-    }
-
-    fn accept_up_to(&mut self, most: usize, queue: &mut Queue, index: usize) {
-        let Some(&listener) = self.listeners.keys.get(index) else { return };
-        for _ in 0..most {
-            let crowded = self.peers.refused() >= REFUSED_CONNECTIONS;
-            if crowded && self.peers.served() >= self.service.limits.connections {
-                return self.pause_accepting(queue, false);
-            }
-            let Some(socket) = queue.owner_of::<OwnedFd>(listener) else { return };
-            match accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok(socket) => self.welcome(queue, socket),
-                Err(Errno::AGAIN) => return,
-                Err(Errno::MFILE | Errno::NFILE) if self.service.site.let_go() => {}
-                Err(
-                    Errno::MFILE
-                    | Errno::NFILE
-                    | Errno::NOBUFS
-                    | Errno::NOMEM
-                    | Errno::INVAL
-                    | Errno::BADF,
-                ) => return self.pause_accepting(queue, true),
-                // What else accept(2) reports is the failure of one connection, long gone.
-                Err(_) => {}
+    /// Lets all listeners accept that do not.
+    pub(super) fn start_accepting(&mut self, queue: &mut Queue) {
+        let mut refused = false;
+        for (index, listener) in self.listeners.all.iter_mut().enumerate() {
+            if listener.accepts.is_none() {
+                let operation = Operation::accept_each(listener.key);
+                let token = self.tokens.of(Meaning::Listener(index));
+                listener.accepts = queue.start(operation, token).ok();
+                refused |= listener.accepts.is_none();
             }
         }
+        if refused {
+            self.pause_accepting(queue, true);
+        }
+    }
+
+    /// A listener accepted somebody, or does so no longer.
+    pub(super) fn accepted(&mut self, queue: &mut Queue, index: usize, completed: Completed) {
+        match (completed.result, completed.payload) {
+            (Ok(_), Payload::Descriptor(socket)) if self.is_crowded() => {
+                self.listeners.late.push_back(socket);
+                if !self.listeners.paused && self.ending == Ending::NotYet {
+                    self.pause_accepting(queue, false);
+                }
+            }
+            (Ok(_), Payload::Descriptor(socket)) => self.welcome(queue, socket),
+            (Ok(_), _) => {}
+            (Err(Refusal(errno)), _) => {
+                if let Some(listener) = self.listeners.all.get_mut(index) {
+                    listener.accepts = None;
+                }
+                if self.ending != Ending::NotYet {
+                    return self.end_accepting(queue);
+                }
+                self.accept_again(queue, Errno::from_raw_os_error(errno));
+            }
+        }
+    }
+
+    /// Accepting has ended with this; it goes on, or pauses.
+    fn accept_again(&mut self, queue: &mut Queue, errno: Errno) {
+        match errno {
+            Errno::MFILE | Errno::NFILE if self.service.site.let_go() => {}
+            Errno::MFILE
+            | Errno::NFILE
+            | Errno::NOBUFS
+            | Errno::NOMEM
+            | Errno::INVAL
+            | Errno::BADF => return self.pause_accepting(queue, true),
+            // What else accept(2) reports is the failure of one connection, long gone.
+            _ => {}
+        }
+        if !self.listeners.paused {
+            self.start_accepting(queue);
+        }
+    }
+
+    /// Lets in whoever is left at the listeners, as far as there is room.
+    pub(super) fn accept_backlog(&mut self, queue: &mut Queue) {
+        for index in 0..self.listeners.all.len() {
+            // One more may wait than the backlog says (listen(2)).
+            for _ in 0..=BACKLOG {
+                if self.is_crowded() {
+                    return;
+                }
+                let listener = self.listeners.all[index].key;
+                let Some(socket) = queue.owner_of::<OwnedFd>(listener) else { break };
+                match accept_with(socket, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+                    Ok(socket) => self.welcome(queue, socket),
+                    Err(Errno::MFILE | Errno::NFILE) if self.service.site.let_go() => {}
+                    Err(Errno::INTR | Errno::CONNABORTED) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Whether so many are being turned away that no more can be.
+    fn is_crowded(&self) -> bool {
+        self.peers.refused() >= REFUSED_CONNECTIONS
+            && self.peers.served() >= self.service.limits.connections
     }
 
     /// Takes in a connection, or tells it that it is one too many.
     fn welcome(&mut self, queue: &mut Queue, socket: OwnedFd) {
         self.service.counters.accepted += 1;
         let refused = self.peers.served() >= self.service.limits.connections;
-        let mut turn = self.service.turn();
-        let connection = if refused {
-            turn.counters.refused += 1;
-            Connection::refused(&mut SocketWire(socket.as_fd()), &mut turn)
-        } else {
-            Connection::new(&turn)
-        };
+        self.service.counters.refused += u64::from(refused);
         // Should the queue have no room, dropping the socket closes it.
-        if let Err(error) = self.register(queue, socket, connection, refused) {
-            debug_assert!(!matches!(error, RegisterError::Invalid(_)), "{error}");
-            self.service.counters.refused += u64::from(!refused);
+        match self.register(queue, socket, refused) {
+            Ok(index) => self.keep_receiving(queue, index),
+            Err(error) => {
+                debug_assert!(!matches!(error, RegisterError::Invalid(_)), "{error}");
+                self.service.counters.refused += u64::from(!refused);
+            }
         }
         self.service.counters.open = self.peers.served() as u64;
     }
@@ -146,41 +216,33 @@ impl Server {
         &mut self,
         queue: &mut Queue,
         socket: OwnedFd,
-        connection: Connection,
         refused: bool,
-    ) -> Result<(), RegisterError> {
+    ) -> Result<u32, RegisterError> {
         let index = self.peers.vacant();
-        let timer_ns = connection.deadline_ns();
-        let timer = queue.register(
-            Timer::at(Clock::Monotonic, Duration::from_nanos(timer_ns)),
-            self.tokens.of(Meaning::Deadline(index)),
-            Mode::Level,
-        )?;
-        let both = Interest::READ | Interest::WRITE | Interest::PEER_CLOSED;
-        let socket = Socket::new(socket).interest(both);
         let token = self.tokens.of(Meaning::Peer(index));
-        let key = queue.register(socket, token, Mode::Edge).inspect_err(|_| {
-            drop(queue.remove(timer));
+        let key = queue.register(Socket::new(socket).unwatched(), token, Mode::Level)?;
+        let mut leaving = Leaving::default();
+        let mut turn = self.service.turn();
+        let connection = if refused {
+            let mut wire = SocketWire { queue, socket: key, token, leaving: &mut leaving };
+            Connection::refused(&mut wire, &mut turn)
+        } else {
+            Connection::new(&turn)
+        };
+        let timer_ns = connection.deadline_ns();
+        let timer = Timer::at(Clock::Monotonic, Duration::from_nanos(timer_ns));
+        let deadline = self.tokens.of(Meaning::Deadline(index));
+        let timer = queue.register(timer, deadline, Mode::Level).inspect_err(|_| {
+            drop(queue.remove(key));
         })?;
-        self.peers.insert(Peer {
-            connection,
-            key,
-            timer,
-            timer_ns,
-            refused,
-            readable: false,
-            ended: false,
-            waits: false,
-            received: false,
-        });
-        Ok(())
+        let receiver = Receiver::Paused;
+        self.peers.insert(Peer { connection, key, timer, timer_ns, refused, receiver, leaving });
+        Ok(index)
     }
 
     /// Stops accepting until a connection closes, or `for_a_while`.
     fn pause_accepting(&mut self, queue: &mut Queue, for_a_while: bool) {
-        for &key in &self.listeners.keys {
-            let _ = queue.disable(key);
-        }
+        self.listeners.cancel(queue);
         self.listeners.paused = true;
         self.service.counters.pauses += 1;
         if for_a_while && self.listeners.resume.is_none() {
@@ -189,17 +251,20 @@ impl Server {
         }
     }
 
-    /// Accepts again, if it was paused.
+    /// Accepts again, if it was paused: first those who were accepted already.
     pub(super) fn resume_accepting(&mut self, queue: &mut Queue) {
-        if !self.listeners.paused {
+        if !self.listeners.paused || self.ending != Ending::NotYet {
             return;
         }
-        self.listeners.paused = false;
         if let Some(timer) = self.listeners.resume.take() {
             drop(queue.remove(timer));
         }
-        for &key in &self.listeners.keys {
-            let _ = queue.enable(key);
+        while !self.is_crowded() {
+            let Some(socket) = self.listeners.late.pop_front() else {
+                self.listeners.paused = false;
+                return self.start_accepting(queue);
+            };
+            self.welcome(queue, socket);
         }
     }
 }

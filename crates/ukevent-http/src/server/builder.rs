@@ -1,13 +1,21 @@
 //! How a server is made.
 
-use super::{ARENA_BYTES, Ending, Listeners, Meaning, Peers, Server, Service, Tokens, accept};
-use crate::{files::Root, limits::Limits, page::Page, server::service::Site};
+use super::{Ending, Listeners, Meaning, Peers, Server, Service, Tokens, accept};
+use crate::{
+    files::Root,
+    limits::{Limits, RECEIVE_BYTES, RECEIVE_FRAMES, SEND_BYTES, SEND_FRAMES},
+    page::Page,
+    server::service::Site,
+};
 use rustix::process::Signal as SignalNumber;
 use std::{
+    collections::{HashMap, VecDeque},
     fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+use ukevent_buf::{Arena, ArenaError, FramePool, FramePoolBuilder, HugePages};
 use ukevent_queue::{Key, Merge, Mode, Queue, RegisterError, Signal, Socket, User};
 use ukevent_sys::{
     Error,
@@ -73,6 +81,8 @@ pub enum StartError {
     },
     /// The queue refused a registration.
     Register(RegisterError),
+    /// There is no memory to receive into and to send from.
+    Memory(ArenaError),
 }
 
 impl fmt::Display for StartError {
@@ -81,6 +91,7 @@ impl fmt::Display for StartError {
             Self::Root { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Listen { address, error } => write!(f, "{address}: {error}"),
             Self::Register(error) => error.fmt(f),
+            Self::Memory(error) => error.fmt(f),
         }
     }
 }
@@ -98,6 +109,7 @@ impl From<StartError> for io::Error {
         match error {
             StartError::Root { error, .. } | StartError::Listen { error, .. } => error.into(),
             StartError::Register(error) => error.into(),
+            StartError::Memory(error) => error.into(),
         }
     }
 }
@@ -165,10 +177,13 @@ impl Builder {
     /// # Errors
     /// [`StartError`]; nothing is left on the queue then.
     pub fn start(self, queue: &mut Queue) -> Result<Server, StartError> {
-        let site = match self.root {
+        let receive = FramePool::builder(RECEIVE_FRAMES, RECEIVE_BYTES).waker(queue.room_waker());
+        let frames = Arc::new(pool(receive)?);
+        let out = Arc::new(pool(FramePool::builder(SEND_FRAMES, SEND_BYTES))?);
+        let mut site = match self.root {
             None => Site::Page(Page::new()),
             Some(path) => match Root::open(&path) {
-                Ok(root) => Site::Files(root),
+                Ok(root) => Site::Files(Box::new(root)),
                 Err(errno) => {
                     let error = Error::new("open", errno.raw_os_error());
                     return Err(StartError::Root { path, error });
@@ -181,12 +196,14 @@ impl Builder {
         for (index, &address) in self.listen.iter().enumerate() {
             let (socket, bound) = accept::open(address, self.share_port)
                 .map_err(|error| StartError::Listen { address, error })?;
-            let key = begun.register(Socket::listener(socket), Meaning::Listener(index))?;
+            let socket = Socket::listener(socket).unwatched();
+            let key = begun.register(socket, Meaning::Listener(index))?;
             listeners.add(key, bound);
         }
         let own = begun.keys.len();
         let turn = begun.register(User::merged(Merge::Last), Meaning::Turn)?;
         let stop = begun.register(User::merged(Merge::Last), Meaning::Stop)?;
+        let loaded = begun.register(User::merged(Merge::Last), Meaning::Loaded)?;
         if self.ends_by_signal {
             begun.register_unless_ignored(SignalNumber::TERM, Meaning::Stop)?;
             begun.register_unless_ignored(SignalNumber::INT, Meaning::Stop)?;
@@ -196,23 +213,40 @@ impl Builder {
         let poster = |queue: &Queue, key| {
             queue.poster(key).map_err(|_| RegisterError::Invalid("a user source has a poster"))
         };
-        let server = Server {
+        if let Site::Files(root) = &mut site {
+            let loaded = poster(begun.queue, loaded)?;
+            root.load_elsewhere(Box::new(move || {
+                // A server that is gone waits for nothing.
+                let _ = loaded.post(1);
+            }));
+        }
+        let mut server = Server {
             turn: poster(begun.queue, turn)?,
             stop: poster(begun.queue, stop)?,
-            service: Service::new(site, self.limits, begun.queue),
+            service: Service::new(site, self.limits, out, begun.queue),
             listeners,
             peers: Peers::default(),
             ending: Ending::default(),
             tokens,
-            again: Vec::new(),
-            turn_posted: false,
-            received: Vec::new(),
-            arena: vec![0; ARENA_BYTES],
+            frames,
+            received: VecDeque::new(),
+            looked: 0,
+            inputs: 0,
+            awaiting: HashMap::new(),
             keys: begun.keys.split_off(own),
         };
         begun.complete = true;
+        server.start_accepting(begun.queue);
+        drop(begun);
         Ok(server)
     }
+}
+
+/// A pool with an arena of its own, in ordinary pages: what is never used takes no memory.
+fn pool(sketch: FramePoolBuilder) -> Result<FramePool, StartError> {
+    let arena = Arena::builder(sketch.arena_bytes()).huge_pages(HugePages::Never).build();
+    let arena = arena.map_err(StartError::Memory)?;
+    Ok(sketch.build(&arena).expect("the arena is as large as the pool asked"))
 }
 
 /// Registrations of a server that is not complete yet: dropped before it is, it takes them back.

@@ -1,15 +1,25 @@
 //! The end of a server: whoever waits is still let in, as far as there is room; who is being answered
 //! is answered, who rests is closed; and after a while everything is.
 
-use super::{Meaning, Peer, Server, Step};
-use crate::connection::Wants;
+use super::{Meaning, Server, Step};
 use ukevent_queue::{Kind, Mode, Queue, Timer};
+
+/// Looks at what has come before the end; a peer that sends all the time does not put it off for ever.
+const LOOKS: u32 = 256;
 
 /// How far the end has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Ending {
     #[default]
     NotYet,
+    /// Whoever the kernel told that it is connected is being let in.
+    LettingIn,
+    /// What was asked until then is being taken. So much had been received at the last look, and so
+    /// many more looks there may be.
+    Asking {
+        received: Option<u64>,
+        looks: u32,
+    },
     /// Answers that are asked for are being given.
     Gently,
     Over,
@@ -40,31 +50,51 @@ impl Server {
         if self.ending != Ending::NotYet {
             return self.stop_at_once(queue);
         }
-        self.ending = Ending::Gently;
-        // Whoever is in the backlog was told by the kernel that it is connected.
-        for index in 0..self.listeners.addresses().len() {
-            self.accept_backlog(queue, index);
-        }
-        self.listeners.close(queue);
         let grace = Timer::after(self.service.limits.grace);
         match queue.register(grace, self.tokens.of(Meaning::GraceOver), Mode::Level) {
             Ok(key) => self.keys.push(key),
             // No room for a timer: then without grace.
             Err(_) => return self.stop_at_once(queue),
         }
+        self.ending = Ending::LettingIn;
         self.service.ending = true;
-        // What has arrived was asked before the end.
-        for index in self.peers.indices() {
-            let reads = |peer: &&mut Peer| peer.connection.wants() == Wants::Input;
-            if self.peers.at(index).filter(reads).is_some() {
-                self.receive(queue, index);
-            }
+        self.listeners.cancel(queue);
+        self.end_accepting(queue);
+    }
+
+    /// Once no listener accepts by itself any more: lets in who is left, and closes them.
+    pub(super) fn end_accepting(&mut self, queue: &mut Queue) {
+        if self.ending != Ending::LettingIn || self.listeners.is_accepting() {
+            return;
         }
-        self.answer_received(queue);
+        self.accept_backlog(queue);
+        self.listeners.close(queue);
+        self.ending = Ending::Asking { received: None, looks: LOOKS };
+        self.look_once_more(queue);
+    }
+
+    /// What arrived before the end was asked before the end. Once a look at the queue shows that there
+    /// is no more of it, those who rest are closed.
+    pub(super) fn see_what_came(&mut self, queue: &mut Queue) {
+        let Ending::Asking { received, looks } = self.ending else { return };
+        if received != Some(self.inputs) && looks > 0 {
+            // Of the look that brought this event there may be more to come.
+            self.ending = Ending::Asking { received: Some(self.inputs), looks: looks - 1 };
+            return self.look_once_more(queue);
+        }
+        self.ending = Ending::Gently;
+        self.answer_all(queue);
         for index in self.peers.indices() {
             if self.peers.at(index).is_some_and(|peer| peer.connection.is_idle()) {
                 self.step(queue, index, Step::Close);
             }
+        }
+    }
+
+    fn look_once_more(&mut self, queue: &mut Queue) {
+        if self.turn.post(0).is_err() {
+            // The source of the event was removed by others.
+            self.stop_at_once(queue);
         }
     }
 
@@ -83,6 +113,7 @@ impl Server {
             for key in self.keys.drain(..) {
                 drop(queue.remove(key));
             }
+            self.service.site.unwatch(queue);
             self.ending = Ending::Over;
         }
     }

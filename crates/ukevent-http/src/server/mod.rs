@@ -1,16 +1,20 @@
 //! The loop: connections, files and signals on one queue and one thread.
 //!
-//! A connection is registered once, edge-triggered, for both directions, and never modified: the
-//! queue says when something changed, and the connection says what it waits for. A batch of events
-//! is taken in two steps. First everything that arrived is read, of all connections; then it is
-//! answered. So each file that is asked for is looked at once for the whole batch, and no answer is
-//! older than its request.
+//! Nothing is waited for to be ready: connections are accepted, input is received and answers are sent
+//! by operations of the queue, and their completions are the events. A connection has one operation
+//! that receives, which holds no buffer while nothing comes, and the next thing to send is handed over
+//! when the one before has left.
 //!
-//! Invariants. Whoever could go on without a further event is in `again`, and then an event of our
-//! own is on its way, so that others get their turn in between. A connection's timer never expires
-//! later than its deadline, and is moved only to make it expire earlier: a busy connection costs no
-//! timer operation per request. A stale token cannot reach us: the queue delivers nothing of a
-//! registration after its removal, and a place among the peers is given up together with it.
+//! A batch of events is taken in two steps. First everything that arrived is taken, of all connections;
+//! then it is answered. Where answers rely on reports of changes ([`Root`](crate::files::Root)), there
+//! is another look at the queue in between, which does not block and brings the next batch: what was
+//! reported before a request came is known then, whichever of the two was seen first. So no answer is
+//! older than its request, and a file that many ask for is not looked at for each of them.
+//!
+//! Invariants. A connection's timer never expires later than its deadline, and is moved only to make it
+//! expire earlier: a busy connection costs no timer operation per request. A stale token cannot reach
+//! us: the queue delivers nothing of a registration after its removal, and a place among the peers is
+//! given up together with it; what was taken before carries the key of its registration.
 
 mod accept;
 mod builder;
@@ -21,34 +25,32 @@ mod wire;
 
 pub use builder::{Builder, StartError};
 
-use crate::{
-    connection::Wants,
-    counters::Counters,
-    limits::{RECEIVE_BYTES, REFUSED_CONNECTIONS},
-};
+use crate::{connection::Wants, counters::Counters};
 use accept::Listeners;
 use ending::Ending;
-use peers::{Peer, Peers};
-use rustix::{
-    io::Errno,
-    net::{RecvFlags, Shutdown, recv, shutdown},
-};
+use peers::{Leaving, Peers, Receiver};
+use rustix::net::{Shutdown, shutdown};
 use service::Service;
 use std::{
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
-    ops::Range,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
+    sync::Arc,
     time::Duration,
 };
+use ukevent_buf::{Buffer, FramePool};
 use ukevent_queue::{
-    Change, Event, Key, Kind, Poster, Queue, Readiness, Ready, Timer, Token, Wait, WaitError,
+    Change, Completed, Errno, Event, Key, Kind, Operation, Payload, Poster, Queue, Timer, Token,
+    Wait, WaitError,
 };
 use ukevent_sys::clock::Clock;
 use wire::SocketWire;
 
-/// Room for what a batch brings; as soon as less than [`RECEIVE_BYTES`] of it are left, what was
-/// received is answered.
-const ARENA_BYTES: usize = 4 * RECEIVE_BYTES;
+/// A look at the queue that brought so many events may have left some in the kernel: it reads no more
+/// of one source at a time.
+const LOOK_EVENTS: usize = 256;
+
+const ECANCELED: Errno = Errno(125);
 
 /// A static file server.
 ///
@@ -56,12 +58,14 @@ const ARENA_BYTES: usize = 4 * RECEIVE_BYTES;
 /// either [`Server::run`] takes the thread until the server has ended, or the caller waits itself
 /// and hands the events to [`Server::handle`], beside those of its own.
 ///
-/// A file that the kernel has not in memory is read from the disk while the thread waits: for a
-/// content that does not fit memory, run several servers that share a port
-/// ([`Builder::share_port`]).
+/// What the kernel has not in memory of names and small files is read from the disk by a few threads of
+/// its own, which it starts when there is need. Its sockets belong to the queue; they are closed when it
+/// ends, or when the queue is dropped. It needs what the queue needs; before Linux 5.12 those threads
+/// look up everything that is not at hand.
 ///
-/// It owns no thread. Its sockets belong to the queue; they are closed when it ends, or when the
-/// queue is dropped. It needs what the queue needs, and no newer kernel.
+/// A file that is asked for often is watched by the queue's inode events, with the directories on its
+/// path, and not looked at for each request. [`Server::run`] alone relies on that: as a guest in the
+/// caller's loop, which may take events in any order, the server looks at a file once for each event.
 ///
 /// Sending to a peer that is gone raises `SIGPIPE` for sendfile(2). Where the process ignores that
 /// signal, as Rust programs do, nothing is done about it; elsewhere the server watches the signal
@@ -96,17 +100,36 @@ pub struct Server {
     peers: Peers,
     ending: Ending,
     tokens: Tokens,
-    /// Peers that could go on, and wait for their turn.
-    again: Vec<u32>,
-    /// The source of the event that gives them one.
+    /// What is received into.
+    frames: Arc<FramePool>,
+    /// Received and not answered yet; and how much of it came before the last wait.
+    received: VecDeque<Received>,
+    looked: usize,
+    /// How often something was received.
+    inputs: u64,
+    /// Who waits for what is being loaded, by its number.
+    awaiting: HashMap<u64, Vec<(u32, Key)>>,
+    /// The source of events that the server gives itself.
     turn: Poster,
-    turn_posted: bool,
     stop: Poster,
-    /// Received and not answered yet: whose, and where in the arena.
-    received: Vec<(u32, Range<usize>)>,
-    arena: Vec<u8>,
-    /// Every registration that is not a peer's or a listener's.
+    /// Every registration that is not a peer's, a listener's or a watched file's.
     keys: Vec<Key>,
+}
+
+/// What came from a peer.
+#[derive(Debug)]
+struct Received {
+    index: u32,
+    /// The registration of its socket.
+    key: Key,
+    input: Input,
+}
+
+#[derive(Debug)]
+enum Input {
+    Bytes(Buffer),
+    End,
+    Broken,
 }
 
 /// Ends a [`Server`] from any thread: gently at the first call, at once at a second one that finds
@@ -127,7 +150,7 @@ impl Stopper {
 /// What a token of ours stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
-    /// Peers wait for their turn.
+    /// The server wants to see what else has come.
     Turn,
     /// End.
     Stop,
@@ -137,10 +160,17 @@ enum Meaning {
     Resume,
     /// Nothing is to be done about it.
     Nothing,
+    /// Something was loaded.
+    Loaded,
+    /// Something watched changed.
+    Watch(u32),
     Listener(usize),
     Peer(u32),
     Deadline(u32),
 }
+
+/// The first of the small numbers that stands for something watched; there are far fewer than 2^31.
+const FIRST_WATCH: u64 = 16;
 
 /// The range of tokens that belong to a server.
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +186,8 @@ impl Tokens {
             Meaning::GraceOver => (0, 2),
             Meaning::Resume => (0, 3),
             Meaning::Nothing => (0, 4),
+            Meaning::Loaded => (0, 5),
+            Meaning::Watch(index) => (0, FIRST_WATCH + u64::from(index)),
             Meaning::Listener(index) => (1, index as u64),
             Meaning::Peer(index) => (2, u64::from(index)),
             Meaning::Deadline(index) => (3, u64::from(index)),
@@ -172,6 +204,8 @@ impl Tokens {
             (0, 2) => Meaning::GraceOver,
             (0, 3) => Meaning::Resume,
             (0, 4) => Meaning::Nothing,
+            (0, 5) => Meaning::Loaded,
+            (0, index) => Meaning::Watch(u64::from(index).checked_sub(FIRST_WATCH)? as u32),
             (1, _) => Meaning::Listener(index as usize),
             (2, _) => Meaning::Peer(index),
             (3, _) => Meaning::Deadline(index),
@@ -184,7 +218,8 @@ impl Tokens {
 enum Step<'a> {
     Receive(&'a [u8]),
     EndOfInput,
-    Proceed,
+    Sent(u64),
+    ContentReady,
     Expire,
     Close,
 }
@@ -228,23 +263,39 @@ impl Server {
     /// [`WaitError`], if the queue cannot be waited for. Connections are then as they were.
     pub fn run(&mut self, queue: &mut Queue) -> Result<(), WaitError> {
         while !self.has_ended() {
-            match queue.wait(Wait::forever()) {
-                Err(WaitError::Interrupted) => continue,
-                waited => waited?,
-            };
-            self.service.look_at_clocks(queue);
-            while let Some(event) = queue.next_event() {
-                self.take(queue, event);
-            }
-            self.answer_received(queue);
-            self.ask_for_turn();
-            self.end_if_idle(queue);
+            self.batch(queue)?;
         }
         // A ring lets go of what was closed with the next wait; nobody knows when that will be.
         match queue.wait(Wait::now()) {
             Err(WaitError::Interrupted) => Ok(()),
             waited => waited.map(drop),
         }
+    }
+
+    /// Waits once, takes what that brought, and answers what may be answered by then.
+    fn batch(&mut self, queue: &mut Queue) -> Result<(), WaitError> {
+        self.looked = self.received.len();
+        let wait = if self.looked > 0 { Wait::now() } else { Wait::forever() };
+        match queue.wait(wait) {
+            Err(WaitError::Interrupted) => return Ok(()),
+            waited => waited?,
+        };
+        self.service.begin_batch(queue);
+        let mut events = 0;
+        while let Some(event) = queue.next_event() {
+            self.take(queue, event);
+            events += 1;
+        }
+        let relies = self.service.site.relies_on_reports();
+        let due = if relies { self.looked } else { self.received.len() };
+        self.service.sure = events < LOOK_EVENTS;
+        self.answer_received(queue, due);
+        let tokens = self.tokens;
+        let token = |index| tokens.of(Meaning::Watch(index));
+        let unix_s = self.service.seen().unix_s;
+        self.service.site.tend(queue, &token, unix_s);
+        self.end_if_idle(queue);
+        Ok(())
     }
 
     /// Takes one event, if it is the server's; gives it back if not. Never blocks.
@@ -267,11 +318,11 @@ impl Server {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn handle(&mut self, queue: &mut Queue, event: Event) -> Option<Event> {
-        self.service.look_at_clocks(queue);
+        self.service.begin_batch(queue);
+        self.service.sure = false;
         let other = self.take(queue, event);
         if other.is_none() {
-            self.answer_received(queue);
-            self.ask_for_turn();
+            self.answer_all(queue);
             self.end_if_idle(queue);
         }
         other
@@ -280,14 +331,20 @@ impl Server {
     fn take(&mut self, queue: &mut Queue, event: Event) -> Option<Event> {
         let Some(meaning) = self.tokens.meaning(event.token) else { return Some(event) };
         match meaning {
-            Meaning::Peer(index) => match event.kind {
-                Kind::Ready(ready) => self.peer_ready(queue, index, ready),
-                // The kernel will not watch this descriptor.
-                _ => self.step(queue, index, Step::Close),
-            },
+            Meaning::Peer(index) => {
+                if let Kind::Completed(completed) = event.kind {
+                    self.completed(queue, index, event.key, completed);
+                }
+            }
             Meaning::Deadline(index) => self.deadline(queue, index),
-            Meaning::Listener(index) => self.accept(queue, index),
-            Meaning::Turn => self.give_turns(queue),
+            Meaning::Listener(index) => {
+                if let Kind::Completed(completed) = event.kind {
+                    self.accepted(queue, index, completed);
+                }
+            }
+            Meaning::Watch(index) => self.service.site.reported(queue, index, &event.kind),
+            Meaning::Loaded => self.take_loaded(queue),
+            Meaning::Turn => self.see_what_came(queue),
             Meaning::Stop => self.stop_as_told(queue, &event.kind),
             Meaning::GraceOver => self.stop_at_once(queue),
             Meaning::Resume => self.resume_accepting(queue),
@@ -296,88 +353,124 @@ impl Server {
         None
     }
 
-    fn peer_ready(&mut self, queue: &mut Queue, index: u32, ready: Ready) {
-        const ENDED: Readiness =
-            Readiness::PEER_CLOSED.union(Readiness::HANG_UP).union(Readiness::ERROR);
+    /// An operation of a peer completed.
+    fn completed(&mut self, queue: &mut Queue, index: u32, key: Key, completed: Completed) {
         let Some(peer) = self.peers.at(index) else { return };
-        let ended = ready.readiness.intersects(ENDED);
-        peer.readable |= ready.is_readable() || ended;
-        peer.ended |= ended;
-        match peer.connection.wants() {
-            Wants::Output if ready.is_writable() => self.step(queue, index, Step::Proceed),
-            Wants::Input if peer.readable => self.receive(queue, index),
-            _ => {}
+        if peer.receiver.key() == Some(key) {
+            return self.input(queue, index, completed);
+        }
+        let (leaving, sent) = (&mut peer.leaving, completed.result);
+        leaving.bytes = leaving.bytes.saturating_add(sent.unwrap_or(0));
+        if leaving.last == Some(key) {
+            let Leaving { bytes, file, .. } = std::mem::take(leaving);
+            if let Some(file) = file {
+                drop(queue.remove(file));
+            }
+            self.step(queue, index, Step::Sent(u64::from(bytes)));
+        } else if leaving.last.is_some() && sent.is_err() {
+            // Without its head a file means nothing.
+            self.step(queue, index, Step::Close);
         }
     }
 
-    /// Reads once, and leaves the answer to [`Server::answer_received`].
-    fn receive(&mut self, queue: &mut Queue, index: u32) {
-        let filled = self.received.last().map_or(0, |(_, range)| range.end);
-        let Some(peer) = self.peers.at(index).filter(|peer| !peer.received) else { return };
-        let Some(socket) = queue.owner_of::<OwnedFd>(peer.key) else { return };
-        let room = &mut self.arena[filled..filled + RECEIVE_BYTES];
-        match recv(socket, room, RecvFlags::DONTWAIT) {
-            Ok((_, 0)) => {
-                peer.readable = false;
-                self.step(queue, index, Step::EndOfInput);
+    /// Takes what came from a peer, and leaves the answer to [`Server::answer_received`].
+    fn input(&mut self, queue: &mut Queue, index: u32, completed: Completed) {
+        let Some(peer) = self.peers.at(index) else { return };
+        let input = match (completed.result, completed.payload) {
+            (Ok(1..), Payload::Buffer(buffer)) => Input::Bytes(buffer),
+            (Err(ECANCELED), _) if matches!(peer.receiver, Receiver::Ends(_)) => {
+                peer.receiver = Receiver::Paused;
+                return self.keep_receiving(queue, index);
             }
-            Ok((_, bytes)) => {
-                // Less than there was room for is all there was; but an end that was told already
-                // is not told again.
-                peer.readable = bytes == RECEIVE_BYTES || peer.ended;
-                peer.received = true;
-                self.received.push((index, filled..filled + bytes));
-                if filled + bytes + RECEIVE_BYTES > self.arena.len() {
-                    self.answer_received(queue);
+            (result, _) => {
+                peer.receiver = Receiver::Over;
+                if result.is_ok() { Input::End } else { Input::Broken }
+            }
+        };
+        self.inputs += 1;
+        self.received.push_back(Received { index, key: peer.key, input });
+    }
+
+    /// Answers so much of what was received. Everything that is looked at from here on is newer than
+    /// what was asked.
+    fn answer_received(&mut self, queue: &mut Queue, count: usize) {
+        for _ in 0..count {
+            let Some(Received { index, key, input }) = self.received.pop_front() else { return };
+            // The next connection in this place must not be taken for the one who said it.
+            if self.peers.at(index).is_some_and(|peer| peer.key == key) {
+                match input {
+                    Input::Bytes(bytes) => self.step(queue, index, Step::Receive(&bytes)),
+                    Input::End => self.step(queue, index, Step::EndOfInput),
+                    Input::Broken => self.step(queue, index, Step::Close),
                 }
             }
-            Err(Errno::AGAIN) => peer.readable = false,
-            Err(Errno::INTR) => self.wait_for_turn(index),
-            Err(_) => self.step(queue, index, Step::Close),
         }
     }
 
-    /// Answers what was received. Everything that is looked at from here on is newer than what was
-    /// asked.
-    fn answer_received(&mut self, queue: &mut Queue) {
-        if self.received.is_empty() {
-            return;
-        }
-        self.service.epoch += 1;
-        let mut received = std::mem::take(&mut self.received);
-        let arena = std::mem::take(&mut self.arena);
-        for (index, range) in received.drain(..) {
-            if let Some(peer) = self.peers.at(index) {
-                peer.received = false;
-                self.step(queue, index, Step::Receive(&arena[range]));
-            }
-        }
-        self.received = received;
-        self.arena = arena;
+    /// Answers all that was received, whatever may have been reported since.
+    fn answer_all(&mut self, queue: &mut Queue) {
+        self.service.sure = false;
+        self.looked = 0;
+        self.answer_received(queue, self.received.len());
     }
 
     /// Gives a connection its turn, and sees to what it wants next.
     fn step(&mut self, queue: &mut Queue, index: u32, step: Step<'_>) {
         let Some(peer) = self.peers.at(index) else { return };
-        let Some(socket) = queue.owner_of::<OwnedFd>(peer.key) else { return };
-        let mut wire = SocketWire(socket.as_fd());
+        let token = self.tokens.of(Meaning::Peer(index));
+        let mut wire = SocketWire { queue, socket: peer.key, token, leaving: &mut peer.leaving };
         let mut turn = self.service.turn();
         let connection = &mut peer.connection;
         match step {
             Step::Receive(bytes) => connection.receive(bytes, &mut wire, &mut turn),
             Step::EndOfInput => connection.end_of_input(&mut wire, &mut turn),
-            Step::Proceed => connection.proceed(&mut wire, &mut turn),
+            Step::Sent(bytes) => connection.sent(bytes, &mut wire, &mut turn),
+            Step::ContentReady => connection.content_ready(&mut wire, &mut turn),
             Step::Expire => connection.expire(&mut wire, &mut turn),
             Step::Close => connection.close(),
         }
-        let spent = turn.budget_bytes == 0;
-        match peer.connection.wants() {
-            Wants::Nothing => return self.close(queue, index),
-            Wants::Output if spent => self.wait_for_turn(index),
-            Wants::Input if peer.readable => self.wait_for_turn(index),
-            Wants::Output | Wants::Input => {}
+        if let Some(number) = self.service.site.take_joined() {
+            self.awaiting.entry(number).or_default().push((index, peer.key));
         }
+        if peer.leaving.failed || peer.connection.wants() == Wants::Nothing {
+            return self.close(queue, index);
+        }
+        self.keep_receiving(queue, index);
         self.keep_deadline(queue, index);
+    }
+
+    /// Lets those go on whose content was loaded.
+    fn take_loaded(&mut self, queue: &mut Queue) {
+        let seen = self.service.seen();
+        for (number, found) in self.service.site.take_loaded(seen) {
+            for (index, key) in self.awaiting.remove(&number).unwrap_or_default() {
+                if self.peers.at(index).is_some_and(|peer| peer.key == key) {
+                    self.service.site.offer(Some(found.clone()));
+                    self.step(queue, index, Step::ContentReady);
+                    self.service.site.offer(None);
+                }
+            }
+        }
+    }
+
+    /// Receives from a peer while its connection takes what comes.
+    fn keep_receiving(&mut self, queue: &mut Queue, index: u32) {
+        let Some(peer) = self.peers.at(index) else { return };
+        match (peer.receiver, peer.connection.takes_input()) {
+            (Receiver::Paused, true) => {
+                let operation = Operation::receive_each(peer.key, Arc::clone(&self.frames));
+                match queue.start(operation, self.tokens.of(Meaning::Peer(index))) {
+                    Ok(key) => peer.receiver = Receiver::Runs(key),
+                    Err(_) => self.close(queue, index),
+                }
+            }
+            (Receiver::Runs(key), false) => {
+                peer.receiver = Receiver::Ends(key);
+                let cancelled = queue.cancel(key);
+                debug_assert!(cancelled.is_ok(), "it has not said that it ended");
+            }
+            _ => {}
+        }
     }
 
     /// Lets the timer of a connection expire by its deadline.
@@ -395,7 +488,7 @@ impl Server {
     /// The timer of a connection has expired; as a rule the deadline has moved on.
     fn deadline(&mut self, queue: &mut Queue, index: u32) {
         // What arrived in time is answered first.
-        self.answer_received(queue);
+        self.answer_all(queue);
         let Some(peer) = self.peers.at(index) else { return };
         peer.timer_ns = u64::MAX;
         if peer.connection.deadline_ns() <= self.service.now_ns {
@@ -407,10 +500,6 @@ impl Server {
 
     fn close(&mut self, queue: &mut Queue, index: u32) {
         let Some(peer) = self.peers.remove(index) else { return };
-        if peer.received {
-            // The next connection in this place must not be taken for the one who said it.
-            self.received.retain(|(other, _)| *other != index);
-        }
         if self.ending != Ending::NotYet
             && let Some(socket) = queue.owner_of::<OwnedFd>(peer.key)
         {
@@ -420,36 +509,11 @@ impl Server {
         // Dropping what comes back closes the socket.
         drop(queue.remove(peer.key));
         drop(queue.remove(peer.timer));
+        if let Some(file) = peer.leaving.file {
+            drop(queue.remove(file));
+        }
         self.service.counters.open = self.peers.served() as u64;
         self.resume_accepting(queue);
-    }
-
-    fn wait_for_turn(&mut self, index: u32) {
-        if let Some(peer) = self.peers.at(index)
-            && !peer.waits
-        {
-            peer.waits = true;
-            self.again.push(index);
-        }
-    }
-
-    fn ask_for_turn(&mut self) {
-        if !self.again.is_empty() && !self.turn_posted {
-            self.turn_posted = self.turn.post(0).is_ok();
-        }
-    }
-
-    fn give_turns(&mut self, queue: &mut Queue) {
-        self.turn_posted = false;
-        for index in std::mem::take(&mut self.again) {
-            let Some(peer) = self.peers.at(index).filter(|peer| peer.waits) else { continue };
-            peer.waits = false;
-            match peer.connection.wants() {
-                Wants::Output => self.step(queue, index, Step::Proceed),
-                Wants::Input if peer.readable => self.receive(queue, index),
-                Wants::Input | Wants::Nothing => {}
-            }
-        }
     }
 }
 

@@ -15,14 +15,45 @@ pub(super) struct Peer {
     pub(super) timer_ns: u64,
     /// One too many: it is only told so.
     pub(super) refused: bool,
-    /// There may be something to read.
-    pub(super) readable: bool,
-    /// The end of the input was told, and will not be told again.
-    pub(super) ended: bool,
-    /// In the list of those that wait for their turn.
-    pub(super) waits: bool,
-    /// Something of it waits in the arena.
-    pub(super) received: bool,
+    /// What receives, unless the input has ended or too much of it is held.
+    pub(super) receiver: Receiver,
+    pub(super) leaving: Leaving,
+}
+
+/// What receives from a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiver {
+    /// Nothing does.
+    Paused,
+    /// This operation.
+    Runs(Key),
+    /// This operation, until it says that it has ended.
+    Ends(Key),
+    /// Nothing will ever come.
+    Over,
+}
+
+impl Receiver {
+    /// The operation.
+    pub(super) fn key(self) -> Option<Key> {
+        match self {
+            Self::Runs(key) | Self::Ends(key) => Some(key),
+            Self::Paused | Self::Over => None,
+        }
+    }
+}
+
+/// What is on its way to a peer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Leaving {
+    /// The last operation of all: of what is before it only failure is of interest.
+    pub(super) last: Option<Key>,
+    /// The registration of the file.
+    pub(super) file: Option<Key>,
+    /// Bytes of what has left: a turn's worth at most.
+    pub(super) bytes: u32,
+    /// It cannot leave.
+    pub(super) failed: bool,
 }
 
 /// All connections, by a small number that is in their tokens.

@@ -7,9 +7,12 @@ use crate::{
     entity::{Content, Found, Seen},
     files::Root,
     limits::{Limits, TURN_BYTES},
+    out::Out,
     page::Page,
 };
-use ukevent_queue::Queue;
+use std::sync::Arc;
+use ukevent_buf::FramePool;
+use ukevent_queue::{Kind, Queue, Token};
 use ukevent_sys::clock::Clock;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -17,8 +20,59 @@ const NS_PER_S: u64 = 1_000_000_000;
 /// What is served.
 #[derive(Debug)]
 pub(super) enum Site {
-    Files(Root),
+    Files(Box<Root>),
     Page(Page),
+}
+
+impl Site {
+    /// See [`Root::relies_on_reports`].
+    pub(super) fn relies_on_reports(&self) -> bool {
+        matches!(self, Self::Files(root) if root.relies_on_reports())
+    }
+
+    /// See [`Root::reported`].
+    pub(super) fn reported(&mut self, queue: &mut Queue, index: u32, kind: &Kind) {
+        if let Self::Files(root) = self {
+            root.reported(queue, index, kind);
+        }
+    }
+
+    /// See [`Root::tend`].
+    pub(super) fn tend(&mut self, queue: &mut Queue, token: &dyn Fn(u32) -> Token, unix_s: u64) {
+        if let Self::Files(root) = self {
+            root.tend(queue, token, unix_s);
+        }
+    }
+
+    /// See [`Root::unwatch`].
+    pub(super) fn unwatch(&mut self, queue: &mut Queue) {
+        if let Self::Files(root) = self {
+            root.unwatch(queue);
+        }
+    }
+
+    /// See [`Root::take_joined`].
+    pub(super) fn take_joined(&mut self) -> Option<u64> {
+        match self {
+            Self::Files(root) => root.take_joined(),
+            Self::Page(_) => None,
+        }
+    }
+
+    /// See [`Root::take_loaded`].
+    pub(super) fn take_loaded(&mut self, seen: Seen) -> Vec<(u64, Found)> {
+        match self {
+            Self::Files(root) => root.take_loaded(seen),
+            Self::Page(_) => Vec::new(),
+        }
+    }
+
+    /// See [`Root::offer`].
+    pub(super) fn offer(&mut self, found: Option<Found>) {
+        if let Self::Files(root) = self {
+            root.offer(found);
+        }
+    }
 }
 
 impl Content for Site {
@@ -45,15 +99,17 @@ pub(super) struct Service {
     pub(super) counters: Counters,
     pub(super) now_ns: u64,
     pub(super) epoch: u64,
+    pub(super) sure: bool,
     pub(super) ending: bool,
     started_ns: u64,
     date: Date,
-    out: Vec<u8>,
+    out: Out,
     path: Vec<u8>,
 }
 
 impl Service {
-    pub(super) fn new(site: Site, limits: Limits, queue: &Queue) -> Self {
+    /// Answers are sent from frames of this pool.
+    pub(super) fn new(site: Site, limits: Limits, pool: Arc<FramePool>, queue: &Queue) -> Self {
         let now_ns = nanoseconds(queue, Clock::Monotonic);
         Self {
             site,
@@ -61,16 +117,23 @@ impl Service {
             counters: Counters::default(),
             now_ns,
             epoch: 0,
+            sure: false,
             ending: false,
             started_ns: now_ns,
             date: Date::at(nanoseconds(queue, Clock::Wall) / NS_PER_S),
-            out: Vec::new(),
+            out: Out::new(pool),
             path: Vec::new(),
         }
     }
 
-    /// Reads the clocks, and what the queue counted, once for a batch.
-    pub(super) fn look_at_clocks(&mut self, queue: &Queue) {
+    /// The point in time of a look at the content.
+    pub(super) fn seen(&self) -> Seen {
+        Seen { epoch: self.epoch, unix_s: self.date.unix_s(), sure: self.sure }
+    }
+
+    /// Begins a batch: reads the clocks, and what the queue counted.
+    pub(super) fn begin_batch(&mut self, queue: &Queue) {
+        self.epoch += 1;
         self.now_ns = nanoseconds(queue, Clock::Monotonic);
         self.date.set(nanoseconds(queue, Clock::Wall) / NS_PER_S);
         let counted = queue.counters();
@@ -88,6 +151,7 @@ impl Service {
             date: &self.date,
             now_ns: self.now_ns,
             epoch: self.epoch,
+            sure: self.sure,
             ending: self.ending,
             budget_bytes: TURN_BYTES,
             out: &mut self.out,

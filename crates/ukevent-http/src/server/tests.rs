@@ -1,7 +1,11 @@
 //! The parts of the loop that need no client.
 
 use super::*;
-use crate::{limits::Limits, page::Page};
+use crate::{
+    limits::{HELD_BYTES, Limits, RECEIVE_BYTES},
+    page::Page,
+};
+use peers::Peer;
 use proptest::prelude::*;
 use rustix::net::sockopt::{ipv6_v6only, socket_reuseaddr, tcp_nodelay};
 use service::Site;
@@ -9,7 +13,8 @@ use std::{
     collections::BTreeMap,
     net::{TcpListener, TcpStream},
 };
-use ukevent_queue::User;
+use ukevent_buf::Arena;
+use ukevent_queue::{BackendKind, User};
 
 #[test]
 fn tokens_mean_what_they_were_made_for() {
@@ -21,6 +26,9 @@ fn tokens_mean_what_they_were_made_for() {
             Meaning::GraceOver,
             Meaning::Resume,
             Meaning::Nothing,
+            Meaning::Loaded,
+            Meaning::Watch(0),
+            Meaning::Watch(100_000),
             Meaning::Listener(3),
             Meaning::Peer(0),
             Meaning::Peer(u32::MAX),
@@ -58,10 +66,8 @@ fn peer(queue: &mut Queue, service: &mut Service, refused: bool) -> Peer {
         timer: key,
         timer_ns: 0,
         refused,
-        readable: false,
-        ended: false,
-        waits: false,
-        received: false,
+        receiver: Receiver::Paused,
+        leaving: Leaving::default(),
     }
 }
 
@@ -69,7 +75,9 @@ proptest! {
     #[test]
     fn peers_agree_with_a_map(steps in prop::collection::vec((any::<bool>(), 0u32..8), 0..100)) {
         let mut queue = Queue::new().unwrap();
-        let mut service = Service::new(Site::Page(Page::new()), Limits::default(), &queue);
+        let pool = FramePool::builder(1, 100).build(&Arena::new(1 << 16).unwrap()).unwrap();
+        let site = Site::Page(Page::new());
+        let mut service = Service::new(site, Limits::default(), Arc::new(pool), &queue);
         let (mut peers, mut model) = (Peers::default(), BTreeMap::new());
         for (insert, index) in steps {
             if insert {
@@ -93,6 +101,16 @@ proptest! {
     }
 }
 
+/// Takes events, without answering, until this is so.
+fn take_until(server: &mut Server, queue: &mut Queue, enough: fn(&mut Server) -> bool) {
+    while !enough(server) {
+        queue.wait(Wait::forever()).unwrap();
+        while let Some(event) = queue.next_event() {
+            assert_eq!(server.take(queue, event), None);
+        }
+    }
+}
+
 /// What a connection said must not be heard as said by the next one in its place.
 #[test]
 fn a_place_that_is_given_up_leaves_no_words_behind() {
@@ -100,14 +118,140 @@ fn a_place_that_is_given_up_leaves_no_words_behind() {
     let listen = "127.0.0.1:0".parse().unwrap();
     let mut server = Server::builder().listen(listen).start(&mut queue).unwrap();
     let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
-    server.accept(&mut queue, 0);
     std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    server.receive(&mut queue, 0);
-    assert_eq!(server.received, [(0, 0..27)]);
-    server.step(&mut queue, 0, Step::Close);
+    take_until(&mut server, &mut queue, |server| !server.received.is_empty());
+    assert!(
+        matches!(&server.received[0], Received { index: 0, input: Input::Bytes(it), .. } if it.len() == 27)
+    );
     let _next = TcpStream::connect(server.addresses()[0]).unwrap();
-    server.accept(&mut queue, 0);
-    assert!(server.peers.at(0).is_some(), "the place is used again");
-    server.answer_received(&mut queue);
+    let before = server.peers.at(0).unwrap().key;
+    server.step(&mut queue, 0, Step::Close);
+    take_until(&mut server, &mut queue, |server| server.peers.at(0).is_some());
+    assert_ne!(server.peers.at(0).unwrap().key, before, "the place is used again");
+    server.answer_all(&mut queue);
     assert_eq!(server.counters().requests, 0);
+}
+
+/// A server, and a client that asks for a file which is watched by now.
+struct Hot {
+    site: tempfile::TempDir,
+    queue: Queue,
+    server: Server,
+    client: TcpStream,
+}
+
+impl Hot {
+    fn new(backend: BackendKind) -> Self {
+        let site = tempfile::tempdir().unwrap();
+        std::fs::write(site.path().join("file"), "before").unwrap();
+        // What changed a moment ago is not kept.
+        std::thread::sleep(Duration::from_millis(3100));
+        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+        let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
+        let server = builder.start(&mut queue).unwrap();
+        let client = TcpStream::connect(server.addresses()[0]).unwrap();
+        let mut hot = Self { site, queue, server, client };
+        for _ in 0..3 {
+            hot.ask();
+            assert!(hot.answer().ends_with("before"));
+        }
+        assert!(hot.server.service.site.relies_on_reports(), "it is not watched");
+        hot
+    }
+
+    /// Asks.
+    fn ask(&mut self) {
+        std::io::Write::write_all(&mut self.client, b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+    }
+
+    /// Lets the server receive that, which is not answering it.
+    fn receive(&mut self) {
+        while self.server.received.is_empty() {
+            self.server.batch(&mut self.queue).unwrap();
+            assert_eq!(self.server.counters().requests, 3, "it was answered without a look");
+        }
+    }
+
+    /// Lets the server answer.
+    fn answer(&mut self) -> String {
+        self.client.set_nonblocking(true).unwrap();
+        let mut answer = [0; 1000];
+        loop {
+            self.server.batch(&mut self.queue).unwrap();
+            match std::io::Read::read(&mut self.client, &mut answer) {
+                Ok(bytes) => return String::from_utf8(answer[..bytes].to_vec()).unwrap(),
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+}
+
+/// A request may be received before the report of a change that it follows: it is answered only after
+/// another look, which brings that.
+#[test]
+fn a_report_that_comes_behind_the_request() {
+    for backend in BackendKind::REAL {
+        let mut hot = Hot::new(backend);
+        hot.ask();
+        hot.receive();
+        // The server cannot know that this was later.
+        std::fs::write(hot.site.path().join("file"), "after").unwrap();
+        assert!(hot.answer().ends_with("after"), "{backend}");
+    }
+}
+
+/// A look that brought so much that there may be more is not relied on.
+#[test]
+fn a_report_that_comes_behind_many_others() {
+    for backend in BackendKind::REAL {
+        let mut hot = Hot::new(backend);
+        hot.ask();
+        hot.receive();
+        for _ in 0..1000 {
+            std::fs::write(hot.site.path().join("other"), "").unwrap();
+            std::fs::remove_file(hot.site.path().join("other")).unwrap();
+        }
+        std::fs::write(hot.site.path().join("file"), "after").unwrap();
+        assert!(hot.answer().ends_with("after"), "{backend}");
+    }
+}
+
+/// One who sends on while he takes nothing is not received from beyond a bound; and is again when he
+/// has taken what was before.
+#[test]
+fn who_does_not_read_is_not_read_from() {
+    const MANY: usize = 20_000;
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("large"), vec![7; 20_000_000]).unwrap();
+    for backend in BackendKind::REAL {
+        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+        let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
+        let mut server = builder.start(&mut queue).unwrap();
+        let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
+        let mut sender = client.try_clone().unwrap();
+        let sent = std::thread::spawn(move || {
+            let many = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".repeat(MANY);
+            let all = format!("GET /large HTTP/1.1\r\nHost: a\r\n\r\n{many}");
+            std::io::Write::write_all(&mut sender, all.as_bytes()).unwrap();
+            sender.shutdown(std::net::Shutdown::Write).unwrap();
+        });
+        let receiver = |server: &mut Server| server.peers.at(0).map(|peer| peer.receiver);
+        while receiver(&mut server) != Some(Receiver::Paused) {
+            server.batch(&mut queue).unwrap();
+            let held = server.peers.at(0).map_or(0, |peer| peer.connection.held_bytes());
+            assert!(held <= 2 * (HELD_BYTES + 2 * RECEIVE_BYTES), "{backend}: {held} bytes");
+        }
+        let stopper = server.stopper();
+        let read = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            std::io::Read::read_to_end(&mut client, &mut all).unwrap();
+            stopper.stop();
+            all.len()
+        });
+        server.run(&mut queue).unwrap();
+        sent.join().unwrap();
+        assert!(read.join().unwrap() > 20_000_000);
+        assert_eq!(server.counters().requests as usize, MANY + 1, "{backend}");
+    }
 }

@@ -1,55 +1,61 @@
-//! A non-blocking socket as a [`Wire`].
+//! A connected socket as a [`Wire`]: what is sent becomes operations of the queue.
 
-use crate::{
-    connection::{Sent, Wire},
-    entity::FilePart,
-};
-use rustix::{
-    fs::sendfile,
-    io::Errno,
-    net::{SendFlags, Shutdown, send, shutdown},
-};
-use std::os::fd::BorrowedFd;
+use super::peers::Leaving;
+use crate::{connection::Wire, entity::FilePart};
+use std::{os::fd::OwnedFd, sync::Arc};
+use ukevent_buf::Buffer;
+use ukevent_queue::{Direction, Fd, Key, Mode, Operation, Queue, Token};
 use ukevent_sys::socket::unsent_bytes;
 
-/// A connected socket.
-pub(super) struct SocketWire<'a>(pub(super) BorrowedFd<'a>);
+/// A connected socket that the queue owns.
+pub(super) struct SocketWire<'a> {
+    pub(super) queue: &'a mut Queue,
+    pub(super) socket: Key,
+    /// Of the events of what is sent.
+    pub(super) token: Token,
+    pub(super) leaving: &'a mut Leaving,
+}
 
-impl Wire for SocketWire<'_> {
-    fn send(&mut self, bytes: &[u8], more: bool) -> Sent {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        let flags = if more { flags | SendFlags::MORE } else { flags };
-        sent(|| send(self.0, bytes, flags))
+impl SocketWire<'_> {
+    fn start(&mut self, operation: Operation) -> Option<Key> {
+        let started = self.queue.start(operation, self.token).ok();
+        // The peer is then given up.
+        self.leaving.failed |= started.is_none();
+        started
     }
 
-    fn send_file(&mut self, part: &FilePart, most: u64) -> Sent {
-        let Some(file) = part.file() else { return Sent::Broken };
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        sent(|| {
-            let mut offset = part.offset;
-            sendfile(self.0, file, Some(&mut offset), most)
-        })
-    }
-
-    fn end(&mut self) {
-        // It fails if the peer has ended it all already.
-        let _ = shutdown(self.0, Shutdown::Write);
-    }
-
-    fn outstanding(&mut self) -> Option<u64> {
-        unsent_bytes(self.0).ok().flatten().map(u64::from)
+    fn send_file(&mut self, part: &FilePart, bytes: u64) -> Option<Key> {
+        let file = Fd::new(Arc::clone(part.file()?)).unwatched();
+        let file = self.queue.register(file, self.token, Mode::Level).ok();
+        self.leaving.file = file;
+        self.leaving.failed |= file.is_none();
+        self.start(Operation::send_file(self.socket, file?, part.offset, bytes))
     }
 }
 
-fn sent(mut call: impl FnMut() -> Result<usize, Errno>) -> Sent {
-    loop {
-        return match call() {
-            // The file is shorter than it was.
-            Ok(0) => Sent::Broken,
-            Ok(bytes) => Sent::Bytes(bytes),
-            Err(Errno::AGAIN) => Sent::Blocked,
-            Err(Errno::INTR) => continue,
-            Err(_) => Sent::Broken,
+impl Wire for SocketWire<'_> {
+    fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>) {
+        *self.leaving = Leaving::default();
+        let send = (!bytes.is_empty()).then(|| Operation::send(self.socket, bytes));
+        let Some((part, bytes)) = file else {
+            self.leaving.last = send.and_then(|send| self.start(send));
+            return;
         };
+        if let Some(send) = send {
+            self.start(send.more());
+        }
+        if !self.leaving.failed {
+            self.leaving.last = self.send_file(part, bytes);
+        }
+    }
+
+    fn end(&mut self) {
+        // Nothing waits for it: it fails only if the peer has ended it all already.
+        let _ = self.queue.start(Operation::shutdown(self.socket, Direction::Sending), self.token);
+    }
+
+    fn outstanding(&mut self) -> Option<u32> {
+        let socket = self.queue.owner_of::<OwnedFd>(self.socket)?;
+        unsent_bytes(socket).ok().flatten()
     }
 }

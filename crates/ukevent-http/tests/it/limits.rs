@@ -127,14 +127,15 @@ fn no_descriptor_left() {
         for kind in backends() {
             let site = tempfile::tempdir().unwrap();
             fs::write(site.path().join("large"), vec![0; 100_000]).unwrap();
+            // A ring takes the limit as it is when it begins to accept.
+            let before = getrlimit(Resource::Nofile);
+            let limit = Rlimit { current: Some(100), maximum: before.maximum };
+            setrlimit(Resource::Nofile, limit).unwrap();
             let server = Running::new(kind, Some(site.path()), Limits::default());
             let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
             for client in &mut clients {
                 assert_eq!(client.get("/nothing").status(), 404);
             }
-            let before = getrlimit(Resource::Nofile);
-            let limit = Rlimit { current: Some(100), maximum: before.maximum };
-            setrlimit(Resource::Nofile, limit).unwrap();
             let mut filled: Vec<_> =
                 std::iter::from_fn(|| fs::File::open("/dev/null").ok()).collect();
             // One for the client; none for the server.
@@ -171,12 +172,13 @@ fn kept_files_make_room() {
         // What changed a moment ago is not kept.
         std::thread::sleep(Duration::from_millis(3100));
         for kind in backends() {
-            let server = Running::new(kind, Some(site.path()), Limits::default());
-            let mut client = server.connect();
-            assert_eq!(client.get("/one").status(), 200);
+            // A ring takes the limit as it is when it begins to accept.
             let before = getrlimit(Resource::Nofile);
             let limit = Rlimit { current: Some(100), maximum: before.maximum };
             setrlimit(Resource::Nofile, limit).unwrap();
+            let server = Running::new(kind, Some(site.path()), Limits::default());
+            let mut client = server.connect();
+            assert_eq!(client.get("/one").status(), 200);
             let fill = || std::iter::from_fn(|| fs::File::open("/dev/null").ok());
             let mut filled: Vec<_> = fill().collect();
             // The first file goes for the second.

@@ -2,8 +2,10 @@
 // What is not there in a test has failed it.
 #![allow(clippy::unwrap_used)]
 
+mod changing;
 mod client;
 mod ending;
 mod limits;
 mod pipes;
+mod pressing;
 mod serving;

@@ -8,6 +8,7 @@
 //! frame cost a thousand looks at memory.
 
 use crate::event::Errno;
+use crate::operation::MOST_BUFFERS;
 use std::sync::Arc;
 use ukevent_buf::{AllocateError, FramePool, Piece};
 use ukevent_sys::ring::Ring;
@@ -16,12 +17,16 @@ use ukevent_sys::ring::Ring;
 const MOST_FRAMES: u32 = 4096;
 
 const EPERM: i32 = 1;
+const EINVAL: i32 = 22;
+const ENOBUFS: i32 = 105;
 
 #[derive(Default)]
 pub(super) struct Provided {
     groups: Vec<Group>,
     /// Some may have to be filled up, or ended.
     changed: bool,
+    /// The kernel does not know how to stop a receiver after so many bytes.
+    never_stops: bool,
 }
 
 struct Group {
@@ -98,12 +103,28 @@ impl Provided {
         self.changed = true;
     }
 
-    /// A receiver has ended.
-    pub(super) fn ended(&mut self, number: u16) {
+    /// After how many bytes a receiver is to stop: what was asked for, or what so many frames hold.
+    pub(super) fn most_bytes(&self, pool: &FramePool, asked: u32) -> u32 {
+        let room = pool.frame_bytes() - pool.headroom_bytes();
+        match asked {
+            _ if self.never_stops => 0,
+            0 => u32::try_from(room.saturating_mul(MOST_BUFFERS)).unwrap_or(u32::MAX),
+            asked => asked,
+        }
+    }
+
+    /// A receiver has ended, with this result. What to make of it: that it cannot be stopped is not known
+    /// before one was tried, and no reason not to begin again.
+    pub(super) fn ended(&mut self, number: u16, result: i32) -> i32 {
         self.changed = true;
         if let Some(group) = self.groups.iter_mut().find(|group| group.number == number) {
             group.receivers -= 1;
         }
+        if result == -EINVAL && !self.never_stops {
+            self.never_stops = true;
+            return -ENOBUFS;
+        }
+        result
     }
 
     /// Before the kernel is entered: fills up what is used, and takes back what nobody receives into.

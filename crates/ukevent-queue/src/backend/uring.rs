@@ -186,7 +186,7 @@ impl Uring {
                 self.early.push(Completion { ticket, result: -ECANCELED, last: true });
                 self.landed.push(lower::grounded(operation, shape));
                 if let Shape::Each { group } = shape {
-                    self.provided.ended(group);
+                    self.provided.ended(group, -ECANCELED);
                 }
             }
         }
@@ -232,8 +232,9 @@ impl Uring {
                     }
                     _ => (Shape::Plain, result),
                 };
+                let mut result = result;
                 if let Shape::Each { group } = shape {
-                    self.provided.ended(group);
+                    result = self.provided.ended(group, result);
                 } else if more {
                     self.provided.taken();
                 }
@@ -349,7 +350,11 @@ impl Backend for Uring {
 
     fn start(&mut self, ticket: Ticket, request: Request, fd: BorrowedFd<'_>) -> Start {
         let lowered = match request {
-            Request::ReceiveEach { ref pool, inlet: inlet @ (Inlet::Stream | Inlet::Pipe) } => {
+            Request::ReceiveEach {
+                ref pool,
+                inlet: inlet @ (Inlet::Stream | Inlet::Pipe),
+                most_bytes,
+            } => {
                 if inlet == Inlet::Pipe && !self.reads_each() {
                     return Start::NotMine(request);
                 }
@@ -358,7 +363,10 @@ impl Backend for Uring {
                         let fd = fd.as_raw_fd();
                         let operation = match inlet {
                             Inlet::Pipe => Operation::ReadEach { fd, group },
-                            _ => Operation::ReceiveEach { fd, group },
+                            _ => {
+                                let most_bytes = self.provided.most_bytes(pool, most_bytes);
+                                Operation::ReceiveEach { fd, group, most_bytes }
+                            }
                         };
                         Ok((operation, Shape::Each { group }))
                     }

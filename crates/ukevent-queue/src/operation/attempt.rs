@@ -68,7 +68,7 @@ pub(crate) fn attempt(
             }
         }
         Request::Receive { buffer } => receive(end, buffer),
-        Request::ReceiveEach { pool, inlet } => {
+        Request::ReceiveEach { pool, inlet, .. } => {
             // No buffer is held while nothing has come.
             if !ready {
                 return Attempt::Blocks(PollMask::IN);

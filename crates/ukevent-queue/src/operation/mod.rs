@@ -27,7 +27,7 @@ pub(crate) use message::{Back, MOST_DESCRIPTORS};
 pub use path::Open;
 pub use refusal::{StartError, StartRefusal};
 pub(crate) use send_file::SendFile;
-pub(crate) use work::{Each, Work};
+pub(crate) use work::{Each, MOST_BUFFERS, Work};
 
 use crate::key::Key;
 use crate::mode::Interest;
@@ -93,6 +93,7 @@ pub(crate) enum Request {
     ReceiveEach {
         pool: Arc<FramePool>,
         inlet: Inlet,
+        most_bytes: u32,
     },
     /// `zero_copy`: it need not be copied.
     Send {
@@ -205,13 +206,14 @@ impl Operation {
 
     /// Receives until the end (a result of 0 without a buffer), an error or a cancellation, one event with
     /// a buffer of the pool each; of datagrams an empty one too. It holds no buffer while nothing comes. So
-    /// that nobody is starved it stops while the program does not take its events: on a ring when some 16
-    /// are kept, elsewhere at one. While the pool is empty it pauses, and goes on by itself when a buffer comes
+    /// that nobody is starved it stops while the program does not take its events: on a ring when 16
+    /// buffers' worth came ([`Operation::at_most`]), elsewhere at one. While the pool is empty it pauses, and goes on by itself when a buffer comes
     /// back: make the pool with [`Queue::room_waker`](crate::Queue::room_waker). The pool belongs to the
     /// queue's thread. On a ring up to half of its frames are with the kernel while anybody receives into it.
     #[doc(alias = "IORING_RECV_MULTISHOT")]
     pub const fn receive_each(socket: Key, pool: Arc<FramePool>) -> Self {
-        Self::new(socket, Request::ReceiveEach { pool, inlet: Inlet::Stream })
+        let inlet = Inlet::Stream;
+        Self::new(socket, Request::ReceiveEach { pool, inlet, most_bytes: 0 })
     }
 
     /// The same from a pipe, a terminal or a device, by read(2). A file has no end to wait for: it is
@@ -219,7 +221,18 @@ impl Operation {
     /// 6.7 on.
     #[doc(alias = "IORING_OP_READ_MULTISHOT")]
     pub const fn read_each(pipe: Key, pool: Arc<FramePool>) -> Self {
-        Self::new(pipe, Request::ReceiveEach { pool, inlet: Inlet::Device })
+        Self::new(pipe, Request::ReceiveEach { pool, inlet: Inlet::Device, most_bytes: 0 })
+    }
+
+    /// Lets a continuous receiver stop, until the program has taken its events, when so many bytes came; a
+    /// buffer's worth more is possible. 0, and if nothing is said, is 16 buffers' worth. Without effect on
+    /// anything else. On a ring before Linux 6.17, and of pipes, it stops late: it may have been handed 32
+    /// buffers more by then.
+    pub const fn at_most(mut self, bytes: u32) -> Self {
+        if let Request::ReceiveEach { most_bytes, .. } = &mut self.request {
+            *most_bytes = bytes;
+        }
+        self
     }
 
     /// Sends all of it, whatever the kernel takes at a time. The result is how much. If it is cut short in

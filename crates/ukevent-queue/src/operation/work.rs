@@ -73,18 +73,21 @@ impl Work {
     }
 }
 
+/// Buffers that a continuous receiver fills before it is stopped until the program has taken them.
+pub(crate) const MOST_BUFFERS: usize = 16;
+
 /// What a continuous operation does again and again.
 pub(crate) enum Each {
     Accept,
-    Receive { pool: Arc<FramePool>, inlet: Inlet },
+    Receive { pool: Arc<FramePool>, inlet: Inlet, most_bytes: u32 },
 }
 
 impl Each {
     fn of(request: &Request) -> Option<Self> {
         match request {
             Request::Accept { each: true } => Some(Self::Accept),
-            Request::ReceiveEach { pool, inlet } => {
-                Some(Self::Receive { pool: pool.clone(), inlet: *inlet })
+            &Request::ReceiveEach { ref pool, inlet, most_bytes } => {
+                Some(Self::Receive { pool: pool.clone(), inlet, most_bytes })
             }
             _ => None,
         }
@@ -92,10 +95,10 @@ impl Each {
 
     /// The request to begin again with.
     pub(crate) fn request(&self) -> Request {
-        match self {
+        match *self {
             Self::Accept => Request::Accept { each: true },
-            Self::Receive { pool, inlet } => {
-                Request::ReceiveEach { pool: pool.clone(), inlet: *inlet }
+            Self::Receive { ref pool, inlet, most_bytes } => {
+                Request::ReceiveEach { pool: pool.clone(), inlet, most_bytes }
             }
         }
     }
@@ -105,7 +108,7 @@ impl Each {
         match self {
             Self::Accept => 64,
             // Each has a buffer that others could use.
-            Self::Receive { .. } => 16,
+            Self::Receive { .. } => MOST_BUFFERS,
         }
     }
 }

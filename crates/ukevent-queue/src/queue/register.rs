@@ -413,7 +413,7 @@ impl Queue {
     /// The same for all that is no timer, of which many come and go.
     #[inline(never)]
     fn give_up_untimed(&mut self, key: Key) -> Removed {
-        if !self.operations.is_empty() {
+        if self.operations.were_used() {
             self.drop_operations_on(key);
         }
         self.disarm(key);

@@ -532,7 +532,10 @@ fn all_that_happens_inside_is_heard_outside(bench: &Bench) {
         }
         assert_eq!(read, BYTES);
     });
-    assert!(rest(&mut outer, &mut inner).is_empty());
+    // An edge tells that something came; that it was read meanwhile does not undo it.
+    let mut left = rest(&mut outer, &mut inner);
+    left.retain(|token| MODES[token.0 as usize % 4] != Mode::Edge);
+    assert_eq!(left, []);
 }
 
 fn queue_owned(queue: &Queue, key: ukevent_queue::Key) -> &UnixStream {

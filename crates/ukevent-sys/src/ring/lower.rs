@@ -34,7 +34,9 @@ pub(super) fn entry<L: Lend>(operation: &mut Operation<L>, report_usage: bool) -
             let (bytes, length) = room(buffer);
             opcode::Recv::new(at(*fd), bytes, length).flags(flags.bits()).build()
         }
-        Operation::ReceiveEach { fd, group } => opcode::RecvMulti::new(at(*fd), *group).build(),
+        Operation::ReceiveEach { fd, group, most_bytes } => {
+            limited(opcode::RecvMulti::new(at(*fd), *group).build(), *most_bytes)
+        }
         Operation::ReadEach { fd, group } => {
             opcode::ReadMulti::new(at(*fd), 0, *group).offset(position(None)).build()
         }
@@ -89,6 +91,16 @@ pub(super) fn entry<L: Lend>(operation: &mut Operation<L>, report_usage: bool) -
                 .build()
         }
     }
+}
+
+/// Lets a multishot receive end after so many bytes: `optlen`, for which the crate has no field.
+fn limited(mut entry: squeue::Entry, most_bytes: u32) -> squeue::Entry {
+    const OPTLEN: usize = 44;
+    const { assert!(size_of::<squeue::Entry>() == 64, "one io_uring_sqe") };
+    // SAFETY: an entry is one `io_uring_sqe` and nothing else, of which any bits are valid, and its word
+    // there is within it and aligned.
+    unsafe { (&raw mut entry).byte_add(OPTLEN).cast::<u32>().write(most_bytes) };
+    entry
 }
 
 const fn accepted(nonblocking: bool) -> i32 {

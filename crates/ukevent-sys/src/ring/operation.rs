@@ -77,6 +77,9 @@ pub enum Operation<L> {
         fd: RawFd,
         /// The group of buffers.
         group: u16,
+        /// Ends too when so many bytes came, or a buffer's worth more; 0 is without end. Linux 6.17;
+        /// `EINVAL` before.
+        most_bytes: u32,
     },
     /// Reads each time something is there, into a buffer of a group as above: from a pipe, or another
     /// file that says when it is readable; `EBADFD` from one that does not. Linux 6.7; asked by

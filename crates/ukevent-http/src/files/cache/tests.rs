@@ -23,8 +23,8 @@ fn identity(inode: u64) -> Identity {
 
 #[test]
 fn one_that_is_asked_for_outlives_the_others() {
-    let mut cache = Cache::new(4);
-    let seen = |epoch| Seen { epoch, unix_s: 0 };
+    let mut cache = Cache::new(4, usize::MAX);
+    let seen = |epoch| Seen { epoch, unix_s: 0, sure: false };
     cache.keep(b"hot", b"hot", identity(0), entity(), seen(0));
     for number in 1..100u64 {
         let path = number.to_string();
@@ -36,21 +36,68 @@ fn one_that_is_asked_for_outlives_the_others() {
 
 #[test]
 fn a_path_that_leads_elsewhere_is_dropped() {
-    let mut cache = Cache::new(4);
-    cache.keep(b"a", b"a", identity(1), entity(), Seen { epoch: 0, unix_s: 0 });
-    let later = Seen { epoch: 1, unix_s: 0 };
+    let mut cache = Cache::new(4, usize::MAX);
+    cache.keep(b"a", b"a", identity(1), entity(), Seen { epoch: 0, unix_s: 0, sure: false });
+    let later = Seen { epoch: 1, unix_s: 0, sure: false };
     assert!(cache.find(b"a", later, |_| Some(identity(2))).is_none());
     assert!(cache.find(b"a", later, |_| Some(identity(1))).is_none(), "it was dropped before");
+}
+
+#[test]
+fn what_is_held_is_bounded_in_bytes() {
+    let each = entity().held_bytes();
+    let mut cache = Cache::new(100, 3 * each);
+    for epoch in 1..20u64 {
+        let seen = Seen { epoch, unix_s: 0, sure: false };
+        cache.keep(&[epoch as u8], b"x", identity(epoch), entity(), seen);
+        assert_eq!(cache.slots.len() as u64, epoch.min(3));
+        assert_eq!(cache.bytes, cache.slots.len() * each);
+    }
+    while !cache.slots.is_empty() {
+        cache.drop_slot(0);
+    }
+    assert_eq!(cache.bytes, 0);
+}
+
+/// Watched, it is looked at once a second, unless the reports are not complete, or told of it.
+#[test]
+fn what_is_watched_is_not_looked_at() {
+    let mut cache = Cache::new(4, usize::MAX);
+    let mut looks = 0;
+    let mut find = |cache: &mut Cache, epoch, unix_s, sure| {
+        let found = cache.find(b"a", Seen { epoch, unix_s, sure }, |_| {
+            looks += 1;
+            Some(identity(1))
+        });
+        assert!(found.is_some());
+        looks
+    };
+    cache.keep(b"a", b"place", identity(1), entity(), Seen { epoch: 1, unix_s: 1, sure: true });
+    assert_eq!(find(&mut cache, 1, 1, true), 0, "it was made in this epoch");
+    assert_eq!(find(&mut cache, 2, 1, true), 1, "nobody watches it");
+    assert_eq!(cache.take_wanted(), [Box::from(*b"a")]);
+    assert_eq!(find(&mut cache, 3, 1, true), 2);
+    assert!(cache.take_wanted().is_empty(), "it was asked for a moment ago");
+    assert!(cache.trust(b"a", Some(identity(1)), 1));
+    assert_eq!(find(&mut cache, 4, 1, true), 2);
+    assert_eq!(find(&mut cache, 5, 1, false), 3, "there may be unread reports");
+    assert_eq!(find(&mut cache, 6, 2, true), 4, "a second is over");
+    cache.doubt(b"place");
+    assert_eq!(find(&mut cache, 7, 2, true), 5, "something was reported");
+    // It changed before it was watched.
+    assert!(!cache.trust(b"a", Some(identity(2)), 2));
+    assert!(cache.place_of(b"a").is_none());
+    assert!(!cache.trust(b"a", Some(identity(2)), 2));
 }
 
 proptest! {
     /// Whatever is kept and found: what is found is what was kept last, and never too much.
     #[test]
     fn agrees_with_a_map(steps in prop::collection::vec((0u8..12, any::<bool>()), 0..200)) {
-        let mut cache = Cache::new(5);
+        let mut cache = Cache::new(5, usize::MAX);
         let mut model = BTreeMap::new();
         for (epoch, (number, keep)) in (1u64..).zip(steps) {
-            let (path, seen) = ([number], Seen { epoch, unix_s: 0 });
+            let (path, seen) = ([number], Seen { epoch, unix_s: 0, sure: false });
             if keep {
                 let entity = entity();
                 model.insert(path, (epoch, Arc::clone(&entity)));

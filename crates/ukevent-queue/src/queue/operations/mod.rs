@@ -36,12 +36,6 @@ use std::task::{Wake, Waker};
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
 
-/// Bytes that one descriptor may have outgoing; a single send may have more.
-const OUTGOING_BYTES: usize = 1 << 20;
-
-/// What one send or write may have.
-const MOST_BYTES: usize = i32::MAX as usize;
-
 const ECANCELED: i32 = 125;
 const ETIMEDOUT: i32 = 110;
 
@@ -72,6 +66,8 @@ struct Peer {
     line: VecDeque<Key>,
     /// Bytes of the program's memory in the line.
     outgoing_bytes: usize,
+    /// It was made non-blocking.
+    never_blocks: bool,
 }
 
 /// Tells the queue that a pool has a buffer again.
@@ -91,6 +87,11 @@ impl Operations {
     /// Whether there is none.
     pub(super) const fn is_empty(&self) -> bool {
         self.live == 0
+    }
+
+    /// Whether a descriptor may be known here.
+    pub(super) const fn were_used(&self) -> bool {
+        !self.peers.is_empty()
     }
 
     pub(super) fn new() -> Self {
@@ -206,55 +207,6 @@ impl Queue {
             }
             _ => {}
         }
-    }
-
-    fn refusal(&mut self, operation: &Operation) -> Option<StartRefusal> {
-        if self.check_thread().is_err() {
-            return Some(StartRefusal::WrongThread);
-        }
-        if !self.names_enough(operation) {
-            return Some(StartRefusal::NoSuchKey);
-        }
-        if let Some(reason) = self.impossible(operation) {
-            return Some(reason);
-        }
-        match &operation.request {
-            Request::Receive { buffer } | Request::Read { buffer, .. }
-                if buffer.tailroom() == 0 =>
-            {
-                return Some(StartRefusal::Invalid("the buffer has no room to receive into"));
-            }
-            Request::ReceiveEach { pool, .. } if pool.frame_bytes() <= pool.headroom_bytes() => {
-                return Some(StartRefusal::Invalid(
-                    "the frames of the pool have no room behind their headroom",
-                ));
-            }
-            Request::ReceiveEach { inlet: Inlet::Device, .. }
-                if self.slots.owner(operation.on).is_some_and(Owner::always_ready) =>
-            {
-                return Some(StartRefusal::Invalid(
-                    "a file is read at its places, by Operation::read; read_each is for pipes",
-                ));
-            }
-            Request::Send { piece, .. } | Request::Write { piece, .. }
-                if piece.bytes().len() > MOST_BYTES =>
-            {
-                return Some(StartRefusal::Invalid("more than 2 GiB cannot leave at once; cut it"));
-            }
-            _ => {}
-        }
-        if let Request::Accept { .. } | Request::Connect { .. } | Request::SendFile(_) =
-            operation.request
-            && let Some(fd) = self.slots.owner(operation.on).and_then(Owner::as_fd)
-            && let Err(error) = unblock(fd)
-        {
-            return Some(StartRefusal::Kernel(error));
-        }
-        let bytes = operation.request.outgoing_bytes();
-        let outgoing = self.operations.peer(operation.on).map_or(0, |peer| {
-            if peer.outgoing_bytes == 0 { 0 } else { peer.outgoing_bytes + bytes }
-        });
-        (outgoing > OUTGOING_BYTES).then_some(StartRefusal::Full)
     }
 
     /// Ends an operation early. Its event still comes: with `ECANCELED` and what it was lent, or, if it
@@ -394,12 +346,4 @@ fn is_for_threads(request: &Request, fd: BorrowedFd<'_>) -> bool {
         Request::Read { .. } | Request::Write { .. } => is_always_ready(fd),
         _ => false,
     }
-}
-
-/// accept(2), connect(2) and sendfile(2) have no flag that keeps them from blocking.
-fn unblock(fd: BorrowedFd<'_>) -> Result<(), Error> {
-    let flags = rustix::fs::fcntl_getfl(fd);
-    flags
-        .and_then(|flags| rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK))
-        .map_err(|errno| Error::new("fcntl", errno.raw_os_error()))
 }

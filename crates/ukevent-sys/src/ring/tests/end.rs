@@ -122,7 +122,7 @@ fn provided_buffers_come_back() {
     let (lent, left_over) = lend();
     assert!(ring.provide(1, lent).is_ok());
     let (left, right) = unix_pair();
-    start(&mut ring, Operation::ReceiveEach { fd: left.as_raw_fd(), group: 1 });
+    start(&mut ring, Operation::ReceiveEach { fd: left.as_raw_fd(), group: 1, most_bytes: 0 });
     submit(&mut ring);
     (&right).write_all(b"x").unwrap();
     submit(&mut ring);

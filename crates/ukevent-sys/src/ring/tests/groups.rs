@@ -7,7 +7,7 @@ use testkit::{tcp_pair, unix_pair};
 const GROUP: u16 = 7;
 
 fn each<L>(fd: &impl AsRawFd) -> Operation<L> {
-    Operation::ReceiveEach { fd: fd.as_raw_fd(), group: GROUP }
+    Operation::ReceiveEach { fd: fd.as_raw_fd(), group: GROUP, most_bytes: 0 }
 }
 
 fn room() -> Vec<u8> {
@@ -145,7 +145,7 @@ fn what_makes_no_sense_is_refused() {
     assert_eq!(ring.provide(GROUP, Vec::new()), Err(Vec::new()));
     let (left, mut right) = unix_pair();
     right.write_all(b"x").unwrap();
-    let operation = Operation::ReceiveEach { fd: left.as_raw_fd(), group: 99 };
+    let operation = Operation::ReceiveEach { fd: left.as_raw_fd(), group: 99, most_bytes: 0 };
     assert_eq!(perform(&mut ring, operation).0, -libc::ENOBUFS);
 }
 
