@@ -25,7 +25,7 @@ mod wire;
 
 pub use builder::{Builder, StartError};
 
-use crate::{connection::Wants, counters::Counters};
+use crate::{connection::Wants, counters::Counters, limits::RECEIVE_BYTES};
 use accept::Listeners;
 use ending::Ending;
 use peers::{Leaving, Peers, Receiver};
@@ -359,17 +359,14 @@ impl Server {
         if peer.receiver.key() == Some(key) {
             return self.input(queue, index, completed);
         }
-        let (leaving, sent) = (&mut peer.leaving, completed.result);
-        leaving.bytes = leaving.bytes.saturating_add(sent.unwrap_or(0));
-        if leaving.last == Some(key) {
-            let Leaving { bytes, file, .. } = std::mem::take(leaving);
+        if peer.leaving.operation == Some(key) {
+            let Leaving { file, .. } = std::mem::take(&mut peer.leaving);
             if let Some(file) = file {
                 drop(queue.remove(file));
             }
+            // A turn's worth at most; what failed has not left.
+            let bytes = completed.result.unwrap_or(0);
             self.step(queue, index, Step::Sent(u64::from(bytes)));
-        } else if leaving.last.is_some() && sent.is_err() {
-            // Without its head a file means nothing.
-            self.step(queue, index, Step::Close);
         }
     }
 
@@ -458,7 +455,8 @@ impl Server {
         let Some(peer) = self.peers.at(index) else { return };
         match (peer.receiver, peer.connection.takes_input()) {
             (Receiver::Paused, true) => {
-                let operation = Operation::receive_each(peer.key, Arc::clone(&self.frames));
+                let operation = Operation::receive_each(peer.key, Arc::clone(&self.frames))
+                    .at_most(RECEIVE_BYTES as u32);
                 match queue.start(operation, self.tokens.of(Meaning::Peer(index))) {
                     Ok(key) => peer.receiver = Receiver::Runs(key),
                     Err(_) => self.close(queue, index),

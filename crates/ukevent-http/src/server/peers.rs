@@ -46,12 +46,10 @@ impl Receiver {
 /// What is on its way to a peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Leaving {
-    /// The last operation of all: of what is before it only failure is of interest.
-    pub(super) last: Option<Key>,
+    /// What sends it.
+    pub(super) operation: Option<Key>,
     /// The registration of the file.
     pub(super) file: Option<Key>,
-    /// Bytes of what has left: a turn's worth at most.
-    pub(super) bytes: u32,
     /// It cannot leave.
     pub(super) failed: bool,
 }

@@ -24,29 +24,24 @@ impl SocketWire<'_> {
         started
     }
 
-    fn send_file(&mut self, part: &FilePart, bytes: u64) -> Option<Key> {
+    /// One operation, so that no file leaves without its head.
+    fn send_file(&mut self, head: Buffer, part: &FilePart, bytes: u64) -> Option<Key> {
         let file = Fd::new(Arc::clone(part.file()?)).unwatched();
         let file = self.queue.register(file, self.token, Mode::Level).ok();
         self.leaving.file = file;
         self.leaving.failed |= file.is_none();
-        self.start(Operation::send_file(self.socket, file?, part.offset, bytes))
+        let send = Operation::send_file(self.socket, file?, part.offset, bytes);
+        self.start(if head.is_empty() { send } else { send.header(head) })
     }
 }
 
 impl Wire for SocketWire<'_> {
     fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>) {
         *self.leaving = Leaving::default();
-        let send = (!bytes.is_empty()).then(|| Operation::send(self.socket, bytes));
-        let Some((part, bytes)) = file else {
-            self.leaving.last = send.and_then(|send| self.start(send));
-            return;
+        self.leaving.operation = match file {
+            Some((part, most)) => self.send_file(bytes, part, most),
+            None => self.start(Operation::send(self.socket, bytes)),
         };
-        if let Some(send) = send {
-            self.start(send.more());
-        }
-        if !self.leaving.failed {
-            self.leaving.last = self.send_file(part, bytes);
-        }
     }
 
     fn end(&mut self) {

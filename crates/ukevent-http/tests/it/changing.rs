@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 use ukevent_http::Limits;
+use ukevent_queue::BackendKind;
 
 /// Hot files of one backend, each in directories of its own.
 const FILES: usize = 40;
@@ -51,8 +52,7 @@ const WAYS: [(&str, Way); 6] = [
 #[test]
 fn the_next_request_sees_it() {
     let site = tempfile::tempdir().unwrap();
-    let backends = backends();
-    for kind in &backends {
+    for kind in BackendKind::REAL {
         for number in 0..FILES {
             let directory = site.path().join(format!("{kind}/{number}/in"));
             fs::create_dir_all(&directory).unwrap();
@@ -61,7 +61,7 @@ fn the_next_request_sees_it() {
     }
     // What changed a moment ago is not kept.
     std::thread::sleep(Duration::from_millis(3100));
-    for kind in backends {
+    for kind in backends() {
         let server = Running::new(kind, Some(site.path()), Limits::default());
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -111,15 +111,14 @@ fn request(path: &str) -> String {
 #[test]
 fn a_flood_of_reports_hides_nothing() {
     let site = tempfile::tempdir().unwrap();
-    let backends = backends();
-    for kind in &backends {
+    for kind in BackendKind::REAL {
         for number in 0..20 {
             fs::create_dir_all(site.path().join(format!("{kind}/{number}"))).unwrap();
             fs::write(site.path().join(format!("{kind}/{number}/file")), "before").unwrap();
         }
     }
     std::thread::sleep(Duration::from_millis(3100));
-    for kind in backends {
+    for kind in backends() {
         let server = Running::new(kind, Some(site.path()), Limits::default());
         let mut client = server.connect();
         for number in 0..20 {
