@@ -54,6 +54,8 @@ struct View {
 // SAFETY: its pointers point into the message that it is part of, and to buffers that are `Send`; it
 // reads through none of them.
 unsafe impl Send for View {}
+// SAFETY: a shared reference to it gives nothing; what its pointers point to is read through `&mut` only.
+unsafe impl Sync for View {}
 
 impl<L: Lend> Message<L> {
     /// One of these buffers, without address and ancillary data. The kernel takes up to 1,024.
