@@ -37,6 +37,10 @@ bitflags! {
         const BY_EDGE = 1 << 7;
         /// The last wait let it out, but not all that are ready.
         const LET_OUT = 1 << 8;
+        /// It is a file that is always ready; asked once.
+        const FILE = 1 << 9;
+        /// It is not.
+        const NO_FILE = 1 << 10;
     }
 }
 
@@ -244,6 +248,17 @@ impl Slots {
             Some(State::Fd { owner, .. }) => Some(owner),
             _ => None,
         }
+    }
+
+    /// Whether a registered descriptor is a file that is always ready. The kernel is asked once.
+    pub(crate) fn is_file(&mut self, key: Key) -> bool {
+        let Some(slot) = self.find(key) else { return false };
+        let State::Fd { owner, .. } = &slot.state else { return false };
+        if !slot.flags.intersects(Flags::FILE | Flags::NO_FILE) {
+            let is_file = owner.always_ready();
+            slot.flags.insert(if is_file { Flags::FILE } else { Flags::NO_FILE });
+        }
+        slot.flags.contains(Flags::FILE)
     }
 
     /// What is in the slot at an index.

@@ -7,7 +7,6 @@
 
 use super::Landed;
 use crate::operation::{Back, Direction, Message, Metadata, Payload, Request};
-use crate::source::is_always_ready;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use ukevent_buf::Piece;
@@ -114,13 +113,10 @@ pub(super) fn lowered(
                 Direction::Both => Shutdown::Both,
             },
         },
-        Request::Read { .. } | Request::Write { .. } if !is_always_ready(descriptor) => {
-            return Err(request);
-        }
-        Request::Read { buffer, offset } => {
+        Request::Read { buffer, offset, is_file: true } => {
             Operation::Read { fd, buffer: buffer.into(), offset: Some(offset) }
         }
-        Request::Write { piece, offset, written: 0, .. } => {
+        Request::Write { piece, offset, written: 0, in_order: false } => {
             let shape = Shape::Write { offset };
             return Ok((Operation::Write { fd, buffer: piece, offset: Some(offset) }, shape));
         }

@@ -209,7 +209,7 @@ fn filled(
 pub(super) fn blocking(request: &mut Request, fd: BorrowedFd<'_>) -> (Result<u32, Errno>, Payload) {
     let refused = |refusal: Refusal| Errno(refusal.raw_os_error());
     let result = match request {
-        Request::Read { buffer, offset } => {
+        Request::Read { buffer, offset, .. } => {
             let count = retry(|| rustix::io::pread(fd, buffer.tailroom_mut(), *offset));
             count.map_err(refused).and_then(|count| {
                 buffer.advance(count).map_err(|_| refused(Refusal::OVERFLOW))?;

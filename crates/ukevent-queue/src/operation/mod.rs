@@ -116,9 +116,11 @@ pub(crate) enum Request {
         how: Direction,
     },
     Close,
+    /// `is_file`: it is always ready, and has places.
     Read {
         buffer: Buffer,
         offset: u64,
+        is_file: bool,
     },
     /// `in_order`: it has its turn, because it has no place.
     Write {
@@ -268,7 +270,7 @@ impl Operation {
     /// the kernel does not do it by itself.
     #[doc(alias = "pread")]
     pub const fn read(file: Key, buffer: Buffer, offset: u64) -> Self {
-        Self::new(file, Request::Read { buffer, offset })
+        Self::new(file, Request::Read { buffer, offset, is_file: false })
     }
 
     /// Writes all of it to a place in a file; or to a pipe or device, in the order of such writes. The

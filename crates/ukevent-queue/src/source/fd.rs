@@ -103,9 +103,10 @@ impl Owner {
         matches!(self, Self::Simulated(_))
     }
 
-    /// Ready at all times, so that it never becomes so.
+    /// A file: ready at all times, so that readiness says nothing of it. What cannot be asked is none.
     pub(crate) fn always_ready(&self) -> bool {
-        self.as_fd().is_some_and(is_always_ready)
+        let fd = self.as_fd();
+        fd.is_some_and(|fd| ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false))
     }
 
     /// What waits to be taken and what room there is, each if the kernel can tell.
@@ -119,11 +120,6 @@ impl Owner {
         };
         [waiting, socket::send_room(fd)].map(|measure| measure.ok().flatten())
     }
-}
-
-/// A file: ready at all times, so that readiness says nothing of it. What cannot be asked is none.
-pub(crate) fn is_always_ready(fd: BorrowedFd<'_>) -> bool {
-    ukevent_sys::descriptor::is_always_ready(fd).unwrap_or(false)
 }
 
 /// The same value, if the two types are one.

@@ -15,7 +15,7 @@ mod timer;
 mod user;
 
 pub use fd::{Fd, Removed, Socket};
-pub(crate) use fd::{Owner, is_always_ready};
+pub(crate) use fd::Owner;
 pub use inode::Inode;
 pub(crate) use inode::InodeHub;
 pub use netlink::Netlink;

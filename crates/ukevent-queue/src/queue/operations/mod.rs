@@ -29,9 +29,8 @@ use crate::operation::{
 use crate::post::Mailbox;
 use crate::primitive::Arc;
 use crate::slot::Flags;
-use crate::source::{Own, Owner, State, is_always_ready};
+use crate::source::{Own, Owner, State};
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
 use std::task::{Wake, Waker};
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
@@ -184,13 +183,15 @@ impl Queue {
     }
 
     /// Asks the descriptor what its operation must know of it.
-    fn know_better(&self, on: Key, request: &mut Request) {
-        if !matches!(request, Request::Write { .. } | Request::ReceiveEach { .. }) {
-            return;
+    fn know_better(&mut self, on: Key, request: &mut Request) {
+        match request {
+            Request::Read { is_file, .. } => return *is_file = self.slots.is_file(on),
+            Request::Write { in_order, .. } => return *in_order = !self.slots.is_file(on),
+            Request::ReceiveEach { .. } => {}
+            _ => return,
         }
         let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return };
         match request {
-            Request::Write { in_order, .. } => *in_order = !is_always_ready(fd),
             Request::ReceiveEach { inlet: inlet @ Inlet::Stream, .. } => {
                 use rustix::net::{SocketType, sockopt::socket_type};
                 let kind = socket_type(fd).unwrap_or(SocketType::STREAM);
@@ -340,10 +341,12 @@ impl Queue {
 }
 
 /// Whether it blocks however one asks.
-fn is_for_threads(request: &Request, fd: BorrowedFd<'_>) -> bool {
-    match request {
-        Request::Sync { .. } | Request::Measure => true,
-        Request::Read { .. } | Request::Write { .. } => is_always_ready(fd),
-        _ => false,
-    }
+const fn is_for_threads(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Sync { .. }
+            | Request::Measure
+            | Request::Read { is_file: true, .. }
+            | Request::Write { in_order: false, .. }
+    )
 }

@@ -62,7 +62,7 @@ impl Queue {
             return self.after_try(key, request, number, tried);
         }
         let Some(fd) = self.slots.owner(on).and_then(Owner::as_fd) else { return Ok(()) };
-        if is_for_threads(&request, fd) {
+        if is_for_threads(&request) {
             return self.hand_over(key, request, on);
         }
         let file = match &request {
