@@ -56,7 +56,7 @@ impl Shape {
     }
 }
 
-/// The kernel's operation, or the request back.
+/// The kernel's operation, or the request back. Sends and reads are begun without it (`uring.rs`).
 pub(super) fn lowered(
     request: Request,
     descriptor: BorrowedFd<'_>,
@@ -73,10 +73,6 @@ pub(super) fn lowered(
         Request::Send { piece, sent: 0, more, zero_copy: true } => {
             let shape = Shape::Zero { bytes: piece.bytes().len(), more, result: None };
             return Ok((Operation::SendZero { fd, buffer: piece, more }, shape));
-        }
-        Request::Send { piece, sent: 0, more, .. } => {
-            let shape = Shape::Send { bytes: piece.bytes().len() };
-            return Ok((Operation::Send { fd, buffer: piece, more }, shape));
         }
         Request::SendMessage { message, sent: 0, more, back }
             if message.pieces().len() <= MOST_PIECES && message.bytes() <= MOST_BYTES =>
@@ -113,9 +109,6 @@ pub(super) fn lowered(
                 Direction::Both => Shutdown::Both,
             },
         },
-        Request::Read { buffer, offset, is_file: true } => {
-            Operation::Read { fd, buffer: buffer.into(), offset: Some(offset) }
-        }
         Request::Write { piece, offset, written: 0, in_order: false } => {
             let shape = Shape::Write { offset };
             return Ok((Operation::Write { fd, buffer: piece, offset: Some(offset) }, shape));

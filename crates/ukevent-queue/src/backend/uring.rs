@@ -144,6 +144,7 @@ impl Uring {
     }
 
     /// Writes an operation into the ring; comes back if there is no place.
+    #[inline(always)]
     fn take_off(
         &mut self,
         ticket: Ticket,
@@ -349,43 +350,20 @@ impl Backend for Uring {
     }
 
     fn start(&mut self, ticket: Ticket, request: Request, fd: BorrowedFd<'_>) -> Start {
-        let lowered = match request {
-            Request::ReceiveEach {
-                ref pool,
-                inlet: inlet @ (Inlet::Stream | Inlet::Pipe),
-                most_bytes,
-            } => {
-                if inlet == Inlet::Pipe && !self.reads_each() {
-                    return Start::NotMine(request);
-                }
-                match self.provided.begin(&mut self.ring, pool) {
-                    Ok(group) => {
-                        let fd = fd.as_raw_fd();
-                        let operation = match inlet {
-                            Inlet::Pipe => Operation::ReadEach { fd, group },
-                            _ => {
-                                let most_bytes = self.provided.most_bytes(pool, most_bytes);
-                                Operation::ReceiveEach { fd, group, most_bytes }
-                            }
-                        };
-                        Ok((operation, Shape::Each { group }))
-                    }
-                    Err(NoGroup::Short) => return Start::NoBuffer(request),
-                    Err(NoGroup::Later) => return Start::Later(request),
-                    Err(NoGroup::Unknown) => Err(request),
-                    Err(NoGroup::Refused(errno)) => return Start::Refused(request, errno),
-                }
+        // What there is most of, apart.
+        match request {
+            Request::Send { piece, sent: 0, more, zero_copy: false } => {
+                let shape = Shape::Send { bytes: piece.bytes().len() };
+                let operation = Operation::Send { fd: fd.as_raw_fd(), buffer: piece, more };
+                self.launch(ticket, operation, shape)
             }
-            request => lower::lowered(request, fd),
-        };
-        let (operation, shape) = match lowered {
-            Ok(lowered) => lowered,
-            Err(request) => return Start::NotMine(request),
-        };
-        if let Err(operation) = self.take_off(ticket, operation, shape) {
-            self.grounded.push_back((ticket, operation, shape));
+            Request::Read { buffer, offset, is_file: true } => {
+                let (fd, offset) = (fd.as_raw_fd(), Some(offset));
+                let operation = Operation::Read { fd, buffer: buffer.into(), offset };
+                self.launch(ticket, operation, Shape::Plain)
+            }
+            request => self.start_any(ticket, request, fd),
         }
-        Start::Begun
     }
 
     fn starts_in_memory(&self) -> bool {
@@ -483,6 +461,53 @@ impl Backend for Uring {
 }
 
 impl Uring {
+    #[inline(never)]
+    fn start_any(&mut self, ticket: Ticket, request: Request, fd: BorrowedFd<'_>) -> Start {
+        let lowered = match request {
+            Request::ReceiveEach {
+                ref pool,
+                inlet: inlet @ (Inlet::Stream | Inlet::Pipe),
+                most_bytes,
+            } => {
+                if inlet == Inlet::Pipe && !self.reads_each() {
+                    return Start::NotMine(request);
+                }
+                match self.provided.begin(&mut self.ring, pool) {
+                    Ok(group) => {
+                        let fd = fd.as_raw_fd();
+                        let operation = match inlet {
+                            Inlet::Pipe => Operation::ReadEach { fd, group },
+                            _ => {
+                                let most_bytes = self.provided.most_bytes(pool, most_bytes);
+                                Operation::ReceiveEach { fd, group, most_bytes }
+                            }
+                        };
+                        Ok((operation, Shape::Each { group }))
+                    }
+                    Err(NoGroup::Short) => return Start::NoBuffer(request),
+                    Err(NoGroup::Later) => return Start::Later(request),
+                    Err(NoGroup::Unknown) => Err(request),
+                    Err(NoGroup::Refused(errno)) => return Start::Refused(request, errno),
+                }
+            }
+            request => lower::lowered(request, fd),
+        };
+        let (operation, shape) = match lowered {
+            Ok(lowered) => lowered,
+            Err(request) => return Start::NotMine(request),
+        };
+        self.launch(ticket, operation, shape)
+    }
+
+    /// Writes an operation into the ring, or keeps it until there is a place.
+    #[inline(always)]
+    fn launch(&mut self, ticket: Ticket, operation: Operation<Piece>, shape: Shape) -> Start {
+        if let Err(operation) = self.take_off(ticket, operation, shape) {
+            self.grounded.push_back((ticket, operation, shape));
+        }
+        Start::Begun
+    }
+
     fn flush(&mut self) -> Result<()> {
         self.enable()?;
         let mut early = std::mem::take(&mut self.early);

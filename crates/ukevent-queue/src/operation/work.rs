@@ -11,12 +11,16 @@ use ukevent_sys::poll::PollMask;
 /// An operation at work, in its slot.
 pub(crate) struct Work {
     pub(crate) on: Key,
+    /// Its place among all operations of its descriptor.
+    pub(crate) place: u32,
     /// The descriptor's number, while the registration lives.
     pub(crate) fd: i32,
     /// `None` while the kernel or another thread has it.
     pub(crate) request: Option<Request>,
     /// Whether the kernel carries it out by itself.
     pub(crate) in_flight: bool,
+    /// Whether it has its turn, or waits for it.
+    pub(crate) is_in_line: bool,
     /// What it does again and again, if it goes on after an event.
     pub(crate) each: Option<Each>,
     /// It was stopped for a while, so that not too much is kept.
@@ -37,39 +41,57 @@ pub(crate) struct Work {
 
 impl Work {
     /// One that was not begun yet; of a box that was used before, if there is one.
+    #[inline]
     pub(crate) fn new(on: Key, request: &Request, spare: Option<Box<Self>>) -> Box<Self> {
-        let work = Self {
-            on,
-            fd: -1,
+        let mut work = spare.unwrap_or_default();
+        work.on = on;
+        work.outgoing_bytes = request.outgoing_bytes();
+        if request.is_continuous() {
+            work.each = Each::of(request);
+        }
+        work
+    }
+
+    /// Lets go of all that it was, when it is over.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        debug_assert!(self.request.is_none() && self.completed.is_empty() && self.limit.is_none());
+        self.fd = NO_FD;
+        self.in_flight = false;
+        self.is_in_line = false;
+        self.pausing = false;
+        self.ended_by = None;
+        self.ended = false;
+        self.waits_for = PollMask::empty();
+        if self.each.is_some() {
+            self.each = None;
+        }
+        if self.completed.rest.is_some() {
+            self.completed.rest = None;
+        }
+    }
+}
+
+const NO_FD: i32 = -1;
+
+impl Default for Work {
+    fn default() -> Self {
+        Self {
+            on: Key::NONE,
+            place: 0,
+            fd: NO_FD,
             request: None,
             in_flight: false,
-            each: Each::of(request),
+            is_in_line: false,
+            each: None,
             pausing: false,
             ended_by: None,
             completed: Kept::default(),
             ended: false,
             limit: None,
             waits_for: PollMask::empty(),
-            outgoing_bytes: request.outgoing_bytes(),
-        };
-        match spare {
-            Some(mut spare) => {
-                // What is over owns nothing any more, so there is nothing to drop.
-                debug_assert!(spare.request.is_none() && spare.completed.is_empty());
-                std::mem::forget(std::mem::replace(&mut *spare, work));
-                spare
-            }
-            None => Box::new(work),
+            outgoing_bytes: 0,
         }
-    }
-
-    /// Lets go of what it owns, when it is over.
-    #[inline]
-    pub(crate) fn clear(&mut self) {
-        if self.each.is_some() {
-            self.each = None;
-        }
-        self.completed.rest = None;
     }
 }
 

@@ -14,8 +14,8 @@ mod signal;
 mod timer;
 mod user;
 
-pub use fd::{Fd, Removed, Socket};
 pub(crate) use fd::Owner;
+pub use fd::{Fd, Removed, Socket};
 pub use inode::Inode;
 pub(crate) use inode::InodeHub;
 pub use netlink::Netlink;

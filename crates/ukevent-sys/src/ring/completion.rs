@@ -144,8 +144,17 @@ impl Landing {
                 let load = self.provided(groups, group);
                 return Some(Completed { user_data, result, more, load });
             }
-            Operation::Send { .. } => {
-                let load = flights.end_send(flight).map_or(Load::None, Load::Buffer);
+            Operation::Send { .. } | Operation::Write { .. } => {
+                let load = flights.end_with_buffer(flight).map_or(Load::None, Load::Buffer);
+                return Some(Completed { user_data, result, more, load });
+            }
+            Operation::Receive { .. } | Operation::Read { .. } => {
+                let mut load = Load::None;
+                if let Some(mut buffer) = flights.end_with_buffer(flight) {
+                    // SAFETY: the kernel wrote as much into the room that was lent, says its result.
+                    unsafe { commit(&mut buffer, result) };
+                    load = Load::Buffer(buffer);
+                }
                 return Some(Completed { user_data, result, more, load });
             }
             _ => {}
@@ -205,6 +214,17 @@ impl Landing {
     }
 }
 
+/// Makes bytes of what was written into the room of a buffer.
+///
+/// # Safety
+/// The kernel wrote as many bytes there as this result says, if it is one of bytes.
+#[inline]
+unsafe fn commit<L: Lend>(buffer: &mut L, result: i32) {
+    let written = usize::try_from(result).unwrap_or(0).min(buffer.room().len());
+    // SAFETY: they were written, says the caller, and there is so much room.
+    unsafe { buffer.commit(written) };
+}
+
 /// Takes out of an operation what goes back to the caller.
 ///
 /// # Safety
@@ -213,10 +233,10 @@ impl Landing {
 unsafe fn give_back<L: Lend>(operation: Operation<L>, completed: &mut Completed<L>) {
     let bytes = usize::try_from(completed.result).ok();
     completed.load = match operation {
+        // These were taken apart before, but for what a ring that ends finds.
         Operation::Receive { mut buffer, .. } | Operation::Read { mut buffer, .. } => {
-            let written = bytes.unwrap_or(0).min(buffer.room().len());
-            // SAFETY: the kernel wrote so many bytes into the room that was lent, says its result.
-            unsafe { buffer.commit(written) };
+            // SAFETY: the kernel wrote as much into the room that was lent, says its result.
+            unsafe { commit(&mut buffer, completed.result) };
             Load::Buffer(buffer)
         }
         Operation::Send { buffer, .. } | Operation::Write { buffer, .. } => Load::Buffer(buffer),

@@ -92,6 +92,7 @@ impl<L: Lend> Flights<L> {
     }
 
     /// Puts it in a slot; not if the table is full.
+    #[inline(always)]
     fn insert(&mut self, lent: Lent<L>) -> (Flight, &mut Lent<L>) {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot { serial: 0, lent: None });
@@ -122,12 +123,20 @@ impl<L: Lend> Flights<L> {
         Some(lent)
     }
 
-    /// The same for a send, of which only the buffer is left.
+    /// The same for what lent a buffer and nothing else that need be moved.
     #[inline]
-    pub(super) fn end_send(&mut self, flight: Flight) -> Option<L> {
+    pub(super) fn end_with_buffer(&mut self, flight: Flight) -> Option<L> {
         let slot = self.slots.get_mut(flight.index())?;
-        let Some(Lent { operation: Operation::Send { buffer, .. }, .. }) = slot.lent.take() else {
-            debug_assert!(false, "asked for sends only");
+        let Some(Lent {
+            operation:
+                Operation::Send { buffer, .. }
+                | Operation::Write { buffer, .. }
+                | Operation::Receive { buffer, .. }
+                | Operation::Read { buffer, .. },
+            ..
+        }) = slot.lent.take()
+        else {
+            debug_assert!(false, "asked for these only");
             return None;
         };
         slot.serial = slot.serial.wrapping_add(1);
@@ -159,7 +168,8 @@ impl<L: Lend> Ring<L> {
     ///
     /// # Errors
     /// The operation comes back if the ring is full, and must be entered first.
-    #[inline]
+    // With it inlined what is known of the operation spares looking what it is, and moving it about.
+    #[inline(always)]
     pub fn start(
         &mut self,
         user_data: u64,

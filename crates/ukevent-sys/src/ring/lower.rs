@@ -15,6 +15,7 @@ const MOST_BYTES: usize = 0x7fff_f000;
 
 /// The entry that asks for it. What it points to stays valid until `operation` is touched or dropped;
 /// it may move as the element of a vector does.
+#[inline(always)]
 pub(super) fn entry<L: Lend>(operation: &mut Operation<L>, report_usage: bool) -> squeue::Entry {
     let at = types::Fd;
     match operation {

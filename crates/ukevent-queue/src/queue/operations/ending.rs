@@ -16,7 +16,8 @@ const SPARE: usize = 256;
 impl Queue {
     /// Makes an event of what an operation came to.
     pub(super) fn complete(&mut self, key: Key, completed: Completed, ended: bool) {
-        if ended {
+        let (_, slot) = self.slots.at(key.index);
+        if ended && slot.flags.contains(Flags::KNOWN) {
             self.disarm(key);
         }
         let (_, slot) = self.slots.at(key.index);
@@ -24,16 +25,17 @@ impl Queue {
         let State::Work(work) = &mut slot.state else { return };
         work.completed.push(completed);
         work.ended = ended;
-        let (on, bytes) = (work.on, work.outgoing_bytes);
-        let limit = if ended { work.limit.take() } else { None };
         self.ready_events += 1;
-        enlist(&mut self.ready, key, slot);
-        if ended {
+        if ended && (work.is_in_line || work.outgoing_bytes > 0 || work.limit.is_some()) {
+            let (on, bytes, limit) = (work.on, work.outgoing_bytes, work.limit.take());
+            enlist(&mut self.ready, key, slot);
             self.leave_line(key, on, bytes);
-        }
-        if let Some(own) = limit {
-            self.stop_timer(own.index, Clock::Monotonic);
-            self.slots.remove(own);
+            if let Some(own) = limit {
+                self.stop_timer(own.index, Clock::Monotonic);
+                self.slots.remove(own);
+            }
+        } else {
+            enlist(&mut self.ready, key, slot);
         }
     }
 
@@ -53,12 +55,19 @@ impl Queue {
     }
 
     /// Takes an operation from the list of its descriptor.
-    pub(super) fn leave_peer(&mut self, key: Key, on: Key) {
+    pub(super) fn leave_peer(&mut self, key: Key, work: &Work) {
         self.operations.live -= 1;
-        let Some(peer) = self.operations.peer(on) else { return };
-        // As a rule it is one of the last.
-        if let Some(at) = peer.all.iter().rposition(|other| *other == key) {
-            peer.all.swap_remove(at);
+        let at = work.place as usize;
+        let Some(peer) = self.operations.peer(work.on) else { return };
+        // All of them may have been taken out before.
+        if peer.all.get(at) != Some(&key) {
+            return;
+        }
+        peer.all.swap_remove(at);
+        if let Some(&last) = peer.all.get(at)
+            && let Some(other) = self.work(last)
+        {
+            other.place = at as u32;
         }
     }
 
@@ -78,7 +87,7 @@ impl Queue {
     /// Gives up the slot of an operation that is over: it is watched for nothing and has left its line.
     fn retire(&mut self, key: Key) {
         let State::Work(mut work) = self.slots.remove(key) else { return };
-        self.leave_peer(key, work.on);
+        self.leave_peer(key, &work);
         if self.operations.spare.len() < SPARE {
             work.clear();
             self.operations.spare.push(work);
@@ -104,14 +113,14 @@ impl Queue {
         }
         // What the kernel has of a send may have left in part.
         let is_torn = work.request.as_ref().is_some_and(Request::is_torn)
-            || work.in_flight && work.outgoing_bytes > 0 && self.is_in_line(key, work.on);
+            || work.in_flight && work.outgoing_bytes > 0 && work.is_in_line;
         if !work.ended {
             self.leave_line(key, work.on, work.outgoing_bytes);
             if is_torn {
                 self.cut_line(work.on);
             }
         }
-        self.leave_peer(key, work.on);
+        self.leave_peer(key, work);
         if work.in_flight {
             self.resume_close(work.on);
         }
@@ -134,6 +143,7 @@ impl Queue {
     /// The last of the line: takes the registration back, and closes what it owns.
     pub(super) fn close(&mut self, key: Key, on: Key) -> Result<(), Error> {
         if let Some(peer) = self.operations.peer(on) {
+            // Nobody asks for a place any more.
             peer.all.retain(|other| *other != key);
         }
         let removed = self.remove(on);

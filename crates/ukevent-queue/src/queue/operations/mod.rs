@@ -143,15 +143,17 @@ impl Queue {
             return Err(StartError { operation, reason: StartRefusal::Limit(self.slots.limit()) });
         };
         self.operations.live += 1;
-        let work = Work::new(on, &request, self.operations.spare.pop());
+        let mut work = Work::new(on, &request, self.operations.spare.pop());
         let mut has_turn = true;
         if on != Key::NONE {
             let peer = self.operations.peer_or_new(on);
+            work.place = peer.all.len() as u32;
             peer.all.push(key);
             peer.outgoing_bytes += work.outgoing_bytes;
             if request.is_in_order() {
                 has_turn = peer.line.is_empty();
                 peer.line.push_back(key);
+                work.is_in_line = true;
             }
         }
         self.slots.insert(key, token, Mode::Level, State::Work(work));

@@ -31,15 +31,19 @@ impl Queue {
     /// All of a send is on its way: the next one has its turn. It counts until its buffer is back.
     pub(super) fn pass_turn(&mut self, key: Key, on: Key) {
         self.leave_line(key, on, 0);
+        if let Some(work) = self.work(key) {
+            work.is_in_line = false;
+        }
     }
 
     /// Whether the kernel holds the buffer of a send that has had its turn.
     pub(super) fn holds_buffers(&mut self, on: Key) -> bool {
         let Some(peer) = self.operations.peer(on) else { return false };
-        let done = peer.all.iter().copied().filter(|key| !peer.line.contains(key));
-        Vec::from_iter(done)
-            .into_iter()
-            .any(|key| self.work(key).is_some_and(|work| work.in_flight && work.outgoing_bytes > 0))
+        let all = peer.all.clone();
+        all.into_iter().any(|key| {
+            self.work(key)
+                .is_some_and(|work| work.in_flight && work.outgoing_bytes > 0 && !work.is_in_line)
+        })
     }
 
     /// A buffer came back: a close may have waited for it.
@@ -49,10 +53,5 @@ impl Queue {
         if self.work(first).is_some_and(|work| matches!(work.request, Some(Request::Close))) {
             self.arm_later(first);
         }
-    }
-
-    /// Whether it has its turn, or waits for it.
-    pub(super) fn is_in_line(&mut self, key: Key, on: Key) -> bool {
-        self.operations.peer(on).is_some_and(|peer| peer.line.contains(&key))
     }
 }
