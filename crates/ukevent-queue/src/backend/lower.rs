@@ -33,8 +33,8 @@ pub(super) enum Shape {
     Zero { bytes: usize, more: bool, result: Option<i32> },
     /// A write to this place: it may be short.
     Write { offset: u64 },
-    /// A receiver into the frames of this group.
-    Each { group: u16 },
+    /// A receiver into provided frames; whether it was told to stop after so many bytes.
+    Each { stops: bool },
 }
 
 impl Shape {

@@ -211,6 +211,11 @@ pub(crate) trait Backend: Send {
         Ok(())
     }
 
+    /// Whether something lies in memory that only the next wait hands to the kernel, or takes.
+    fn owes(&self) -> bool {
+        false
+    }
+
     /// What ends the backend's wait, from any thread.
     fn waker(&self) -> Box<dyn Wake>;
 

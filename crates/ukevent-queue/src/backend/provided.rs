@@ -2,7 +2,7 @@
 //!
 //! A group for each pool that somebody receives into. It keeps up to half of the pool's frames with the
 //! kernel, which takes one when something arrives; the other half is the program's, and takes their
-//! place. A pool that has no more is *short*: then no more receivers begin in one wait than there are
+//! place; of a single frame nothing is kept. A pool that has no more is *short*: then no more receivers begin in one wait than there are
 //! frames with the kernel. If there are none at all they wait for the pool, which was asked in vain and
 //! calls its waker when a frame comes home. So nobody tries for ever, and a thousand that wait for one
 //! frame cost a thousand looks at memory.
@@ -12,6 +12,9 @@ use crate::operation::MOST_BUFFERS;
 use std::sync::Arc;
 use ukevent_buf::{AllocateError, FramePool, Piece};
 use ukevent_sys::ring::Ring;
+
+/// The kernel counts them down with a sign.
+const MOST_BYTES: u32 = i32::MAX as u32;
 
 /// The most frames of one pool that the kernel has; the group's table has a place for each.
 const MOST_FRAMES: u32 = 4096;
@@ -23,8 +26,6 @@ const ENOBUFS: i32 = 105;
 #[derive(Default)]
 pub(super) struct Provided {
     groups: Vec<Group>,
-    /// Some may have to be filled up, or ended.
-    changed: bool,
     /// The kernel does not know how to stop a receiver after so many bytes.
     never_stops: bool,
 }
@@ -34,8 +35,6 @@ struct Group {
     number: u16,
     /// How many frames the kernel is to have.
     target: usize,
-    /// Receivers at work.
-    receivers: usize,
     is_short: bool,
     /// Receivers that began since the last wait.
     begun: usize,
@@ -68,7 +67,6 @@ impl Provided {
             group.fill(ring)?;
         }
         if group.is_short {
-            self.changed = true;
             match ring.provided(group.number) {
                 0 => return Err(NoGroup::Short),
                 provided if group.begun >= provided => return Err(NoGroup::Later),
@@ -76,31 +74,27 @@ impl Provided {
             }
         }
         group.begun += 1;
-        group.receivers += 1;
         Ok(group.number)
     }
 
     fn add(&mut self, ring: &mut Ring<Piece>, pool: &Arc<FramePool>) -> Result<usize, NoGroup> {
         let unused = |number: &u16| self.groups.iter().all(|group| group.number != *number);
         let Some(number) = (0..=u16::MAX).find(unused) else { return Err(NoGroup::Unknown) };
-        let target = pool.frames().div_ceil(2).clamp(1, MOST_FRAMES);
+        let target = (pool.frames() / 2).min(MOST_FRAMES);
+        if target == 0 {
+            // Whoever else receives into it would find nothing.
+            return Err(NoGroup::Unknown);
+        }
         // Whatever the reason, receiving goes the other way then.
         ring.add_group(number, target as u16).map_err(|_| NoGroup::Unknown)?;
         self.groups.push(Group {
             pool: pool.clone(),
             number,
             target: target as usize,
-            receivers: 0,
             is_short: false,
             begun: 0,
         });
         Ok(self.groups.len() - 1)
-    }
-
-    /// A frame of a group came with a completion.
-    #[inline]
-    pub(super) const fn taken(&mut self) {
-        self.changed = true;
     }
 
     /// After how many bytes a receiver is to stop: what was asked for, or what so many frames hold.
@@ -108,18 +102,15 @@ impl Provided {
         let room = pool.frame_bytes() - pool.headroom_bytes();
         match asked {
             _ if self.never_stops => 0,
-            0 => u32::try_from(room.saturating_mul(MOST_BUFFERS)).unwrap_or(u32::MAX),
+            0 => u32::try_from(room.saturating_mul(MOST_BUFFERS)).unwrap_or(MOST_BYTES),
             asked => asked,
         }
+        .min(MOST_BYTES)
     }
 
-    /// A receiver has ended, with this result. What to make of it: that it cannot be stopped is not known
-    /// before one was tried, and no reason not to begin again.
-    pub(super) fn ended(&mut self, number: u16, result: i32) -> i32 {
-        self.changed = true;
-        if let Some(group) = self.groups.iter_mut().find(|group| group.number == number) {
-            group.receivers -= 1;
-        }
+    /// What to make of the result of a receiver that was to stop and has ended. That it cannot be stopped
+    /// is not known before one was tried, and no reason not to begin again.
+    pub(super) const fn judged(&mut self, result: i32) -> i32 {
         if result == -EINVAL && !self.never_stops {
             self.never_stops = true;
             return -ENOBUFS;
@@ -130,27 +121,23 @@ impl Provided {
     /// Before the kernel is entered: fills up what is used, and takes back what nobody receives into.
     #[inline]
     pub(super) fn before_wait(&mut self, ring: &mut Ring<Piece>) {
-        if self.changed {
-            self.changed = false;
+        if !self.groups.is_empty() {
             self.tend(ring);
         }
     }
 
     #[inline(never)]
     fn tend(&mut self, ring: &mut Ring<Piece>) {
-        let before = self.groups.len();
         self.groups.retain_mut(|group| {
-            group.begun = 0;
-            if group.receivers > 0 {
+            // What began may not be in the ring yet.
+            if std::mem::take(&mut group.begun) > 0 || ring.receivers(group.number) > 0 {
                 // It was filled before, in this thread.
                 let _ = group.fill(ring);
                 return true;
             }
-            // Its frames go home. What the kernel will not let go of now, it may later.
+            // Its frames go home. What the kernel will not let go of now, it may with the next wait.
             ring.remove_group(group.number).is_err()
         });
-        self.changed =
-            self.groups.len() == before && self.groups.iter().any(|it| it.receivers == 0);
     }
 }
 

@@ -164,11 +164,9 @@ impl Uring {
         *self.reads_each.get_or_insert_with(|| self.ring.reads_each())
     }
 
-    fn flight(&mut self, ticket: Ticket) -> Option<(Flight, Shape)> {
+    fn flight(&self, ticket: Ticket) -> Option<Flight> {
         match self.flights.get(ticket.of_slot().index as usize) {
-            Some(&Some((serial, flight, shape))) if serial == ticket.serial => {
-                Some((flight, shape))
-            }
+            Some(&Some((serial, flight, _))) if serial == ticket.serial => Some(flight),
             _ => None,
         }
     }
@@ -176,7 +174,7 @@ impl Uring {
     /// Ends an operation early.
     fn cancel_operation(&mut self, ticket: Ticket) {
         let mut is_named = false;
-        if let Some((flight, _)) = self.flight(ticket) {
+        if let Some(flight) = self.flight(ticket) {
             is_named = !self.ring.is_submitted(flight);
             if !self.ring.cancel_flight(flight) {
                 self.uncancelled.push(flight);
@@ -186,9 +184,6 @@ impl Uring {
             if let Some((_, operation, shape)) = self.grounded.remove(at) {
                 self.early.push(Completion { ticket, result: -ECANCELED, last: true });
                 self.landed.push(lower::grounded(operation, shape));
-                if let Shape::Each { group } = shape {
-                    self.provided.ended(group, -ECANCELED);
-                }
             }
         }
         // Its entry names a descriptor by number, and whoever ends it may close that next: what was not
@@ -233,12 +228,10 @@ impl Uring {
                     }
                     _ => (Shape::Plain, result),
                 };
-                let mut result = result;
-                if let Shape::Each { group } = shape {
-                    result = self.provided.ended(group, result);
-                } else if more {
-                    self.provided.taken();
-                }
+                let result = match shape {
+                    Shape::Each { stops: true } => self.provided.judged(result),
+                    _ => result,
+                };
                 reports.push(Completion { ticket, result, last: !more });
                 self.landed.push(lower::landed(load, shape, result));
                 continue;
@@ -438,6 +431,15 @@ impl Backend for Uring {
         Ok(())
     }
 
+    fn owes(&self) -> bool {
+        let nothing = self.ring.unsubmitted() == 0
+            && self.early.is_empty()
+            && self.backlog.is_empty()
+            && self.grounded.is_empty()
+            && self.uncancelled.is_empty();
+        !nothing
+    }
+
     fn waker(&self) -> Box<dyn Wake> {
         Box::new(self.wake.clone())
     }
@@ -475,14 +477,17 @@ impl Uring {
                 match self.provided.begin(&mut self.ring, pool) {
                     Ok(group) => {
                         let fd = fd.as_raw_fd();
-                        let operation = match inlet {
-                            Inlet::Pipe => Operation::ReadEach { fd, group },
+                        Ok(match inlet {
+                            Inlet::Pipe => {
+                                (Operation::ReadEach { fd, group }, Shape::Each { stops: false })
+                            }
                             _ => {
                                 let most_bytes = self.provided.most_bytes(pool, most_bytes);
-                                Operation::ReceiveEach { fd, group, most_bytes }
+                                let stops = most_bytes > 0;
+                                let operation = Operation::ReceiveEach { fd, group, most_bytes };
+                                (operation, Shape::Each { stops })
                             }
-                        };
-                        Ok((operation, Shape::Each { group }))
+                        })
                     }
                     Err(NoGroup::Short) => return Start::NoBuffer(request),
                     Err(NoGroup::Later) => return Start::Later(request),

@@ -97,7 +97,8 @@ impl Open {
     }
 
     /// Does not wait for the other end of a FIFO or the carrier of a device. One that may be either is
-    /// better opened so: it keeps a thread for as long as it takes.
+    /// better opened so: it keeps a thread for as long as it takes, and on a ring it is not certain that a
+    /// FIFO is waited for (the kernel first tries without, and may take that for the answer).
     #[doc(alias = "O_NONBLOCK")]
     pub const fn nonblocking(self) -> Self {
         self.with(OFlags::NONBLOCK)
@@ -119,7 +120,7 @@ impl Open {
 
 impl Operation {
     /// Opens a file: [`Payload::Descriptor`], and a result of 0. Relative paths begin in the current
-    /// directory, as it is when the queue next waits. Names no registration. An open that comes after it was
+    /// directory, as it is when the kernel or a thread comes to it. Names no registration. An open that comes after it was
     /// cancelled or removed is closed again; what it made stays made.
     ///
     /// ```

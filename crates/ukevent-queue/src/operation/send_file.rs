@@ -145,8 +145,11 @@ impl SendFile {
         match failed {
             Refusal::AGAIN => Attempt::Blocks(PollMask::OUT),
             refusal if self.sent == 0 => Attempt::failed(refusal),
-            // Told by the next one.
-            _ => self.done(),
+            // Told by the next one. What has left so far need not wait for more.
+            _ => {
+                end.push();
+                self.done()
+            }
         }
     }
 

@@ -79,7 +79,8 @@ impl Queue {
             || changed
             || self.ready_events > 0
             || !self.to_arm.is_empty()
-            || !self.hot.is_empty();
+            || !self.hot.is_empty()
+            || self.backend.owes();
         let now_ns = self.monotonic_ns();
         let at = if work { Some(1) } else { timer.map(|ns| now_ns.saturating_add(ns)) };
         let Some(nest) = &mut self.nest else { return Ok(()) };

@@ -88,11 +88,9 @@ impl Queue {
             self.collect(wait.at_least)?;
             over |= self.timers.deadline_passed;
             let enough = self.ready_events >= wait.at_least.max(1);
-            let sleep_ns = if enough || over || !self.hot.is_empty() {
-                Some(0)
-            } else {
-                self.sleep_ns(deadline)?
-            };
+            let is_done = self.hot.is_empty() && self.to_arm.is_empty();
+            let sleep_ns =
+                if enough || over || !is_done { Some(0) } else { self.sleep_ns(deadline)? };
             let had_events = self.ready_events > 0;
             let woken = self.wait_once(wait, sleep_ns, again)?;
             if sleep_ns != Some(0) && (had_events || wait.at_least > 1) {

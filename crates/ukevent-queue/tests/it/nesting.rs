@@ -18,9 +18,10 @@ use std::{
     thread,
     time::Duration,
 };
+use ukevent_buf::Buffer;
 use ukevent_queue::{
-    Change, Clock, Fd, Interest, Merge, Mode, Queue, RegisterError, Socket, Timer, Token, User,
-    Wait, sim::Sim,
+    Change, Clock, Fd, Interest, Merge, Mode, Operation, Queue, RegisterError, Socket, Timer,
+    Token, User, Wait, sim::Sim,
 };
 
 const CLOCKS: [Clock; 3] = [Clock::Monotonic, Clock::Boot, Clock::Wall];
@@ -53,6 +54,7 @@ cases! {
         a_queue_that_is_gone_is_no_danger,
         all_that_happens_inside_is_heard_outside,
         a_thread_of_its_own_can_watch,
+        the_end_of_an_operation_whose_time_is_over_shows,
     ],
 }
 
@@ -540,6 +542,25 @@ fn all_that_happens_inside_is_heard_outside(bench: &Bench) {
 
 fn queue_owned(queue: &Queue, key: ukevent_queue::Key) -> &UnixStream {
     queue.owner_of::<UnixStream>(key).unwrap()
+}
+
+fn the_end_of_an_operation_whose_time_is_over_shows(bench: &Bench) {
+    const TIME: Duration = Duration::from_millis(5);
+    let (mut outer, mut inner) = nested(bench);
+    let (ours, _theirs) = testkit::unix_pair();
+    let socket = inner.register(Socket::new(ours).unwatched(), B, Mode::Level).unwrap();
+    rest(&mut outer, &mut inner);
+    for _ in 0..10 {
+        let receive = Operation::receive(socket, Buffer::with_capacity(8)).within(TIME);
+        inner.start(receive, B).unwrap();
+        // The time is over when this wait ends, or a little before or after.
+        let at = inner.time(Clock::Monotonic) + TIME;
+        let mut came = batch(&mut inner, Wait::until(Clock::Monotonic, at)).len();
+        while came == 0 {
+            assert_eq!(next(&mut outer).token, A);
+            came = batch(&mut inner, Wait::now()).len();
+        }
+    }
 }
 
 fn a_thread_of_its_own_can_watch(bench: &Bench) {

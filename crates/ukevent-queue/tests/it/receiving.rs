@@ -26,6 +26,10 @@ cases! {
         a_stream_is_stopped_while_its_events_are_not_taken,
         a_file_is_not_read_for_ever,
         each_pool_serves_its_own_receivers,
+        buffers_come_home_though_places_are_used_again,
+        one_that_is_told_to_end_says_so_last,
+        a_pool_of_one_serves_everybody,
+        a_pool_of_another_thread_is_let_go_of,
         a_queue_that_is_dropped_gives_every_buffer_back,
     ],
 }
@@ -43,7 +47,7 @@ fn in_use(pool: &FramePool) -> u32 {
 
 /// How many buffers of a pool are with the kernel while somebody receives and nothing comes.
 fn ready(queue: &Queue, pool: &FramePool) -> u32 {
-    if queue.backend() == BackendKind::IoUring { pool.frames().div_ceil(2) } else { 0 }
+    if queue.backend() == BackendKind::IoUring { pool.frames() / 2 } else { 0 }
 }
 
 fn stream(queue: &mut Queue) -> (Key, UnixStream) {
@@ -266,6 +270,84 @@ fn each_pool_serves_its_own_receivers(bench: &Bench) {
     }
     assert!(pieces[0].iter().all(|&bytes| bytes <= 16), "{pieces:?}");
     assert_eq!(pieces[1], [100]);
+}
+
+fn buffers_come_home_though_places_are_used_again(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 8, 256);
+    silent(&mut queue);
+    let (mut socket, mut peer) = stream(&mut queue);
+    queue.start(Operation::receive_each(socket, pool.clone()), A).unwrap();
+    for _ in 0..20 {
+        peer.write_all(b"request").unwrap();
+        assert_eq!(batch(&mut queue, patient()).len(), 1);
+        // The next takes the places of both before the kernel has let go of the first.
+        drop(queue.remove(socket).unwrap());
+        (socket, peer) = stream(&mut queue);
+        queue.start(Operation::receive_each(socket, pool.clone()), A).unwrap();
+    }
+    drop(queue.remove(socket).unwrap());
+    silent(&mut queue);
+    silent(&mut queue);
+    assert_eq!(in_use(&pool), 0, "nobody receives");
+    assert_eq!(Arc::strong_count(&pool), 1);
+}
+
+fn one_that_is_told_to_end_says_so_last(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 8, 256);
+    silent(&mut queue);
+    let (socket, mut peer) = stream(&mut queue);
+    peer.write_all(b"here").unwrap();
+    let receive = Operation::receive_each(socket, pool).at_most(1);
+    let key = queue.start(receive, A).unwrap();
+    queue.cancel(key).unwrap();
+    let mut results = Vec::new();
+    while results.last().is_none_or(Result::is_ok) {
+        results.extend(batch(&mut queue, patient()).into_iter().map(|it| completed(it).result));
+    }
+    assert_eq!(results.last(), Some(&Err(Errno(ECANCELED))), "{results:?}");
+}
+
+fn a_pool_of_one_serves_everybody(bench: &Bench) {
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 1, 256);
+    let (socket, mut peer) = stream(&mut queue);
+    queue.start(Operation::receive_each(socket, pool.clone()), A).unwrap();
+    let (ours, theirs) = testkit::udp_pair();
+    let datagrams = queue.register(Fd::new(ours).unwatched(), Token(99), Mode::Level).unwrap();
+    queue.start(Operation::receive_each(datagrams, pool), B).unwrap();
+    silent(&mut queue);
+    theirs.send(b"one").unwrap();
+    assert_eq!(batch(&mut queue, patient()).pop().map(|event| event.token), Some(B));
+    peer.write_all(b"other").unwrap();
+    assert_eq!(batch(&mut queue, patient()).pop().map(|event| event.token), Some(A));
+}
+
+fn a_pool_of_another_thread_is_let_go_of(bench: &Bench) {
+    let mut queue = bench.queue();
+    silent(&mut queue);
+    let pool = pool(&queue, 8, 256);
+    let (socket, mut peer) = stream(&mut queue);
+    peer.write_all(b"here").unwrap();
+    let (over, until_over) = std::sync::mpsc::channel::<()>();
+    let (taken, until_taken) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let pool = &pool;
+        scope.spawn(move || {
+            let frame = pool.allocate().unwrap();
+            taken.send(()).unwrap();
+            until_over.recv().unwrap();
+            drop(frame);
+        });
+        until_taken.recv().unwrap();
+        queue.start(Operation::receive_each(socket, pool.clone()), A).unwrap();
+        let [event] = <[Event; 1]>::try_from(batch(&mut queue, patient())).unwrap();
+        assert!(completed(event).result.is_err());
+        silent(&mut queue);
+        over.send(()).unwrap();
+    });
+    assert_eq!(Arc::strong_count(&pool), 1);
 }
 
 fn a_queue_that_is_dropped_gives_every_buffer_back(bench: &Bench) {

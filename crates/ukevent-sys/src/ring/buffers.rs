@@ -46,6 +46,8 @@ struct BufferRing<L> {
     buffers: Vec<Option<L>>,
     /// Numbers that no buffer has.
     free: Vec<u16>,
+    /// Operations in flight that receive into it.
+    receivers: usize,
 }
 
 // SAFETY: the mapping is this value's own and is not bound to a thread; the buffers are `Send`.
@@ -74,6 +76,7 @@ impl<L> BufferRing<L> {
             tail: 0,
             buffers: std::iter::repeat_with(|| None).take(entries.into()).collect(),
             free: (0..entries).rev().collect(),
+            receivers: 0,
         })
     }
 
@@ -148,6 +151,13 @@ impl<L: Lend> Groups<L> {
         Some(buffer)
     }
 
+    /// A receiver began (`by` is 1) or ended.
+    pub(super) fn count_receiver(&mut self, group: u16, by: isize) {
+        if let Some(ring) = self.find(group) {
+            ring.receivers = ring.receivers.saturating_add_signed(by);
+        }
+    }
+
     fn find(&mut self, group: u16) -> Option<&mut BufferRing<L>> {
         self.0.iter_mut().find(|ring| ring.number == group)
     }
@@ -210,6 +220,12 @@ impl<L: Lend> Ring<L> {
         ring.map_or(0, |ring| ring.buffers.len() - ring.free.len())
     }
 
+    /// How many operations in flight receive into a group: not ended for the last time.
+    #[must_use]
+    pub fn receivers(&self, group: u16) -> usize {
+        self.groups.0.iter().find(|ring| ring.number == group).map_or(0, |ring| ring.receivers)
+    }
+
     /// Ends a group, and gives back the buffers that the kernel had. A system call.
     ///
     /// # Errors
@@ -219,7 +235,7 @@ impl<L: Lend> Ring<L> {
         let Some(index) = self.groups.0.iter().position(|ring| ring.number == group) else {
             return Err(Error::new("io_uring_register", libc::ENOENT));
         };
-        if self.flights.use_group(group) {
+        if self.receivers(group) > 0 {
             return Err(Error::new("io_uring_register", libc::EBUSY));
         }
         let registration = self.groups.0[index].registration();

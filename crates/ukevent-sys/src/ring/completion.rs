@@ -201,6 +201,9 @@ impl Landing {
             return Some(completed);
         }
         let Some(lent) = flights.remove(flight) else { return Some(completed) };
+        if let Some(group) = lent.operation.group() {
+            groups.count_receiver(group, -1);
+        }
         // SAFETY: it was its last completion.
         unsafe { give_back(lent.operation, &mut completed) };
         if let Load::Released { copied, .. } = &mut completed.load

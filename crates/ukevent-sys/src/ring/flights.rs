@@ -144,15 +144,6 @@ impl<L: Lend> Flights<L> {
         Some(buffer)
     }
 
-    /// Whether one receives into buffers of the group.
-    pub(super) fn use_group(&self, number: u16) -> bool {
-        self.slots.iter().filter_map(|slot| slot.lent.as_ref()).any(|lent| {
-            matches!(lent.operation,
-                Operation::ReceiveEach { group, .. } | Operation::ReadEach { group, .. }
-                    if group == number)
-        })
-    }
-
     /// How many the kernel has seen, if it took that many entries in all.
     pub(super) fn submitted(&self, entries: u64) -> usize {
         let lent = self.slots.iter().filter_map(|slot| slot.lent.as_ref());
@@ -179,6 +170,9 @@ impl<L: Lend> Ring<L> {
             return Err(operation);
         }
         let pushed_before = self.pushed();
+        if let Some(group) = operation.group() {
+            self.groups.count_receiver(group, 1);
+        }
         let (flight, lent) = self.flights.insert(Lent { user_data, operation, pushed_before });
         let entry = lower::entry(&mut lent.operation, self.reports_usage).user_data(flight.0);
         // SAFETY: the entry points into the operation and to memory that it owns. It lies in the slot,

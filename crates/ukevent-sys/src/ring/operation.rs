@@ -207,6 +207,17 @@ pub enum Operation<L> {
     },
 }
 
+impl<L> Operation<L> {
+    /// The group of buffers that it receives into.
+    #[inline(always)]
+    pub(super) const fn group(&self) -> Option<u16> {
+        match self {
+            Self::ReceiveEach { group, .. } | Self::ReadEach { group, .. } => Some(*group),
+            _ => None,
+        }
+    }
+}
+
 bitflags! {
     /// How to receive: flags of recv(2).
     ///

@@ -9,28 +9,52 @@ use crate::operation::{Files, Request};
 use crate::queue::Queue;
 use crate::slot::Flags;
 use crate::source::{Owner, State};
-use std::collections::HashMap;
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
 
-/// Ranges of files that were read once, where nobody can tell whether they are in memory still: one for
-/// each file, by the index of its registration.
+/// How many files are remembered.
+const MOST_FILES: usize = 64;
+
+/// Which file it is, and in which state: device, inode, and when that was changed last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Identity(u64, u64, i64, i64);
+
+impl Identity {
+    fn of(file: BorrowedFd<'_>) -> Option<Self> {
+        let stat = rustix::fs::fstat(file).ok()?;
+        Some(Self(stat.st_dev, stat.st_ino, stat.st_ctime, stat.st_ctime_nsec as i64))
+    }
+}
+
+/// Ranges of files that were read once, where nobody can tell whether they are in memory still: one of
+/// each file, whoever has it open; the last used first.
 #[derive(Default)]
-pub(super) struct Passed(HashMap<u32, (Key, Range<u64>)>);
+pub(super) struct Passed(VecDeque<(Identity, Range<u64>)>);
 
 impl Passed {
-    fn has(&self, file: Key, range: &Range<u64>) -> bool {
-        let passed = self.0.get(&file.index).filter(|(key, _)| *key == file);
-        passed.is_some_and(|(_, passed)| passed.start <= range.start && range.end <= passed.end)
+    fn has(&mut self, file: Identity, range: &Range<u64>) -> bool {
+        let Some(passed) = self.take(file) else { return false };
+        let has = passed.start <= range.start && range.end <= passed.end;
+        self.0.push_front((file, passed));
+        has
     }
 
     /// Joins it to the one before, or forgets that.
-    fn add(&mut self, file: Key, range: Range<u64>) {
-        let passed = self.0.entry(file.index).or_insert_with(|| (file, range.clone()));
-        let touches = passed.1.start <= range.end && range.start <= passed.1.end;
-        *passed = match touches && passed.0 == file {
-            true => (file, passed.1.start.min(range.start)..passed.1.end.max(range.end)),
-            false => (file, range),
+    fn add(&mut self, file: Identity, range: Range<u64>) {
+        let joined = match self.take(file) {
+            Some(it) if it.start <= range.end && range.start <= it.end => {
+                it.start.min(range.start)..it.end.max(range.end)
+            }
+            _ => range,
         };
+        self.0.truncate(MOST_FILES - 1);
+        self.0.push_front((file, joined));
+    }
+
+    fn take(&mut self, file: Identity) -> Option<Range<u64>> {
+        let at = self.0.iter().position(|(other, _)| *other == file)?;
+        self.0.remove(at).map(|(_, range)| range)
     }
 }
 
@@ -48,10 +72,14 @@ impl Queue {
         let State::Work(work) = &mut slot.state else { return };
         let Some(Request::SendFile(send)) = &mut work.request else { return };
         let file = send.file;
-        if !is_known && self.operations.passed.has(file, &send.stretch(bytes)) {
+        let stretch = send.stretch(bytes);
+        if !is_known
+            && let Some(identity) =
+                self.slots.owner(file).and_then(Owner::as_fd).and_then(Identity::of)
+            && self.operations.passed.has(identity, &stretch)
+        {
             return self.warmed(key, bytes);
         }
-        send.is_warming = true;
         let duplicate =
             self.slots.owner(file).and_then(Owner::as_fd).map(|fd| fd.try_clone_to_owned());
         let mailbox = &self.mailbox;
@@ -63,7 +91,13 @@ impl Queue {
             _ => false,
         };
         if !begun {
-            self.warmed(key, bytes);
+            return self.warmed(key, bytes);
+        }
+        let (_, slot) = self.slots.at(key.index);
+        if let State::Work(work) = &mut slot.state
+            && let Some(Request::SendFile(send)) = &mut work.request
+        {
+            send.is_warming = true;
         }
     }
 
@@ -74,10 +108,14 @@ impl Queue {
         if let State::Work(work) = &mut slot.state
             && let Some(Request::SendFile(send)) = &mut work.request
         {
-            if send.is_warming {
-                self.operations.passed.add(send.file, send.stretch(bytes));
-            }
+            let passed = send.is_warming.then(|| (send.file, send.stretch(bytes)));
             send.is_warm(bytes);
+            if let Some((file, stretch)) = passed
+                && let Some(identity) =
+                    self.slots.owner(file).and_then(Owner::as_fd).and_then(Identity::of)
+            {
+                self.operations.passed.add(identity, stretch);
+            }
             // The wait has armed what it arms by now.
             self.hot.push(key);
         }

@@ -24,6 +24,11 @@ impl Queue {
     pub(super) fn fly(&mut self, key: Key, on: Key, mut request: Request) -> Option<Request> {
         self.weigh(on, &mut request);
         let (_, slot) = self.slots.at(key.index);
+        if slot.flags.contains(Flags::KNOWN) {
+            // It was watched before the kernel could do it.
+            self.disarm(key);
+        }
+        let (_, slot) = self.slots.at(key.index);
         let serial = slot.ticket.wrapping_add(1);
         let ticket = Ticket { index: key.index, serial };
         let fd = match on {
@@ -47,7 +52,7 @@ impl Queue {
             Start::NoBuffer(request) => {
                 let number = fd.as_raw_fd();
                 self.keep_request(key, request, number, PollMask::empty());
-                self.operations.starved.push(key);
+                self.starve(key);
                 None
             }
             Start::Later(request) => {
@@ -148,6 +153,8 @@ impl Queue {
             }
         };
         let ended = report.last && work.request.is_none();
+        let brought = ended && work.each.is_some() && !matches!(payload, Payload::None);
+        let last_words = if brought { work.ended_by } else { None };
         if let Some(each) = &work.each
             && work.in_flight
             && !work.completed.is_empty()
@@ -156,6 +163,13 @@ impl Queue {
         {
             work.pausing = true;
             self.backend.cancel(report.ticket, -1, true);
+        }
+        if let Some(errno) = last_words {
+            // It was told to end, which is an event of its own after what it brought.
+            self.complete(key, Completed { result, payload }, false);
+            let end = Completed { result: Err(errno), payload: Payload::None };
+            self.complete(key, end, true);
+            return Ok(());
         }
         self.complete(key, Completed { result, payload }, ended);
         if torn {

@@ -125,7 +125,8 @@ impl Queue {
     /// Starts an operation: its event carries `token`. Returns the key of the operation, which lives
     /// until its (last) event is taken.
     ///
-    /// Nothing is done before the next wait. Makes no system call, but a few to let a socket that accepts,
+    /// Nothing is done before the next wait, unless something that was started since the last one is
+    /// cancelled or removed: a ring may then submit all that was. Makes no system call, but a few to let a socket that accepts,
     /// connects or sends a file no longer block, to know datagrams of a continuous receiver, and whether
     /// what is written to is a file.
     ///
@@ -133,11 +134,12 @@ impl Queue {
     /// [`StartError`], which gives the operation back.
     #[doc(alias = "io_uring_prep")]
     pub fn start(&mut self, operation: Operation, token: Token) -> Result<Key, StartError> {
+        let mut operation = operation;
+        self.know_better(operation.on, &mut operation.request);
         if let Some(reason) = self.refusal(&operation) {
             return Err(StartError { operation, reason });
         }
-        let Operation { on, mut request, limit } = operation;
-        self.know_better(on, &mut request);
+        let Operation { on, request, limit } = operation;
         let Some(key) = self.slots.vacant() else {
             let operation = Operation { on, request, limit };
             return Err(StartError { operation, reason: StartRefusal::Limit(self.slots.limit()) });
@@ -158,7 +160,9 @@ impl Queue {
         }
         self.slots.insert(key, token, Mode::Level, State::Work(work));
         self.begin(key, on, request, has_turn);
-        if let Some(limit) = limit {
+        if let Some(limit) = limit
+            && self.work(key).is_some_and(|work| !work.ended)
+        {
             self.limit(key, limit);
         }
         // Whoever watches the queue is told by its timer; that cannot be refused any more.
@@ -313,6 +317,18 @@ impl Queue {
                 let _ = self.end_work(key, ECANCELED);
             }
         }
+    }
+
+    /// Lets it wait for a buffer of its pool.
+    fn starve(&mut self, key: Key) {
+        let starved = &mut self.operations.starved;
+        if starved.len() > 2 * self.operations.live {
+            // Some have ended since, or are there twice.
+            starved.sort_unstable();
+            starved.dedup();
+            starved.retain(|&key| self.slots.live(key).is_some());
+        }
+        starved.push(key);
     }
 
     /// Takes what threads have done, and lets those go on that waited for a buffer.

@@ -93,7 +93,7 @@ impl Queue {
             }
             Attempt::NoBuffer => {
                 self.keep_request(key, request, number, PollMask::empty());
-                self.operations.starved.push(key);
+                self.starve(key);
             }
             Attempt::Later => {
                 self.keep_request(key, request, number, PollMask::empty());

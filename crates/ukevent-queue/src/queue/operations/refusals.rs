@@ -12,8 +12,8 @@ use ukevent_sys::Error;
 /// Bytes that one descriptor may have outgoing; a single send may have more.
 const OUTGOING_BYTES: usize = 1 << 20;
 
-/// What one send or write may have.
-const MOST_BYTES: usize = i32::MAX as usize;
+/// What one send or write may have: what the kernel takes with one call (`MAX_RW_COUNT`).
+const MOST_BYTES: usize = 0x7fff_f000;
 
 /// Pieces of a datagram that the kernel takes (`UIO_MAXIOV`).
 const MOST_PIECES: usize = 1024;

@@ -7,7 +7,7 @@ use std::io::Seek;
 use std::io::Write;
 use std::thread;
 use ukevent_buf::Buffer;
-use ukevent_queue::{Operation, Payload, Token};
+use ukevent_queue::{Operation, Payload, StartRefusal, Token};
 
 cases! {
     kernels: [
@@ -17,6 +17,7 @@ cases! {
         a_pipe_is_read_and_written,
         a_file_is_sent_over_a_socket_that_blocks,
         writes_to_a_pipe_leave_in_order,
+        writes_to_a_pipe_are_bounded,
     ],
 }
 
@@ -113,6 +114,15 @@ fn a_file_is_sent_over_a_socket_that_blocks(bench: &Bench) {
     let reader = thread::spawn(move || peer.read_exact(&mut vec![0; 5_000_000]).unwrap());
     assert_eq!(done(&mut queue, A).result, Ok(5_000_000));
     reader.join().unwrap();
+}
+
+fn writes_to_a_pipe_are_bounded(bench: &Bench) {
+    let mut queue = bench.queue();
+    let (_reader, writer) = std::io::pipe().unwrap();
+    let writer = own(&mut queue, writer);
+    queue.start(Operation::write(writer, buffer(&[0; 1 << 20]), 0), A).unwrap();
+    let refused = queue.start(Operation::write(writer, buffer(&[0; 1 << 20]), 0), B).unwrap_err();
+    assert_eq!(refused.reason, StartRefusal::Full);
 }
 
 fn writes_to_a_pipe_leave_in_order(bench: &Bench) {

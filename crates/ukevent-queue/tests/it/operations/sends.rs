@@ -8,11 +8,13 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 use ukevent_buf::Buffer;
-use ukevent_queue::{Direction, Mode, Operation, StartRefusal, Timer, Token};
+use ukevent_queue::{Direction, Fd, Mode, Operation, StartRefusal, Timer, Token};
 
 cases! {
     kernels: [
         sends_leave_in_order_and_whole,
+        all_of_a_line_can_be_waited_for,
+        a_line_goes_on_when_the_time_of_its_first_is_over,
         a_send_is_whole_though_it_does_not_fit_at_once,
         outgoing_bytes_are_bounded_and_full_ends,
         a_share_of_a_buffer_can_be_sent,
@@ -24,6 +26,35 @@ cases! {
     alone: [
         what_was_not_submitted_finds_no_other_file,
     ],
+}
+
+fn all_of_a_line_can_be_waited_for(bench: &Bench) {
+    let mut queue = bench.queue();
+    let (socket, _peer) = pair(&mut queue);
+    for _ in 0..150 {
+        queue.start(Operation::send(socket, buffer(b"x")), A).unwrap();
+    }
+    assert_eq!(wait(&mut queue, patient().at_least(150)), Ok(150));
+}
+
+fn a_line_goes_on_when_the_time_of_its_first_is_over(bench: &Bench) {
+    const TIME: Duration = Duration::from_millis(20);
+    let mut queue = bench.queue();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let writer = queue.register(Fd::new(writer).unwatched(), Token(99), Mode::Level).unwrap();
+    // As much as a pipe holds; then one that does not fit, and one behind it.
+    queue.start(Operation::write(writer, buffer(&[0; 1 << 16]), 0), A).unwrap();
+    queue.start(Operation::write(writer, buffer(&[0; 4096]), 0).within(TIME), B).unwrap();
+    queue.start(Operation::write(writer, buffer(&[1; 4096]), 0), C).unwrap();
+    assert_eq!(batch(&mut queue, patient()).len(), 1);
+    thread::sleep(TIME);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(TIME);
+            reader.read_exact(&mut [0; 1 << 16]).unwrap();
+        });
+        assert_eq!(wait(&mut queue, patient().at_least(2)), Ok(2));
+    });
 }
 
 fn sends_leave_in_order_and_whole(bench: &Bench) {
