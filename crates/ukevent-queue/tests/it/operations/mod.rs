@@ -109,6 +109,6 @@ fn done_any(queue: &mut Queue) -> Completed {
     }
 }
 
-fn silent_or(queue: &mut Queue) {
+fn drop_what_came(queue: &mut Queue) {
     drop(batch(queue, Wait::now()));
 }

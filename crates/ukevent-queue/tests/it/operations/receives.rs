@@ -1,6 +1,6 @@
 //! Receives: what comes, where it goes, and when it is the end.
 
-use super::{buffer, bytes, completed, done, in_use, own, pair, pool, silent_or};
+use super::{buffer, bytes, completed, done, drop_what_came, in_use, own, pair, pool};
 use crate::bench::{A, B, Bench, D, PATIENCE, batch, patient, silent, wait};
 use std::io::Read;
 use std::io::Write;
@@ -157,7 +157,7 @@ fn a_busy_stream_does_not_starve_another(bench: &Bench) {
     talker.set_nonblocking(true).unwrap();
     let mut fill = || while talker.write(&[0; 4096]).is_ok() {};
     fill();
-    silent_or(&mut queue);
+    drop_what_came(&mut queue);
     whisperer.write_all(b"!").unwrap();
     let mut before = 0;
     loop {
