@@ -35,13 +35,37 @@ enum Side {
 }
 
 /// A row of results, held against a bar.
+#[derive(Debug, PartialEq)]
 pub(crate) struct Verdict {
+    /// None if the contender did not finish one round.
     pub(crate) parameters: Parameters,
-    /// The ratio, or the figure itself.
-    pub(crate) found: Ratio,
-    pub(crate) is_met: bool,
-    /// Some rounds were on one side of the limit, and some on the other.
-    pub(crate) is_close: bool,
+    pub(crate) found: Found,
+}
+
+/// What came of it.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Found {
+    Figure {
+        /// The ratio, or the figure itself.
+        ratio: Ratio,
+        is_met: bool,
+        /// Some rounds were on one side of the limit, and some on the other.
+        is_close: bool,
+    },
+    /// The row has no result, so that the bar is not met.
+    Lost,
+    /// There is nothing to compare the row with, and why.
+    NotJudged(String),
+}
+
+impl Verdict {
+    pub(crate) const fn is_met(&self) -> bool {
+        matches!(self.found, Found::Figure { is_met: true, .. })
+    }
+
+    pub(crate) const fn is_judged(&self) -> bool {
+        !matches!(self.found, Found::NotJudged(_))
+    }
 }
 
 const OURS: &str = "ukevent io_uring";
@@ -57,13 +81,14 @@ pub(crate) const BARS: &[Bar] = &[
     Bar { table: "timers", what: "add, cancel and fire ≤ 60 ns each at 1,000,000 in random order", contender: OURS, scope: &[("operation", &["add", "cancel", "fire"]), ("live", &["1000000"]), ("order", &["random"])], against: Against::Nothing, limit: 60.0, side: Side::AtMost },
     Bar { table: "timers", what: "fired within 1 ms of due at p99", contender: OURS, scope: &[("operation", &["late"]), ("percentile", &["p99"])], against: Against::Nothing, limit: 1000.0, side: Side::AtMost },
     Bar { table: "post", what: "a post to an awake target ≤ 100 ns", contender: OURS, scope: &[("target", &["awake"])], against: Against::Nothing, limit: 100.0, side: Side::AtMost },
-    Bar { table: "post", what: "a sleeping target wakes within 1.1 of MSG_RING", contender: OURS, scope: &[("target", &["asleep"]), ("operation", &["wake"])], against: Against::Contender("MSG_RING"), limit: 1.1, side: Side::AtMost },
+    Bar { table: "post", what: "a sleeping target wakes within 1.1 of MSG_RING", contender: OURS, scope: &[("target", &["asleep"]), ("operation", &["wake"]), ("posts", &["each"])], against: Against::Contender("MSG_RING"), limit: 1.1, side: Side::AtMost },
     Bar { table: "idle", what: "the rate with 16,000 idle connections ≥ 0.97 of that with none", contender: OURS, scope: &[("measure", &["rate"]), ("idle", &["16000"])], against: Against::Itself("idle", "0"), limit: 0.97, side: Side::AtLeast },
     Bar { table: "idle", what: "the rate ≥ 1.0 of the epoll backend's", contender: OURS, scope: &[("measure", &["rate"])], against: Against::Contender("ukevent epoll"), limit: 1.0, side: Side::AtLeast },
     Bar { table: "serve", what: "CPU per request ≤ 0.70 of nginx", contender: OURS, scope: &[("measure", &["cpu"]), ("bytes", &["4096"])], against: Against::Contender("nginx"), limit: 0.7, side: Side::AtMost },
     Bar { table: "serve", what: "CPU per request ≤ 0.85 of h2o", contender: OURS, scope: &[("measure", &["cpu"]), ("bytes", &["4096"])], against: Against::Contender("h2o"), limit: 0.85, side: Side::AtMost },
     Bar { table: "serve", what: "CPU per request ≤ 1.15 of the bare ring", contender: OURS, scope: &[("measure", &["cpu"]), ("bytes", &["4096"])], against: Against::Contender("bare ring"), limit: 1.15, side: Side::AtMost },
     Bar { table: "serve", what: "throughput of large files ≥ 1.0 of nginx", contender: OURS, scope: &[("measure", &["throughput"])], against: Against::Contender("nginx"), limit: 1.0, side: Side::AtLeast },
+    Bar { table: "serve", what: "CPU per GB of large files ≤ 1.0 of nginx", contender: OURS, scope: &[("measure", &["cpu"]), ("bytes", &["1000000", "100000000"])], against: Against::Contender("nginx"), limit: 1.0, side: Side::AtMost },
     Bar { table: "serve", what: "as much memory for 100 MB as for 1 MB, within 1.10", contender: OURS, scope: &[("measure", &["peak memory"]), ("bytes", &["100000000"])], against: Against::Itself("bytes", "1000000"), limit: 1.1, side: Side::AtMost },
     Bar { table: "echo", what: "CPU per echo ≤ 1.05 of the bare ring", contender: OURS, scope: &[("measure", &["cpu"])], against: Against::Contender("bare ring"), limit: 1.05, side: Side::AtMost },
     Bar { table: "echo", what: "CPU per echo over TCP ≤ 0.95 of tokio", contender: OURS, scope: &[("measure", &["cpu"]), ("socket", &["TCP"])], against: Against::Contender("tokio"), limit: 0.95, side: Side::AtMost },
@@ -73,55 +98,65 @@ pub(crate) const BARS: &[Bar] = &[
     Bar { table: "writes", what: "the rate ≥ 1.0 of the busy loop", contender: OURS, scope: &[("measure", &["rate"])], against: Against::Contender("busy loop"), limit: 1.0, side: Side::AtLeast },
     Bar { table: "reads", what: "CPU per read ≤ 1.10 of the bare ring", contender: OURS, scope: &[("measure", &["cpu"])], against: Against::Contender("bare ring"), limit: 1.1, side: Side::AtMost },
     Bar { table: "reads", what: "the rate ≥ 0.91 of the bare ring", contender: OURS, scope: &[("measure", &["rate"])], against: Against::Contender("bare ring"), limit: 0.91, side: Side::AtLeast },
-    Bar { table: "reads", what: "the rate ≥ 4 times that of tokio::fs", contender: OURS, scope: &[("measure", &["rate"])], against: Against::Contender("tokio::fs"), limit: 4.0, side: Side::AtLeast },
+    Bar { table: "reads", what: "the rate ≥ 4 times that of tokio::fs", contender: OURS, scope: &[("from", &["page cache"]), ("measure", &["rate"])], against: Against::Contender("tokio::fs"), limit: 4.0, side: Side::AtLeast },
     Bar { table: "alloc", what: "a frame ≤ 5 ns in one thread", contender: "ukevent FramePool", scope: &[("threads", &["one"])], against: Against::Nothing, limit: 5.0, side: Side::AtMost },
     Bar { table: "alloc", what: "a frame ≤ 15 ns across threads", contender: "ukevent FramePool", scope: &[("threads", &["two"])], against: Against::Nothing, limit: 15.0, side: Side::AtMost },
     Bar { table: "alloc", what: "a block of any size ≤ 30 ns", contender: "ukevent NetAllocator", scope: &[("measure", &["time"])], against: Against::Nothing, limit: 30.0, side: Side::AtMost },
     Bar { table: "alloc", what: "≤ 5 % of the bytes wasted", contender: "ukevent NetAllocator", scope: &[("measure", &["wasted"])], against: Against::Nothing, limit: 5.0, side: Side::AtMost },
-    Bar { table: "memory", what: "≤ 1 KiB for each idle connection", contender: OURS, scope: &[("measure", &["private"])], against: Against::Nothing, limit: 1.0, side: Side::AtMost },
+    Bar { table: "memory", what: "≤ 1 KiB for each idle connection of the echo", contender: OURS, scope: &[("measure", &["private"])], against: Against::Nothing, limit: 1.0, side: Side::AtMost },
+    Bar { table: "memory", what: "≤ 1 KiB for each idle connection of ukevent serve", contender: "ukevent serve", scope: &[("measure", &["private"])], against: Against::Nothing, limit: 1.0, side: Side::AtMost },
 ];
 
 impl Bar {
-    /// Every row that the bar is about and that can be compared.
+    /// Every row that the bar is about. None at all if its contender has no such row.
     pub(crate) fn judge(&self, results: &[Outcome]) -> Vec<Verdict> {
         results
             .iter()
-            .filter(|row| row.ok && row.contender == self.contender && self.is_about(row))
-            .filter_map(|row| {
-                let found = self.found(row, results)?;
-                let is_met = match self.side {
-                    Side::AtMost => found.median <= self.limit,
-                    Side::AtLeast => found.median >= self.limit,
-                };
-                let is_close = found.straddles(self.limit);
-                Some(Verdict { parameters: row.parameters.clone(), found, is_met, is_close })
+            .filter(|row| row.contender == self.contender && self.is_about(row))
+            .map(|row| Verdict {
+                parameters: row.parameters.clone(),
+                found: if row.ok { self.found(row, results) } else { Found::Lost },
             })
             .collect()
     }
 
-    fn is_about(&self, row: &Outcome) -> bool {
-        self.scope.iter().all(|(name, values)| {
-            row.parameters.get(*name).is_some_and(|it| values.contains(&shown(it).as_str()))
-        })
+    /// Why there is no verdict.
+    pub(crate) fn without_rows(&self) -> String {
+        format!("{} was not measured so", self.contender)
     }
 
-    fn found(&self, row: &Outcome, results: &[Outcome]) -> Option<Ratio> {
-        let find = |contender: &str, parameters: &Parameters| {
-            let is_it = |it: &&Outcome| {
-                it.ok && it.contender == contender && is_same(&it.parameters, parameters)
-            };
-            results.iter().find(is_it)
+    /// Who did not finish one round has no parameters, and would have had any of them.
+    fn is_about(&self, row: &Outcome) -> bool {
+        let is_in = |(name, values): &(&str, &[&str])| {
+            row.parameters.get(*name).is_some_and(|it| values.contains(&shown(it).as_str()))
         };
-        let other = match self.against {
-            Against::Nothing => return Ratio::spread(&row.rounds),
-            Against::Contender(name) => find(name, &row.parameters)?,
+        row.parameters.is_empty() || self.scope.iter().all(is_in)
+    }
+
+    fn found(&self, row: &Outcome, results: &[Outcome]) -> Found {
+        let ratio = match self.against {
+            Against::Nothing => Ratio::spread(&row.rounds),
+            Against::Contender(name) => match rival(results, name, &row.parameters) {
+                Ok(other) => Ratio::of(&row.rounds, &other.rounds),
+                Err(why) => return Found::NotJudged(why),
+            },
             Against::Itself(name, value) => {
                 let mut parameters = row.parameters.clone();
                 parameters.insert(name.to_owned(), value.into());
-                find(self.contender, &parameters)?
+                match rival(results, self.contender, &parameters) {
+                    Ok(other) => Ratio::of(&row.rounds, &other.rounds),
+                    Err(why) => return Found::NotJudged(format!("{why} with {name} {value}")),
+                }
             }
         };
-        Ratio::of(&row.rounds, &other.rounds)
+        let Some(ratio) = ratio else {
+            return Found::NotJudged("no round in common".to_owned());
+        };
+        let is_met = match self.side {
+            Side::AtMost => ratio.median <= self.limit,
+            Side::AtLeast => ratio.median >= self.limit,
+        };
+        Found::Figure { ratio, is_met, is_close: ratio.straddles(self.limit) }
     }
 
     /// Whether of two figures the first is further from what the bar asks for.
@@ -131,6 +166,20 @@ impl Bar {
             Side::AtLeast => one < other,
         }
     }
+}
+
+/// The row to compare with, or why there is none.
+fn rival<'a>(
+    results: &'a [Outcome],
+    contender: &str,
+    parameters: &Parameters,
+) -> Result<&'a Outcome, String> {
+    let mut rows = results.iter().filter(|row| row.contender == contender).peekable();
+    if rows.peek().is_none() {
+        return Err(format!("{contender} is missing"));
+    }
+    let found = rows.find(|row| row.ok && is_same(&row.parameters, parameters));
+    found.ok_or_else(|| format!("{contender} has no result"))
 }
 
 /// Whether all values read the same: a number in a bar is written as text.
@@ -146,7 +195,7 @@ pub(crate) fn shown(value: &serde_json::Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::BARS;
+    use super::{BARS, Bar, Found};
     use crate::results::{Outcome, Parameters};
 
     fn row(contender: &str, idle: u64, rounds: &[f64]) -> Outcome {
@@ -157,6 +206,12 @@ mod tests {
         Outcome { parameters, rounds: rounds.to_vec(), ok: true, ..none }
     }
 
+    /// Against the same without idle connections, and against the epoll backend.
+    fn bars() -> [&'static Bar; 2] {
+        let of_table: Vec<_> = BARS.iter().filter(|bar| bar.table == "idle").collect();
+        of_table.try_into().ok().unwrap()
+    }
+
     #[test]
     fn a_bar_is_held_against_the_same_round() {
         let results = [
@@ -164,13 +219,48 @@ mod tests {
             row("ukevent io_uring", 16_000, &[90.0, 198.0, 297.0]),
             row("ukevent epoll", 16_000, &[100.0, 180.0, 270.0]),
         ];
-        let of_table: Vec<_> = BARS.iter().filter(|bar| bar.table == "idle").collect();
-        let itself = of_table[0].judge(&results);
+        let [itself, epoll] = bars().map(|bar| bar.judge(&results));
         assert_eq!(itself.len(), 1);
-        assert_eq!((itself[0].found.median, itself[0].is_met), (0.99, true));
-        assert!(itself[0].is_close, "the first round was below the limit");
-        let epoll = of_table[1].judge(&results);
-        assert_eq!(epoll.len(), 1, "without idle connections there is no rival");
-        assert_eq!((epoll[0].found.low, epoll[0].is_met), (0.9, true));
+        let Found::Figure { ratio, is_met, is_close } = itself[0].found else { panic!() };
+        assert_eq!((ratio.median, is_met), (0.99, true));
+        assert!(is_close, "the first round was below the limit");
+        assert_eq!(epoll.len(), 2);
+        let nobody = Found::NotJudged("ukevent epoll has no result".to_owned());
+        assert_eq!(epoll[0].found, nobody, "without idle connections there is no rival");
+        let Found::Figure { ratio, is_met, .. } = epoll[1].found else { panic!() };
+        assert_eq!((ratio.low, is_met), (0.9, true));
+    }
+
+    #[test]
+    fn a_row_of_ours_without_a_result_is_not_met() {
+        let lost = Outcome { ok: false, ..row("ukevent io_uring", 16_000, &[1.0]) };
+        let unfinished = Outcome::without_result("idle", "ukevent io_uring", None);
+        for row_of_ours in [lost, unfinished] {
+            for bar in bars() {
+                let verdicts = bar.judge(std::slice::from_ref(&row_of_ours));
+                assert_eq!(verdicts.len(), 1);
+                assert_eq!(verdicts[0].found, Found::Lost);
+                assert!(verdicts[0].is_judged() && !verdicts[0].is_met());
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_missing_is_named() {
+        let whys = |results: &[Outcome]| {
+            bars().map(|bar| match &bar.judge(results)[..] {
+                [one] => match &one.found {
+                    Found::NotJudged(why) => why.clone(),
+                    other => format!("{other:?}"),
+                },
+                others => panic!("{others:?}"),
+            })
+        };
+        let ours = row("ukevent io_uring", 16_000, &[1.0]);
+        let [itself, epoll] = whys(std::slice::from_ref(&ours));
+        assert_eq!(itself, "ukevent io_uring has no result with idle 0");
+        assert_eq!(epoll, "ukevent epoll is missing");
+        let failed = Outcome { ok: false, ..row("ukevent epoll", 16_000, &[1.0]) };
+        assert_eq!(whys(&[ours, failed])[1], "ukevent epoll has no result");
     }
 }

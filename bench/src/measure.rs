@@ -176,6 +176,9 @@ struct Work {
     cpus: Vec<f64>,
     expected: u64,
     delivered: u64,
+    /// What is wrong with the first round in which it was not all, and no more. Sums would not do: what
+    /// came twice in one round would stand for what was lost in another.
+    lost: Option<String>,
 }
 
 impl Tally {
@@ -194,6 +197,7 @@ impl Tally {
                     cpus: Vec::new(),
                     expected: 0,
                     delivered: 0,
+                    lost: None,
                 });
                 self.works.len() - 1
             });
@@ -202,6 +206,12 @@ impl Tally {
             work.cpus.extend(sample.cpu_ns);
             work.expected += sample.expected;
             work.delivered += sample.delivered;
+            if sample.expected != sample.delivered && work.lost.is_none() {
+                let round = work.rounds.len();
+                let Sample { expected, delivered, .. } = sample;
+                work.lost =
+                    Some(format!("{delivered} of {expected} were delivered in round {round}"));
+            }
         }
     }
 
@@ -219,14 +229,10 @@ impl Tally {
 
 impl Work {
     fn outcome(self, table: &str, contender: &str, failed: Option<String>) -> Outcome {
-        let mut error = failed;
-        if error.is_none() && self.expected != self.delivered {
-            error = Some(format!("{} of {} were delivered", self.delivered, self.expected));
-            eprintln!(
-                "{table}: {contender} has no result: {} of {} were delivered",
-                self.delivered, self.expected
-            );
+        if let (None, Some(why)) = (&failed, &self.lost) {
+            eprintln!("{table}: {contender} has no result: {why}");
         }
+        let error = failed.or(self.lost);
         Outcome {
             table: table.to_owned(),
             contender: contender.to_owned(),
@@ -278,5 +284,27 @@ impl Random {
         let mut order: Vec<u32> = (0..count as u32).collect();
         self.draw(&mut order, count);
         order
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sample, Tally};
+
+    #[test]
+    fn what_came_twice_does_not_stand_for_what_was_lost() {
+        let outcome = |delivered: [u64; 3]| {
+            let mut tally = Tally::new("post", "somebody");
+            for count in delivered {
+                tally.take(vec![Sample::figure("ns", 1.0).counted(10, count)]);
+            }
+            tally.finish().remove(0)
+        };
+        let whole = outcome([10, 10, 10]);
+        assert_eq!((whole.ok, whole.median, whole.error), (true, Some(1.0), None));
+        let lost = outcome([10, 9, 11]);
+        assert_eq!((lost.expected, lost.delivered), (30, 30));
+        assert_eq!((lost.ok, lost.median), (false, None));
+        assert_eq!(lost.error.as_deref(), Some("9 of 10 were delivered in round 2"));
     }
 }

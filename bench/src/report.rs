@@ -1,7 +1,7 @@
 //! Tables for people, made from the JSON files and from nothing else.
 
 use crate::Result;
-use crate::bars::{BARS, Bar, Verdict, shown};
+use crate::bars::{BARS, Bar, Found, Verdict, shown};
 use crate::results::{self, File, Outcome, Parameters};
 use crate::stats::Ratio;
 use std::fmt::Write;
@@ -60,32 +60,50 @@ pub(crate) fn section(table: &str, file: &File) -> String {
     text
 }
 
-/// A line for each bar.
+/// A line for each bar of the table: for those that could not be judged too.
 fn judged(bars: &[&Bar], results: &[Outcome]) -> String {
-    let mut text = String::new();
-    for bar in bars {
-        let verdicts = bar.judge(results);
-        let Some(worst) = worst(bar, &verdicts) else { continue };
-        if text.is_empty() {
-            text.push_str("\n| bar | met | worst row | there |\n|---|---|---|---|\n");
-        }
-        let met = verdicts.iter().filter(|verdict| verdict.is_met).count();
-        let close = if worst.is_close { ", not in every round the same" } else { "" };
-        let _ = writeln!(
-            text,
-            "| {} | {met} of {} |{} | {}{close} |",
-            bar.what,
-            verdicts.len(),
-            parameters_text(&worst.parameters),
-            spread_text(&worst.found)
-        );
+    if bars.is_empty() {
+        return String::new();
     }
-    text
+    let lines = bars.iter().map(|bar| bar_line(bar, &bar.judge(results)));
+    let heading = "\n| bar | met | worst row | there |\n|---|---|---|---|\n".to_owned();
+    lines.fold(heading, |text, line| text + &line)
 }
 
-fn worst<'a>(bar: &Bar, verdicts: &'a [Verdict]) -> Option<&'a Verdict> {
-    verdicts.iter().reduce(|worst, it| {
-        if bar.is_worse(it.found.median, worst.found.median) { it } else { worst }
+fn bar_line(bar: &Bar, verdicts: &[Verdict]) -> String {
+    let (judged, others): (Vec<&Verdict>, Vec<&Verdict>) =
+        verdicts.iter().partition(|verdict| verdict.is_judged());
+    let whys = unique(others.iter().filter_map(|verdict| match &verdict.found {
+        Found::NotJudged(why) => Some(why.as_str()),
+        Found::Figure { .. } | Found::Lost => None,
+    }));
+    let Some(worst) = worst(bar, &judged) else {
+        let why = if whys.is_empty() { bar.without_rows() } else { whys.join("; ") };
+        return format!("| {} | not judged: {why} | | |\n", bar.what);
+    };
+    let met = judged.iter().filter(|verdict| verdict.is_met()).count();
+    let mut met = format!("{met} of {}", judged.len());
+    if !others.is_empty() {
+        let _ = write!(met, "; {} not judged: {}", others.len(), whys.join("; "));
+    }
+    let there = match &worst.found {
+        Found::Figure { ratio, is_close, .. } => {
+            let close = if *is_close { ", not in every round the same" } else { "" };
+            format!("{}{close}", spread_text(ratio))
+        }
+        Found::Lost | Found::NotJudged(_) => "no result".to_owned(),
+    };
+    format!("| {} | {met} |{} | {there} |\n", bar.what, parameters_text(&worst.parameters))
+}
+
+/// The one furthest from what the bar asks for: one without a result, if there is one.
+fn worst<'a>(bar: &Bar, judged: &[&'a Verdict]) -> Option<&'a Verdict> {
+    judged.iter().copied().reduce(|worst, it| match (&worst.found, &it.found) {
+        (Found::Figure { ratio: most, .. }, Found::Figure { ratio, .. }) => {
+            if bar.is_worse(ratio.median, most.median) { it } else { worst }
+        }
+        (Found::Figure { .. }, _) => it,
+        _ => worst,
     })
 }
 

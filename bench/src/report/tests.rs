@@ -51,7 +51,23 @@ fn a_table_has_figures_ratios_and_bars() {
         "| operation | ukevent io_uring | bare ring | bare epoll | mio |",
         "| reap | 110 / 7.00 | 100 / 7.00 = 1.00 (0.91–1.08) | 220 / 7.00 × 2.00 (2.00–2.00) | none |",
         "| reaping costs ≤ 0.6 of bare epoll | 1 of 1 | trigger edge, operation reap | 0.50 (0.50–0.50) |",
+        "| arming costs ≤ 1.15 of the bare ring | not judged: ukevent io_uring was not measured so | | |",
         "No result: mio trigger edge, operation reap: 9 of 10 were delivered.",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}\nis not in\n{text}");
+    }
+}
+
+#[test]
+fn every_bar_is_shown() {
+    let ours = row("ukevent io_uring", "reap", &[100.0, 110.0, 120.0]);
+    let lost = Outcome { median: None, ok: false, ..row("ukevent io_uring", "arm", &[0.0, 0.0]) };
+    let text = section("ready", &file(vec![ours, lost]));
+    for line in [
+        "| arming costs ≤ 1.15 of the bare ring | 0 of 1 | trigger edge, operation arm | no result |",
+        "| reaping costs ≤ 1.15 of the bare ring | not judged: bare ring is missing | | |",
+        "| removing costs ≤ 1.15 of the bare ring | not judged: ukevent io_uring was not measured so | | |",
+        "| reaping costs ≤ 0.6 of bare epoll | not judged: bare epoll is missing | | |",
     ] {
         assert!(text.lines().any(|it| it == line), "{line}\nis not in\n{text}");
     }

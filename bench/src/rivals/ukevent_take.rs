@@ -1,5 +1,5 @@
-//! ukevent's bytes: received continuously from sockets, into frames of a pool; pipes are watched for
-//! edges, and read.
+//! ukevent's bytes: received continuously from sockets, and read continuously from pipes, into frames of
+//! a pool.
 
 use super::ukevent::Backend;
 use crate::Result;
@@ -21,7 +21,6 @@ const GATHER: Duration = Duration::from_micros(200);
 /// Waits for so many events: for one without a limit of time, for more only for a moment.
 pub(crate) struct UkeventTake<B, const AT_LEAST: usize> {
     queue: Queue,
-    readers: Vec<Descriptor>,
     backend: PhantomData<B>,
 }
 
@@ -32,15 +31,21 @@ impl<B: Backend, const AT_LEAST: usize> Takes for UkeventTake<B, AT_LEAST> {
         let pool = Arc::new(frames.clone().build(&Arena::new(frames.arena_bytes())?)?);
         for (place, reader) in readers.iter().enumerate() {
             let (reader, token) = (reader.clone(), Token::from(place));
-            if kind == Kind::Pipe {
-                queue.register(Fd::new(reader), token, Mode::Edge)?;
-            } else {
-                let key = queue.register(Socket::new(reader).unwatched(), token, Mode::Level)?;
-                queue.start(Operation::receive_each(key, pool.clone()), token)?;
-            }
+            let operation = match kind {
+                Kind::Pipe => {
+                    let key = queue.register(Fd::new(reader).unwatched(), token, Mode::Level)?;
+                    Operation::read_each(key, pool.clone())
+                }
+                Kind::Unix | Kind::Tcp => {
+                    let key =
+                        queue.register(Socket::new(reader).unwatched(), token, Mode::Level)?;
+                    Operation::receive_each(key, pool.clone())
+                }
+            };
+            queue.start(operation, token)?;
         }
         queue.wait(Wait::now())?;
-        Ok(Self { queue, readers: readers.to_vec(), backend: PhantomData })
+        Ok(Self { queue, backend: PhantomData })
     }
 
     fn take(&mut self, taken: &mut Taken) -> Result<()> {
@@ -54,14 +59,9 @@ impl<B: Backend, const AT_LEAST: usize> Takes for UkeventTake<B, AT_LEAST> {
             Err(error) => return Err(error.into()),
         }
         while let Some(Event { token, kind, .. }) = self.queue.next_event() {
-            let place = token.0 as usize;
-            match kind {
-                EventKind::Ready(_) => taken.read(place, &self.readers[place])?,
-                EventKind::Completed(done) => {
-                    let buffer = done.into_buffer().ok_or("receiving ended")?;
-                    taken.note(place, &buffer);
-                }
-                _ => {}
+            if let EventKind::Completed(done) = kind {
+                let buffer = done.into_buffer().ok_or("receiving ended")?;
+                taken.note(token.0 as usize, &buffer);
             }
         }
         Ok(())

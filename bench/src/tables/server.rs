@@ -353,7 +353,8 @@ fn nginx_rules(content: &Path, port: u16) -> String {
         "daemon off; master_process off; pid nginx.pid; error_log error.log;\n\
          events {{ worker_connections {CONNECTIONS}; }}\n\
          http {{\n\
-         access_log off; sendfile on; tcp_nodelay on; default_type application/octet-stream;\n\
+         access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;\n\
+         default_type application/octet-stream;\n\
          open_file_cache max=100 inactive=600s; open_file_cache_valid 600s;\n\
          keepalive_timeout 600s; keepalive_requests 1000000000;\n\
          client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\

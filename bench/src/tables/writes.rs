@@ -65,6 +65,8 @@ pub(crate) trait Tells: Readiness {
 pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// What is read at once.
 pub(crate) const READ_BYTES: usize = 64;
+/// Bytes of one run: enough for a steady figure, and few enough that all runs end within minutes.
+const BYTES: u64 = 100_000;
 /// Bytes written and not taken.
 const ON_THE_WAY: u64 = 256;
 /// After so long without a byte, one is lost.
@@ -153,7 +155,7 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
             let (readers, writers) = pairs(kind, descriptors).map_err(|error| {
                 format!("{descriptors} pairs of descriptors: {error} (see ulimit -n)")
             })?;
-            let (bytes, core) = (plan.size(200_000, 2_000), cores.first());
+            let (bytes, core) = (plan.size(BYTES, 2_000), cores.first());
             let setup = Setup { kind, readers, writers, bytes, core, writer_core };
             alternate(plan, "writes", &contenders(), &setup, outcomes);
         }
