@@ -40,6 +40,8 @@ pub(crate) enum Found {
     Nothing,
     /// The process has no descriptor left to open it with: 503.
     Exhausted,
+    /// So much is being looked for that no more can be: 503.
+    Busy,
     /// The disk failed: 500.
     Failed,
     /// Looking would block, so somebody else looks: to be asked for again when he is done.

@@ -61,7 +61,7 @@ pub(crate) fn answer<C: Content>(
         Found::Directory => reply.directory(query),
         Found::Forbidden => reply.plain(Status::Forbidden, b""),
         Found::Nothing => reply.plain(Status::NotFound, b""),
-        Found::Exhausted => reply.plain(Status::ServiceUnavailable, RETRY),
+        Found::Exhausted | Found::Busy => reply.plain(Status::ServiceUnavailable, RETRY),
         Found::Failed => reply.plain(Status::InternalServerError, b""),
         Found::Later => return Err(Later),
     })

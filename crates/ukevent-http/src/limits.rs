@@ -19,6 +19,10 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Connections served at a time. One more is answered 503 and closed. Default: 10,000.
+    ///
+    /// A connection at rest holds no buffer. One whose peer takes nothing may hold 36 KiB of answers
+    /// and 48 KiB of what it sent behind them, for as long as [`Limits::stall`] lets it: this number
+    /// times that is the memory to reckon with.
     pub connections: usize,
     /// Bytes of a request line, its end included. Longer: 414. Default: 8 KiB.
     pub line_bytes: usize,
@@ -50,8 +54,10 @@ pub struct Limits {
 pub(crate) const FIELDS: usize = 100;
 
 /// Answers are gathered up to this many bytes before they are sent, and no further request of the
-/// connection is looked at until they are.
-pub(crate) const GATHER_BYTES: usize = 64 * 1024;
+/// connection is looked at until they are. The last of them may go beyond it by its head and a small
+/// file, so the heap that one send holds is at most this, [`SMALL_FILE_BYTES`] and a head, rounded up
+/// to 4 KiB: 36 KiB.
+pub(crate) const GATHER_BYTES: usize = 16 * 1024;
 
 /// A file of up to this many bytes is answered from memory, a larger one by sendfile(2).
 pub(crate) const SMALL_FILE_BYTES: u64 = 16 * 1024;

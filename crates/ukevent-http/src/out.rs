@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use ukevent_buf::{Buffer, FramePool};
 
-/// The least that is taken from the heap, in bytes.
+/// What is taken from the heap is a multiple of this, in bytes: there is little of it, and it is held for
+/// as long as a peer takes to read it.
 const HEAP_BYTES: usize = 4096;
 
 /// Answers in the making.
@@ -59,7 +60,7 @@ impl Out {
             self.buffer = frame;
         } else {
             let needed = self.buffer.len() + bytes.len();
-            let mut larger = Buffer::with_capacity(needed.next_power_of_two().max(HEAP_BYTES));
+            let mut larger = Buffer::with_capacity(needed.next_multiple_of(HEAP_BYTES));
             let moved = larger.append(&self.buffer);
             debug_assert!(moved.is_ok(), "it is larger");
             self.buffer = larger;

@@ -96,6 +96,8 @@ pub(crate) struct Pipe {
     pub(crate) broken: bool,
     pub(crate) takes: VecDeque<usize>,
     pub(crate) outstanding: u32,
+    /// The most memory that was handed over at a time.
+    pub(crate) most_handed: usize,
     /// What was handed over and has not left, and how much of it has.
     leaving: Option<(Buffer, Option<(FilePart, u64)>)>,
     left: u64,
@@ -142,6 +144,7 @@ impl Wire for Pipe {
     fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>) {
         assert!(!self.ended, "sent after the end");
         assert!(!bytes.is_empty() || file.is_some(), "nothing is sent");
+        self.most_handed = self.most_handed.max(bytes.capacity());
         let leaving = (bytes, file.map(|(part, bytes)| (part.clone(), bytes)));
         assert!(self.leaving.replace(leaving).is_none(), "the one before has not left");
     }

@@ -85,13 +85,22 @@ impl Connection {
         self.flush(wire, turn);
     }
 
+    /// Ends a connection that rests, for good: nothing more of it is awaited.
+    pub(crate) fn end_at_rest<C: Content>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
+        if matches!(self.state, State::Idle) && self.last.is_none() && !self.is_sending() {
+            self.last = Some(EndedBy::Server);
+            self.flush(wire, turn);
+        }
+    }
+
     /// Drops a peer that took nothing for as long as it may. One that empties the kernel's buffer
     /// slowly has not stalled: what is outstanding differs from look to look, whether the kernel took
     /// more meanwhile or not.
     pub(super) fn look_for_progress<C>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
         let now = wire.outstanding();
         let before = self.outstanding.replace(now);
-        if before != Some(now) {
+        // What has all reached the peer waits for the server's own disk.
+        if before != Some(now) || now == Some(0) {
             self.progress_ns = turn.now_ns;
         }
         let end_ns = after(self.progress_ns, turn.limits.stall);

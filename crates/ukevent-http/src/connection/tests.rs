@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     files::Root,
-    limits::LINGER_BYTES,
+    limits::{LINGER_BYTES, SMALL_FILE_BYTES},
     testing::{Answer, Bench, Site, large},
 };
 use proptest::prelude::*;
@@ -83,9 +83,21 @@ fn pipelined_answers_are_gathered_up_to_a_bound() {
     let mut connection = bench.connect();
     bench.hand_in(&mut connection, &GET.repeat(1000));
     assert!(bench.counters.requests < 1000, "all answers were made at once");
-    assert!(connection.held_bytes() < 2 * GATHER_BYTES, "{}", connection.held_bytes());
+    assert!(connection.held_bytes() < GET.len() * 1000, "{}", connection.held_bytes());
     bench.proceed(&mut connection);
     assert_eq!(bench.taken(false).len(), 1000);
+
+    // With the largest file that is answered from memory: what a peer that takes nothing may pin.
+    let (site, mut bench) = self::bench();
+    std::fs::write(site.root().join("hello.txt"), vec![7; SMALL_FILE_BYTES as usize]).unwrap();
+    for many in [1, 2, 10, 1000] {
+        let mut connection = bench.connect();
+        bench.wire.most_handed = 0;
+        bench.receive(&mut connection, &GET.repeat(many));
+        assert_eq!(bench.taken(false).len(), many);
+        let most = GATHER_BYTES + SMALL_FILE_BYTES as usize + 4096;
+        assert!(bench.wire.most_handed <= most, "{} bytes", bench.wire.most_handed);
+    }
 }
 
 #[test]
@@ -209,6 +221,8 @@ fn a_peer_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
     for taken in [0, 30_000] {
         let (_site, mut bench) = self::bench();
         bench.budget_bytes = 30_000;
+        // The kernel holds what the peer does not take.
+        bench.wire.outstanding = 1000;
         let mut connection = bench.connect();
         bench.hand_in(&mut connection, LARGE);
         if taken > 0 {
@@ -225,6 +239,45 @@ fn a_peer_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
         assert!((stall_ns..=stall_ns + look_ns).contains(&waited_ns), "{waited_ns}");
         assert_eq!((bench.wire.sent.len(), bench.counters.timed_out), (taken, 1));
     }
+}
+
+/// All that the kernel was given has reached the peer, and the rest is waited for: it is the server's own
+/// disk that is slow.
+#[test]
+fn a_peer_that_took_everything_has_not_stalled() {
+    let (_site, mut bench) = bench();
+    let mut connection = bench.connect();
+    bench.hand_in(&mut connection, LARGE);
+    bench.wire.outstanding = 0;
+    for _ in 0..100 {
+        bench.now_ns = connection.deadline_ns();
+        bench.turn(|wire, turn| connection.expire(wire, turn));
+        assert_eq!(connection.wants(), Wants::Output, "dropped after {} s", bench.now_ns / S);
+    }
+    bench.proceed(&mut connection);
+    assert_eq!(bench.taken(false)[0].content, large());
+    assert_eq!(bench.counters.timed_out, 0);
+}
+
+/// What a server that ends says to whoever rests, and to nobody else.
+#[test]
+fn a_connection_at_rest_is_ended() {
+    let (_site, mut bench) = bench();
+    let mut connection = bench.connect();
+    bench.hand_in(&mut connection, LARGE);
+    bench.turn(|wire, turn| connection.end_at_rest(wire, turn));
+    assert_eq!((connection.wants(), bench.wire.ended), (Wants::Output, false), "it is answered");
+    bench.proceed(&mut connection);
+    bench.hand_in(&mut connection, &GET[..10]);
+    bench.turn(|wire, turn| connection.end_at_rest(wire, turn));
+    assert!(!bench.wire.ended, "it is asking");
+    bench.hand_in(&mut connection, &GET[10..]);
+    bench.proceed(&mut connection);
+    bench.turn(|wire, turn| connection.end_at_rest(wire, turn));
+    assert!(bench.wire.ended);
+    assert_eq!(bench.taken(false).len(), 2);
+    bench.turn(|wire, turn| connection.end_of_input(wire, turn));
+    assert_eq!(connection.wants(), Wants::Nothing);
 }
 
 /// What comes behind an answer that is leaving is held, and answered when that has left.

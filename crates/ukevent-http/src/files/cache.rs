@@ -3,6 +3,7 @@
 //! Second chance: a hand goes round the slots and drops the first entity that was not asked for
 //! since it came by last. Nothing is served on trust: see [`Cache::find`].
 
+use super::load::Keep;
 use crate::entity::{Body, Entity, Seen};
 use rustix::fs::Stat;
 use std::{
@@ -66,6 +67,8 @@ struct Slot {
     looked_s: u64,
     /// Whether everything on the path is watched.
     watched: bool,
+    /// Whether a look at it may block.
+    is_remote: bool,
     /// When it may be asked to be watched.
     watch_from_s: u64,
 }
@@ -86,25 +89,31 @@ impl Cache {
 
     /// The entity of `path`, if it is at hand and `look` finds the same inode in its place, or found
     /// it already in this epoch; or if it is watched, nothing was reported of it, and it was looked
-    /// at in this second: of a change through memory that is mapped nobody is told (inotify(7)), nor
-    /// of a mount.
+    /// at in this second: nobody is told of a mount (inotify(7)), nor of a change through memory that is
+    /// mapped, which even a look shows only once the times change. `look` is told whether it may block.
     pub(super) fn find(
         &mut self,
         path: &[u8],
         seen: Seen,
-        look: impl FnOnce(&CStr) -> Option<Identity>,
+        look: impl FnOnce(&CStr, bool) -> Option<Identity>,
     ) -> Option<Arc<Entity>> {
         let index = *self.by_path.get(path)?;
         let slot = &mut self.slots[index];
         let is_trusted = slot.watched && seen.sure && slot.looked_s == seen.unix_s;
         if slot.epoch != seen.epoch && !is_trusted {
-            if look(&slot.place) != Some(slot.identity) {
-                self.drop_slot(index);
+            if look(&slot.place, slot.is_remote) != Some(slot.identity) {
+                // What is remote stays until what it is now has been loaded: whoever asks meanwhile
+                // must not look for himself.
+                if !slot.is_remote {
+                    self.drop_slot(index);
+                }
                 return None;
             }
             slot.epoch = seen.epoch;
             slot.looked_s = seen.unix_s;
-            if !slot.watched && seen.unix_s >= slot.watch_from_s {
+            let has_room = self.wanted.len() < self.limit;
+            let is_watchable = !slot.watched && !slot.is_remote && has_room;
+            if is_watchable && seen.unix_s >= slot.watch_from_s {
                 // Asked for the second time, and not so soon again.
                 slot.watch_from_s = seen.unix_s.saturating_add(WATCH_AGAIN_S);
                 self.wanted.push(path.into());
@@ -115,14 +124,8 @@ impl Cache {
     }
 
     /// Keeps an entity, in another's place if need be.
-    pub(super) fn keep(
-        &mut self,
-        path: &[u8],
-        place: &[u8],
-        identity: Identity,
-        entity: Arc<Entity>,
-        seen: Seen,
-    ) {
+    pub(super) fn keep(&mut self, path: &[u8], keep: Keep, entity: Arc<Entity>, seen: Seen) {
+        let Keep { place, identity, is_remote } = keep;
         let Ok(place) = CString::new(place) else { return };
         if let Some(&index) = self.by_path.get(path) {
             self.drop_slot(index);
@@ -145,6 +148,7 @@ impl Cache {
             epoch: seen.epoch,
             looked_s: seen.unix_s,
             watched: false,
+            is_remote,
             watch_from_s: 0,
         });
     }
@@ -152,6 +156,22 @@ impl Cache {
     /// The paths that were found worth watching since this was asked last.
     pub(super) fn take_wanted(&mut self) -> Vec<Box<[u8]>> {
         std::mem::take(&mut self.wanted)
+    }
+
+    /// As if everything lay on a remote file system.
+    #[cfg(test)]
+    pub(super) fn be_remote(&mut self) {
+        self.slots.iter_mut().for_each(|slot| slot.is_remote = true);
+    }
+
+    #[cfg(test)]
+    pub(super) fn wanted(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Forgets them.
+    pub(super) fn forget_wanted(&mut self) {
+        self.wanted.clear();
     }
 
     /// The places that nobody wants to be watched any more.
@@ -181,10 +201,17 @@ impl Cache {
         seen.is_some() && self.by_path.contains_key(path)
     }
 
-    /// Something was reported of what lies at a place, or is on the path there.
+    /// Something was reported of what lies at a place, or is on the path there. It may be gone, so its
+    /// file is not held open: the space of one that was removed is given back when it is closed.
     pub(super) fn doubt(&mut self, place: &[u8]) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.place.to_bytes() == place) {
-            slot.watched = false;
+        for index in (0..self.slots.len()).rev() {
+            let slot = &mut self.slots[index];
+            if slot.place.to_bytes() == place {
+                slot.watched = false;
+                if matches!(slot.entity.body(), Body::File(_)) {
+                    self.drop_slot(index);
+                }
+            }
         }
     }
 

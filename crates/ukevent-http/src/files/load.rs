@@ -10,7 +10,7 @@ use crate::{
     limits::SMALL_FILE_BYTES,
 };
 use rustix::{
-    fs::{FileType, Stat, fstat},
+    fs::{FileType, Stat, fstat, fstatfs},
     io::{Errno, ReadWriteFlags, pread, preadv2},
 };
 use std::{io::IoSliceMut, os::fd::OwnedFd, sync::Arc};
@@ -30,7 +30,16 @@ const ATTEMPTS: u32 = 3;
 pub(super) struct Loaded {
     pub(super) found: Found,
     /// Where it lies below the root, and what it was there, if it can be kept.
-    pub(super) keep: Option<(Box<[u8]>, Identity)>,
+    pub(super) keep: Option<Keep>,
+}
+
+/// How something is kept.
+#[derive(Clone, Debug)]
+pub(super) struct Keep {
+    pub(super) place: Box<[u8]>,
+    pub(super) identity: Identity,
+    /// To look at it again may take as long as a network does.
+    pub(super) is_remote: bool,
 }
 
 /// Whether the disk may be waited for.
@@ -85,13 +94,17 @@ pub(super) fn load(
             FileType::Directory if !names_directory => return Some(Found::Directory.into()),
             _ => return Some(Found::Forbidden.into()),
         }
+        let keep = is_settled(&stat, unix_s).then(|| Keep {
+            place: place.as_slice().into(),
+            identity: Identity::of(&stat),
+            is_remote: is_remote(&file),
+        });
         let entity = match describe(&place, file, &stat, unix_s, patience) {
             Ok(Some(entity)) => Arc::new(entity),
             Ok(None) => continue,
             Err(Failure::Refused(_)) => return Some(Found::Failed.into()),
             Err(Failure::WouldBlock) => return None,
         };
-        let keep = is_settled(&stat, unix_s).then(|| (place.into(), Identity::of(&stat)));
         return Some(Loaded { found: Found::Entity(entity), keep });
     }
     Some(Found::Failed.into())
@@ -193,6 +206,35 @@ fn read(file: &OwnedFd, len: u64, patience: Patience) -> Result<Vec<u8>, Failure
     }
     content.truncate(filled);
     Ok(content)
+}
+
+/// File systems that ask somebody else for what they are asked, a server or a process, who may be gone:
+/// NFS, SMB (three), FUSE, 9p, Ceph, AFS (two), Coda, OCFS2, GFS2, Lustre, GPFS (statfs(2)).
+const REMOTE: [u32; 14] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x6573_5546,
+    0x0102_1997,
+    0x00c3_6400,
+    0x5346_414f,
+    0x6b41_4653,
+    0x7375_7245,
+    0x7461_636f,
+    0x0116_1970,
+    0x0bd0_0bd0,
+    0x4750_4653,
+];
+
+/// Whether a stat(2) of a file may block for long. What cannot be told is taken to be local.
+pub(super) fn is_remote(file: &OwnedFd) -> bool {
+    fstatfs(file).is_ok_and(|system| {
+        // Some architectures have it signed, and some wide.
+        #[allow(clippy::unnecessary_cast)]
+        let kind = system.f_type as u64 & 0xffff_ffff;
+        REMOTE.iter().any(|&remote| u64::from(remote) == kind)
+    })
 }
 
 /// Whether a change after this stat would show in another stat.

@@ -14,6 +14,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
+use ukevent_sys::signal::{self, SignalSet};
 
 /// Called in a thread of the loader when something is done.
 pub(crate) type Tell = Box<dyn Fn() + Send + Sync>;
@@ -24,6 +25,8 @@ pub(super) struct Loader {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
     next: u64,
+    /// So many may wait for their turn.
+    most: usize,
 }
 
 struct Shared {
@@ -73,19 +76,24 @@ impl Done {
 
 impl Loader {
     /// Without a thread, until there is something to do.
-    pub(super) fn new(opener: Arc<Opener>, tell: Tell) -> Self {
+    pub(super) fn new(opener: Arc<Opener>, most: usize, tell: Tell) -> Self {
         let shared = Shared { opener, tell, desk: Mutex::default(), work: Condvar::new() };
-        Self { shared: Arc::new(shared), threads: Vec::new(), next: 0 }
+        Self { shared: Arc::new(shared), threads: Vec::new(), next: 0, most }
     }
 
-    /// Has a path looked up. The number is that of what will be done.
-    pub(super) fn ask(&mut self, path: &[u8], unix_s: u64) -> u64 {
-        if let Some(&number) = self.shared.desk().numbers.get(path) {
-            return number;
+    /// Has a path looked up. The number is that of what will be done; `None` if too many wait already.
+    pub(super) fn ask(&mut self, path: &[u8], unix_s: u64) -> Option<u64> {
+        let desk = self.shared.desk();
+        if let Some(&number) = desk.numbers.get(path) {
+            return Some(number);
         }
+        if desk.waiting.len() >= self.most {
+            return None;
+        }
+        drop(desk);
         self.next += 1;
         self.put(Job { number: self.next, path: path.into(), unix_s, is_second: false });
-        self.next
+        Some(self.next)
     }
 
     /// Has the same looked up once more.
@@ -110,7 +118,8 @@ impl Loader {
         if desk.waiting.len() > desk.idle && self.threads.len() < LOADERS {
             let shared = Arc::clone(&self.shared);
             let name = format!("load {}", self.threads.len());
-            match thread::Builder::new().name(name).spawn(move || shared.work()) {
+            let thread = thread::Builder::new().name(name);
+            match with_signals_blocked(|| thread.spawn(move || shared.work())) {
                 Ok(thread) => self.threads.push(thread),
                 Err(_) if self.threads.is_empty() => {
                     // No thread can be had: then here, whatever it takes.
@@ -124,6 +133,17 @@ impl Loader {
         drop(desk);
         self.shared.work.notify_one();
     }
+}
+
+/// A thread that is made in it takes no signal, which is for the program's threads and their waits.
+fn with_signals_blocked<T>(make: impl FnOnce() -> T) -> T {
+    let former = signal::block(&SignalSet::full()).ok();
+    let made = make();
+    if let Some(former) = former {
+        // It was the mask a moment ago.
+        let _ = signal::set_blocked(&former);
+    }
+    made
 }
 
 impl Shared {

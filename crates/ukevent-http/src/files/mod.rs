@@ -8,15 +8,22 @@
 //! everything that was reported is known, its path is looked at with one stat(2) for each batch of
 //! requests, and it is served only if the path still leads to the same inode with the same size and
 //! times. So a file that is changed, replaced, renamed over, moved with its directory or made
-//! unreadable is served changed, at the next request. Only what inotify(7) has no report of, a change
-//! through mapped memory or a mount, may take a second.
+//! unreadable is served changed, at the next request. A mount, of which inotify(7) has no report, may take
+//! a second.
+//!
+//! A file is as new as its size and its times say. Whoever writes through mapped memory (mmap(2)) changes
+//! the times when a page is first written to, and not again before the kernel has written it back, which on
+//! tmpfs it never does: until then the old content of a small file may be served, without bound. The same
+//! holds, for once, where a write(2) sets the times more than two seconds before it copies its bytes.
+//! Writing, truncating and renaming are not concerned.
 //!
 //! Two changes within one tick of the kernel's clock may leave the same times (stat(2) shows
 //! nanoseconds, the clock behind them ticks every few milliseconds). Therefore an inode that was
 //! changed less than two seconds ago is not kept, and its entity tag is weak until then.
 //!
 //! What the kernel does not have in memory is [looked up](loader) by a thread, and waited for without
-//! blocking anybody else.
+//! blocking anybody else. So is everything on a file system that asks a server or a process (NFS, SMB, FUSE
+//! and the like): it is opened and read anew by a thread for each batch that asks for it.
 
 mod cache;
 mod load;
@@ -80,9 +87,10 @@ impl Root {
         }
     }
 
-    /// From now on threads wait for the disk, and tell when something was found.
-    pub(crate) fn load_elsewhere(&mut self, tell: Tell) {
-        self.loader = Some(Loader::new(Arc::clone(&self.opener), tell));
+    /// From now on threads wait for the disk, and tell when something was found. At most so many paths
+    /// wait for their turn.
+    pub(crate) fn load_elsewhere(&mut self, most: usize, tell: Tell) {
+        self.loader = Some(Loader::new(Arc::clone(&self.opener), most, tell));
     }
 
     /// What [`Found::Later`] was said of since this was asked last: the number of the load.
@@ -145,6 +153,17 @@ impl Root {
         }
     }
 
+    /// How many files would be worth it.
+    #[cfg(test)]
+    pub(crate) fn wanted(&self) -> usize {
+        self.cache.wanted()
+    }
+
+    /// Watches nothing of what would be worth it: nobody is there to do so.
+    pub(crate) fn forget_wanted(&mut self) {
+        self.cache.forget_wanted();
+    }
+
     /// Takes every watch back.
     pub(crate) fn unwatch(&mut self, queue: &mut Queue) {
         self.watches.forget_all(queue);
@@ -152,8 +171,8 @@ impl Root {
     }
 
     fn keep(&mut self, path: &[u8], loaded: Loaded, seen: Seen) -> Found {
-        if let (Some((place, identity)), Found::Entity(entity)) = (loaded.keep, &loaded.found) {
-            self.cache.keep(path, &place, identity, Arc::clone(entity), seen);
+        if let (Some(keep), Found::Entity(entity)) = (loaded.keep, &loaded.found) {
+            self.cache.keep(path, keep, Arc::clone(entity), seen);
         }
         loaded.found
     }
@@ -163,11 +182,13 @@ impl Root {
         let patience = if self.loader.is_some() { Patience::None } else { Patience::Blocks };
         match load(&self.opener, path, seen.unix_s, patience) {
             Some(loaded) => self.keep(path, loaded, seen),
-            None => {
-                self.joined = self.loader.as_mut().map(|loader| loader.ask(path, seen.unix_s));
-                Found::Later
-            }
+            None => self.load_later(path, seen),
         }
+    }
+
+    fn load_later(&mut self, path: &[u8], seen: Seen) -> Found {
+        self.joined = self.loader.as_mut().and_then(|loader| loader.ask(path, seen.unix_s));
+        if self.joined.is_some() { Found::Later } else { Found::Busy }
     }
 }
 
@@ -182,8 +203,17 @@ impl Content for Root {
             return found;
         }
         let opener = &self.opener;
-        if let Some(entity) = self.cache.find(path, seen, |place| look(opener, place)) {
-            return Found::Entity(entity);
+        let (loads, mut is_elsewhere) = (self.loader.is_some(), false);
+        let kept = self.cache.find(path, seen, |place, is_remote| {
+            is_elsewhere = is_remote && loads;
+            if is_elsewhere { None } else { look(opener, place) }
+        });
+        match kept {
+            Some(entity) => return Found::Entity(entity),
+            // What the kernel has in memory of it is not asked: that would answer for a server that
+            // changed it since.
+            None if is_elsewhere => return self.load_later(path, seen),
+            None => {}
         }
         match self.load(path, seen) {
             Found::Exhausted if self.let_go() => self.load(path, seen),

@@ -7,6 +7,7 @@
 //! Where the kernel or a filter has no openat2, the path is walked one directory at a time without
 //! following any link: nothing leads out either, but links below the directory are refused too.
 
+use super::load::is_remote;
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, open, openat, openat2},
     io::Errno,
@@ -43,7 +44,8 @@ impl Opener {
         // Filters of containers that are older than the call answer EPERM.
         let walks = matches!(beneath(root.as_fd(), b".", PLACE), Err(Errno::NOSYS | Errno::PERM));
         let cached = beneath_with(root.as_fd(), b".", PLACE, ResolveFlags::CACHED);
-        let knows = !walks && matches!(cached, Ok(_) | Err(Errno::AGAIN));
+        // Elsewhere, what is in memory must be asked for all the same.
+        let knows = !walks && !is_remote(&root) && matches!(cached, Ok(_) | Err(Errno::AGAIN));
         Ok(Self { root, walks, knows })
     }
 

@@ -235,6 +235,45 @@ fn within_an_epoch_one_look_is_enough() {
     assert!(Arc::ptr_eq(&first, &second));
 }
 
+/// With as much waiting as may, more is refused, and what is at hand stays so.
+#[test]
+fn what_cannot_wait_for_the_disk_is_refused() {
+    let site = Site::new();
+    let mut root = Root::open(&site.root()).unwrap();
+    root.load_elsewhere(0, Box::new(|| {}));
+    let large = entity(&mut root, "large.bin");
+    for round in 0..3 {
+        let path = format!("never heard of {round}");
+        assert!(matches!(look(&mut root, &path, soon_s()), Found::Busy));
+        assert_eq!(root.take_joined(), None);
+    }
+    assert!(Arc::ptr_eq(&large, &entity(&mut root, "large.bin")));
+}
+
+/// What a look at may take long is looked at by a thread, each time.
+#[test]
+fn what_is_remote_is_looked_at_elsewhere() {
+    let site = Site::new();
+    let mut root = Root::open(&site.root()).unwrap();
+    // Without a thread there is no other way.
+    let before = entity(&mut root, "hello.txt");
+    root.cache.be_remote();
+    assert!(Arc::ptr_eq(&before, &entity(&mut root, "hello.txt")));
+    assert_eq!(root.wanted(), 0, "it cannot be watched");
+    root.load_elsewhere(9, Box::new(|| {}));
+    for content in ["changed", "once more"] {
+        root.cache.be_remote();
+        fs::write(site.root().join("hello.txt"), content).unwrap();
+        assert!(matches!(look(&mut root, "hello.txt", soon_s()), Found::Later));
+        let number = root.take_joined().expect("it is being loaded");
+        testkit::wait_until("it is loaded", || root.loader.as_ref().unwrap().has_done());
+        let seen = Seen { epoch: 0, unix_s: soon_s(), sure: true };
+        let loaded = root.take_loaded(seen);
+        let [(of, Found::Entity(entity))] = &loaded[..] else { panic!("{loaded:?}") };
+        assert_eq!((*of, self::content(entity)), (number, content.into()));
+    }
+}
+
 #[test]
 fn the_root_may_be_moved_but_must_exist() {
     let site = Site::new();

@@ -21,7 +21,8 @@ use rustix::{
 };
 use std::{collections::VecDeque, net::SocketAddr, os::fd::OwnedFd, time::Duration};
 use ukevent_queue::{
-    Completed, Errno as Refusal, Key, Mode, Operation, Payload, Queue, RegisterError, Socket, Timer,
+    Change, Completed, Errno as Refusal, Key, Mode, Operation, Payload, Queue, RegisterError,
+    Socket, Timer,
 };
 use ukevent_sys::{Error, clock::Clock};
 
@@ -29,7 +30,7 @@ use ukevent_sys::{Error, clock::Clock};
 const BACKLOG: i32 = 4096;
 
 /// How long a pause of accepting lasts, if no connection closes meanwhile.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The listening sockets, which belong to the queue.
 #[derive(Debug, Default)]
@@ -37,9 +38,10 @@ pub(super) struct Listeners {
     all: Vec<Listener>,
     addresses: Vec<SocketAddr>,
     paused: bool,
+    /// The timer that ends a pause. Made at the start, so that none ever lacks the room for it.
     resume: Option<Key>,
     /// Accepted when there were too many already.
-    late: VecDeque<OwnedFd>,
+    pub(super) late: VecDeque<OwnedFd>,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,11 @@ struct Listener {
 impl Listeners {
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// A timer that expires once, by now or at any time.
+    pub(super) fn resume_by(&mut self, timer: Key) {
+        self.resume = Some(timer);
     }
 
     pub(super) fn add(&mut self, key: Key, address: SocketAddr) {
@@ -81,9 +88,8 @@ impl Listeners {
             }
         }
         self.late.clear();
-        let keys = self.all.drain(..).map(|listener| listener.key);
-        for key in keys.chain(self.resume.take()) {
-            drop(queue.remove(key));
+        for listener in self.all.drain(..) {
+            drop(queue.remove(listener.key));
         }
     }
 }
@@ -170,8 +176,10 @@ impl Server {
         }
     }
 
-    /// Lets in whoever is left at the listeners, as far as there is room.
+    /// Lets in whoever is left, as far as there is room: first those who were accepted already, then
+    /// those at the listeners.
     pub(super) fn accept_backlog(&mut self, queue: &mut Queue) {
+        self.welcome_late(queue);
         for index in 0..self.listeners.all.len() {
             // One more may wait than the backlog says (listen(2)).
             for _ in 0..=BACKLOG {
@@ -203,6 +211,10 @@ impl Server {
         self.service.counters.refused += u64::from(refused);
         // Should the queue have no room, dropping the socket closes it.
         match self.register(queue, socket, refused) {
+            // It could not be told that it is one too many.
+            Ok(index) if self.peers.at(index).is_some_and(|peer| peer.leaving.failed) => {
+                self.give_up(queue, index);
+            }
             Ok(index) => self.keep_receiving(queue, index),
             Err(error) => {
                 debug_assert!(!matches!(error, RegisterError::Invalid(_)), "{error}");
@@ -236,7 +248,9 @@ impl Server {
             drop(queue.remove(key));
         })?;
         let receiver = Receiver::Paused;
-        self.peers.insert(Peer { connection, key, timer, timer_ns, refused, receiver, leaving });
+        let awaits = None;
+        let peer = Peer { connection, key, timer, timer_ns, refused, receiver, leaving, awaits };
+        self.peers.insert(peer);
         Ok(index)
     }
 
@@ -245,9 +259,9 @@ impl Server {
         self.listeners.cancel(queue);
         self.listeners.paused = true;
         self.service.counters.pauses += 1;
-        if for_a_while && self.listeners.resume.is_none() {
-            let token = self.tokens.of(Meaning::Resume);
-            self.listeners.resume = queue.register(Timer::after(PAUSE), token, Mode::Level).ok();
+        if for_a_while && let Some(timer) = self.listeners.resume {
+            let moved = queue.modify(timer, Change::new().timer(Timer::after(PAUSE)));
+            debug_assert!(moved.is_ok(), "it is there as long as the server: {moved:?}");
         }
     }
 
@@ -256,14 +270,18 @@ impl Server {
         if !self.listeners.paused || self.ending != Ending::NotYet {
             return;
         }
-        if let Some(timer) = self.listeners.resume.take() {
-            drop(queue.remove(timer));
+        self.welcome_late(queue);
+        if self.listeners.late.is_empty() && !self.is_crowded() {
+            self.listeners.paused = false;
+            self.start_accepting(queue);
         }
-        while !self.is_crowded() {
-            let Some(socket) = self.listeners.late.pop_front() else {
-                self.listeners.paused = false;
-                return self.start_accepting(queue);
-            };
+    }
+
+    /// Takes in those who were accepted when there were too many, as far as there is room now.
+    fn welcome_late(&mut self, queue: &mut Queue) {
+        while !self.is_crowded()
+            && let Some(socket) = self.listeners.late.pop_front()
+        {
             self.welcome(queue, socket);
         }
     }

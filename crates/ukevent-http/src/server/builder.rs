@@ -16,7 +16,7 @@ use std::{
     sync::Arc,
 };
 use ukevent_buf::{Arena, ArenaError, FramePool, FramePoolBuilder, HugePages};
-use ukevent_queue::{Key, Merge, Mode, Queue, RegisterError, Signal, Socket, User};
+use ukevent_queue::{Key, Merge, Mode, Queue, RegisterError, Signal, Socket, Timer, User};
 use ukevent_sys::{
     Error,
     signal::{Disposition, disposition},
@@ -204,6 +204,8 @@ impl Builder {
         let turn = begun.register(User::merged(Merge::Last), Meaning::Turn)?;
         let stop = begun.register(User::merged(Merge::Last), Meaning::Stop)?;
         let loaded = begun.register(User::merged(Merge::Last), Meaning::Loaded)?;
+        // It expires once in vain.
+        listeners.resume_by(begun.register(Timer::after(accept::PAUSE), Meaning::Resume)?);
         if self.ends_by_signal {
             begun.register_unless_ignored(SignalNumber::TERM, Meaning::Stop)?;
             begun.register_unless_ignored(SignalNumber::INT, Meaning::Stop)?;
@@ -215,10 +217,15 @@ impl Builder {
         };
         if let Site::Files(root) = &mut site {
             let loaded = poster(begun.queue, loaded)?;
-            root.load_elsewhere(Box::new(move || {
-                // A server that is gone waits for nothing.
-                let _ = loaded.post(1);
-            }));
+            // One of each connection, and as many of connections that are gone.
+            let most = self.limits.connections.saturating_mul(2).max(1);
+            root.load_elsewhere(
+                most,
+                Box::new(move || {
+                    // A server that is gone waits for nothing.
+                    let _ = loaded.post(1);
+                }),
+            );
         }
         let mut server = Server {
             turn: poster(begun.queue, turn)?,
@@ -231,6 +238,8 @@ impl Builder {
             frames,
             received: VecDeque::new(),
             looked: 0,
+            expired: VecDeque::new(),
+            overdue: 0,
             inputs: 0,
             awaiting: HashMap::new(),
             keys: begun.keys.split_off(own),

@@ -28,7 +28,7 @@ pub use builder::{Builder, StartError};
 use crate::{connection::Wants, counters::Counters, limits::RECEIVE_BYTES};
 use accept::Listeners;
 use ending::Ending;
-use peers::{Leaving, Peers, Receiver};
+use peers::{Leaving, Peer, Peers, Receiver};
 use rustix::net::{Shutdown, shutdown};
 use service::Service;
 use std::{
@@ -46,9 +46,9 @@ use ukevent_queue::{
 use ukevent_sys::clock::Clock;
 use wire::SocketWire;
 
-/// A look at the queue that brought so many events may have left some in the kernel: it reads no more
-/// of one source at a time.
-const LOOK_EVENTS: usize = 256;
+/// With thousands of events ready the queue reads no more reports; with fewer than these it reads on. Far
+/// below what it bears, so that nothing depends on the exact number.
+const CALM_EVENTS: usize = 1024;
 
 const ECANCELED: Errno = Errno(125);
 
@@ -105,6 +105,9 @@ pub struct Server {
     /// Received and not answered yet; and how much of it came before the last wait.
     received: VecDeque<Received>,
     looked: usize,
+    /// Timers of connections that expired and are not judged yet; and how many did before the last wait.
+    expired: VecDeque<Expired>,
+    overdue: usize,
     /// How often something was received.
     inputs: u64,
     /// Who waits for what is being loaded, by its number.
@@ -123,6 +126,14 @@ struct Received {
     /// The registration of its socket.
     key: Key,
     input: Input,
+}
+
+/// A connection whose timer expired.
+#[derive(Clone, Copy, Debug)]
+struct Expired {
+    index: u32,
+    /// The registration of the timer.
+    timer: Key,
 }
 
 #[derive(Debug)]
@@ -274,22 +285,28 @@ impl Server {
 
     /// Waits once, takes what that brought, and answers what may be answered by then.
     fn batch(&mut self, queue: &mut Queue) -> Result<(), WaitError> {
-        self.looked = self.received.len();
-        let wait = if self.looked > 0 { Wait::now() } else { Wait::forever() };
-        match queue.wait(wait) {
+        (self.looked, self.overdue) = (self.received.len(), self.expired.len());
+        let is_due = self.looked > 0 || self.overdue > 0;
+        let let_out = match queue.wait(if is_due { Wait::now() } else { Wait::forever() }) {
             Err(WaitError::Interrupted) => return Ok(()),
             waited => waited?,
         };
         self.service.begin_batch(queue);
-        let mut events = 0;
+        let mut reports = false;
         while let Some(event) = queue.next_event() {
+            reports |= matches!(event.kind, Kind::Inode(_) | Kind::Rescan | Kind::Failed(_));
             self.take(queue, event);
-            events += 1;
         }
+        // The queue reads so many reports at a time, and removing a registration drops what was read for
+        // it. But where it left some unread it has read others, and the first of them came out.
+        self.service.sure = !reports && let_out < CALM_EVENTS;
         let relies = self.service.site.relies_on_reports();
-        let due = if relies { self.looked } else { self.received.len() };
-        self.service.sure = events < LOOK_EVENTS;
+        let (due, overdue) = match relies {
+            true => (self.looked, self.overdue),
+            false => (self.received.len(), self.expired.len()),
+        };
         self.answer_received(queue, due);
+        self.judge_expired(queue, overdue);
         let tokens = self.tokens;
         let token = |index| tokens.of(Meaning::Watch(index));
         let unix_s = self.service.seen().unix_s;
@@ -320,11 +337,21 @@ impl Server {
     pub fn handle(&mut self, queue: &mut Queue, event: Event) -> Option<Event> {
         self.service.begin_batch(queue);
         self.service.sure = false;
+        let expired = self.expired.len();
+        let meaning = self.tokens.meaning(event.token);
         let other = self.take(queue, event);
         if other.is_none() {
             self.answer_all(queue);
+            // What came with the timer may lie behind it: the next wait's first event tells that all of
+            // that was taken.
+            let is_told = self.expired.len() > expired && self.turn.post(0).is_ok();
+            if meaning == Some(Meaning::Turn) || (!is_told && self.expired.len() > expired) {
+                self.judge_expired(queue, self.expired.len());
+            }
             self.end_if_idle(queue);
         }
+        // Nobody tends to watches here.
+        self.service.site.forget_wanted();
         other
     }
 
@@ -336,7 +363,9 @@ impl Server {
                     self.completed(queue, index, event.key, completed);
                 }
             }
-            Meaning::Deadline(index) => self.deadline(queue, index),
+            Meaning::Deadline(index) => {
+                self.expired.push_back(Expired { index, timer: event.key });
+            }
             Meaning::Listener(index) => {
                 if let Kind::Completed(completed) = event.kind {
                     self.accepted(queue, index, completed);
@@ -360,13 +389,21 @@ impl Server {
             return self.input(queue, index, completed);
         }
         if peer.leaving.operation == Some(key) {
-            let Leaving { file, .. } = std::mem::take(&mut peer.leaving);
-            if let Some(file) = file {
-                drop(queue.remove(file));
-            }
+            peer.leaving.operation = None;
             // A turn's worth at most; what failed has not left.
             let bytes = completed.result.unwrap_or(0);
             self.step(queue, index, Step::Sent(u64::from(bytes)));
+            self.leave_file(queue, index);
+        }
+    }
+
+    /// Lets go of the file of an answer that has left.
+    fn leave_file(&mut self, queue: &mut Queue, index: u32) {
+        if let Some(Peer { leaving: Leaving { operation: None, file, .. }, .. }) =
+            self.peers.at(index)
+            && let Some(file) = file.take()
+        {
+            drop(queue.remove(file));
         }
     }
 
@@ -414,6 +451,10 @@ impl Server {
     /// Gives a connection its turn, and sees to what it wants next.
     fn step(&mut self, queue: &mut Queue, index: u32, step: Step<'_>) {
         let Some(peer) = self.peers.at(index) else { return };
+        // An answer that left said that the connection stays; it was not known then that the server ends.
+        let is_last = matches!(step, Step::Sent(_))
+            && self.ending == Ending::Gently
+            && !self.received.iter().any(|received| received.key == peer.key);
         let token = self.tokens.of(Meaning::Peer(index));
         let mut wire = SocketWire { queue, socket: peer.key, token, leaving: &mut peer.leaving };
         let mut turn = self.service.turn();
@@ -426,7 +467,11 @@ impl Server {
             Step::Expire => connection.expire(&mut wire, &mut turn),
             Step::Close => connection.close(),
         }
+        if is_last {
+            connection.end_at_rest(&mut wire, &mut turn);
+        }
         if let Some(number) = self.service.site.take_joined() {
+            peer.awaits = Some(number);
             self.awaiting.entry(number).or_default().push((index, peer.key));
         }
         if peer.leaving.failed || peer.connection.wants() == Wants::Nothing {
@@ -441,7 +486,8 @@ impl Server {
         let seen = self.service.seen();
         for (number, found) in self.service.site.take_loaded(seen) {
             for (index, key) in self.awaiting.remove(&number).unwrap_or_default() {
-                if self.peers.at(index).is_some_and(|peer| peer.key == key) {
+                if let Some(peer) = self.peers.at(index).filter(|peer| peer.key == key) {
+                    peer.awaits = None;
                     self.service.site.offer(Some(found.clone()));
                     self.step(queue, index, Step::ContentReady);
                     self.service.site.offer(None);
@@ -483,20 +529,31 @@ impl Server {
         }
     }
 
-    /// The timer of a connection has expired; as a rule the deadline has moved on.
-    fn deadline(&mut self, queue: &mut Queue, index: u32) {
-        // What arrived in time is answered first.
-        self.answer_all(queue);
-        let Some(peer) = self.peers.at(index) else { return };
-        peer.timer_ns = u64::MAX;
-        if peer.connection.deadline_ns() <= self.service.now_ns {
-            self.step(queue, index, Step::Expire);
-        } else {
-            self.keep_deadline(queue, index);
+    /// Sees to so many of the connections whose timers have expired. As a rule the deadline has moved on:
+    /// a queue lets timers expire before it takes what came in, so what arrived in time may lie behind
+    /// them, and is answered before.
+    fn judge_expired(&mut self, queue: &mut Queue, count: usize) {
+        for _ in 0..count {
+            let Some(Expired { index, timer }) = self.expired.pop_front() else { return };
+            let Some(peer) = self.peers.at(index).filter(|peer| peer.timer == timer) else {
+                continue;
+            };
+            peer.timer_ns = u64::MAX;
+            if peer.connection.deadline_ns() <= self.service.now_ns {
+                self.step(queue, index, Step::Expire);
+            } else {
+                self.keep_deadline(queue, index);
+            }
         }
     }
 
     fn close(&mut self, queue: &mut Queue, index: u32) {
+        self.give_up(queue, index);
+        self.resume_accepting(queue);
+    }
+
+    /// Closes a connection, and leaves it to others to let the next one in.
+    fn give_up(&mut self, queue: &mut Queue, index: u32) {
         let Some(peer) = self.peers.remove(index) else { return };
         if self.ending != Ending::NotYet
             && let Some(socket) = queue.owner_of::<OwnedFd>(peer.key)
@@ -510,8 +567,10 @@ impl Server {
         if let Some(file) = peer.leaving.file {
             drop(queue.remove(file));
         }
+        if let Some(awaiting) = peer.awaits.and_then(|number| self.awaiting.get_mut(&number)) {
+            awaiting.retain(|&(_, key)| key != peer.key);
+        }
         self.service.counters.open = self.peers.served() as u64;
-        self.resume_accepting(queue);
     }
 }
 

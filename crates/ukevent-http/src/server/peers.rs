@@ -18,6 +18,8 @@ pub(super) struct Peer {
     /// What receives, unless the input has ended or too much of it is held.
     pub(super) receiver: Receiver,
     pub(super) leaving: Leaving,
+    /// The load that its content comes from.
+    pub(super) awaits: Option<u64>,
 }
 
 /// What receives from a peer.
@@ -48,7 +50,7 @@ impl Receiver {
 pub(super) struct Leaving {
     /// What sends it.
     pub(super) operation: Option<Key>,
-    /// The registration of the file.
+    /// The registration of the file; one for all pieces of an answer.
     pub(super) file: Option<Key>,
     /// It cannot leave.
     pub(super) failed: bool,

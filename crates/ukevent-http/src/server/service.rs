@@ -44,6 +44,13 @@ impl Site {
         }
     }
 
+    /// See [`Root::forget_wanted`].
+    pub(super) fn forget_wanted(&mut self) {
+        if let Self::Files(root) = self {
+            root.forget_wanted();
+        }
+    }
+
     /// See [`Root::unwatch`].
     pub(super) fn unwatch(&mut self, queue: &mut Queue) {
         if let Self::Files(root) = self {

@@ -68,6 +68,7 @@ fn peer(queue: &mut Queue, service: &mut Service, refused: bool) -> Peer {
         refused,
         receiver: Receiver::Paused,
         leaving: Leaving::default(),
+        awaits: None,
     }
 }
 
@@ -161,15 +162,24 @@ impl Hot {
 
     /// Asks.
     fn ask(&mut self) {
-        std::io::Write::write_all(&mut self.client, b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
-            .unwrap();
+        self.ask_for("file");
+    }
+
+    fn ask_for(&mut self, path: &str) {
+        let asked = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        std::io::Write::write_all(&mut self.client, asked.as_bytes()).unwrap();
     }
 
     /// Lets the server receive that, which is not answering it.
     fn receive(&mut self) {
+        self.receive_behind(3);
+    }
+
+    /// The same, behind so many requests.
+    fn receive_behind(&mut self, requests: u64) {
         while self.server.received.is_empty() {
             self.server.batch(&mut self.queue).unwrap();
-            assert_eq!(self.server.counters().requests, 3, "it was answered without a look");
+            assert_eq!(self.server.counters().requests, requests, "it was answered without a look");
         }
     }
 
@@ -214,6 +224,182 @@ fn a_report_that_comes_behind_many_others() {
         }
         std::fs::write(hot.site.path().join("file"), "after").unwrap();
         assert!(hot.answer().ends_with("after"), "{backend}");
+    }
+}
+
+/// Reports that were read for what is not watched any more are not counted, and those behind them are not
+/// read yet.
+#[test]
+fn a_report_that_comes_behind_those_of_others_in_doubt() {
+    for backend in BackendKind::REAL {
+        let mut hot = Hot::new(backend);
+        std::fs::create_dir(hot.site.path().join("b")).unwrap();
+        std::fs::write(hot.site.path().join("b/f"), "b").unwrap();
+        std::thread::sleep(Duration::from_millis(3100));
+        // All in one second, in which the file is looked at once.
+        let into_second = || std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+        std::thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(into_second())));
+        for _ in 0..4 {
+            hot.ask_for("b/f");
+            assert!(hot.answer().ends_with('b'));
+            hot.ask();
+            assert!(hot.answer().ends_with("before"));
+        }
+        hot.ask();
+        hot.receive_behind(hot.server.counters().requests);
+        std::fs::write(hot.site.path().join("b/f"), "changed").unwrap();
+        for _ in 0..300 {
+            std::fs::write(hot.site.path().join("b/other"), "").unwrap();
+            std::fs::remove_file(hot.site.path().join("b/other")).unwrap();
+        }
+        std::fs::write(hot.site.path().join("file"), "after").unwrap();
+        assert!(hot.answer().ends_with("after"), "{backend}");
+    }
+}
+
+/// All pieces of an answer are sent by one registration of its file, which is not left behind.
+#[test]
+fn a_file_is_registered_once_for_an_answer() {
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("large"), vec![7; 5_000_000]).unwrap();
+    for backend in BackendKind::REAL {
+        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+        let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
+        let mut server = builder.start(&mut queue).unwrap();
+        let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
+        let asked = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+        std::io::Write::write_all(&mut client, &asked).unwrap();
+        let mut reader = client.try_clone().unwrap();
+        let read = std::thread::spawn(move || {
+            std::io::copy(&mut std::io::Read::take(&mut reader, 10_000_000), &mut std::io::sink())
+        });
+        let (mut operations, mut files) = (Vec::new(), Vec::new());
+        let is_done = |server: &mut Server| {
+            server.counters().requests == 2 && server.peers.at(0).unwrap().connection.is_idle()
+        };
+        while !is_done(&mut server) {
+            server.batch(&mut queue).unwrap();
+            if let Some(Peer { leaving, .. }) = server.peers.at(0) {
+                operations.extend(leaving.operation);
+                files.extend(leaving.file);
+            }
+        }
+        operations.dedup();
+        files.dedup();
+        assert!(operations.len() >= 10, "{backend}: {} pieces", operations.len());
+        assert!(files.len() <= 2, "{backend}: {} registrations", files.len());
+        assert_eq!(server.peers.at(0).unwrap().leaving.file, None);
+        for file in files {
+            assert!(queue.owner_of::<Arc<OwnedFd>>(file).is_none(), "{backend}: it is left behind");
+        }
+        read.join().unwrap().unwrap();
+    }
+}
+
+/// A timer of a connection and what it sent in time come with one wait, in this order.
+#[test]
+fn what_came_in_time_is_answered_though_the_timer_is_first() {
+    let limits = Limits { idle: Duration::from_secs(1), ..Limits::default() };
+    for backend in BackendKind::REAL {
+        for is_guest in [false, true] {
+            let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+            let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+            let mut server = builder.limits(limits.clone()).start(&mut queue).unwrap();
+            let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
+            let ask = |client: &mut TcpStream| {
+                std::io::Write::write_all(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            };
+            let mut drive = |server: &mut Server, requests| {
+                while server.counters().requests < requests
+                    || !server.peers.at(0).unwrap().connection.is_idle()
+                {
+                    if !is_guest {
+                        server.batch(&mut queue).unwrap();
+                    } else {
+                        queue.wait(Wait::forever()).unwrap();
+                        while let Some(event) = queue.next_event() {
+                            assert_eq!(server.handle(&mut queue, event), None);
+                        }
+                    }
+                    assert_eq!(server.counters().open, 1, "{backend}: it was closed");
+                }
+            };
+            ask(&mut client);
+            drive(&mut server, 1);
+            ask(&mut client);
+            std::thread::sleep(Duration::from_millis(1100));
+            drive(&mut server, 2);
+        }
+    }
+}
+
+/// Whoever asks for what must be loaded and goes away leaves nothing behind.
+#[test]
+fn who_is_gone_waits_for_nothing() {
+    let site = tempfile::tempdir().unwrap();
+    let mut queue = Queue::new().unwrap();
+    let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
+    let mut server = builder.start(&mut queue).unwrap();
+    let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
+    let asked = b"GET /never-heard-of HTTP/1.1\r\nHost: a\r\n\r\n";
+    std::io::Write::write_all(&mut client, asked).unwrap();
+    while server.awaiting.is_empty() {
+        server.batch(&mut queue).unwrap();
+        assert_eq!(server.counters().answers[4], 0, "it was known");
+    }
+    assert_eq!(server.awaiting.values().map(Vec::len).sum::<usize>(), 1);
+    server.step(&mut queue, 0, Step::Close);
+    assert_eq!(server.awaiting.values().map(Vec::len).sum::<usize>(), 0);
+    while !server.awaiting.is_empty() {
+        server.batch(&mut queue).unwrap();
+    }
+}
+
+/// Who was accepted when there were too many is let in before the end, if there is room by then.
+#[test]
+fn who_was_late_is_let_in_at_the_end() {
+    for backend in BackendKind::REAL {
+        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+        let mut server = builder.start(&mut queue).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        server.listeners.late.push_back(listener.accept().unwrap().0.into());
+        let stopper = server.stopper();
+        let read = std::thread::spawn(move || {
+            let mut answer = String::new();
+            std::io::Read::read_to_string(&mut client, &mut answer).map(|_| answer)
+        });
+        stopper.stop();
+        server.run(&mut queue).unwrap();
+        let answer = read.join().unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{backend}: {answer:?}");
+    }
+}
+
+/// A guest's loop watches nothing, and keeps no list of what would be worth it.
+#[test]
+fn a_guest_gathers_nothing() {
+    let site = tempfile::tempdir().unwrap();
+    std::fs::write(site.path().join("file"), "content").unwrap();
+    let file = std::fs::File::options().append(true).open(site.path().join("file")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    std::thread::sleep(Duration::from_millis(3100));
+    let mut queue = Queue::new().unwrap();
+    let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
+    let mut server = builder.start(&mut queue).unwrap();
+    let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
+    for requests in 1..=5 {
+        std::io::Write::write_all(&mut client, b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        while server.counters().requests < requests {
+            queue.wait(Wait::forever()).unwrap();
+            while let Some(event) = queue.next_event() {
+                assert_eq!(server.handle(&mut queue, event), None);
+            }
+        }
+        let Site::Files(root) = &server.service.site else { panic!("files are served") };
+        assert_eq!(root.wanted(), 0);
     }
 }
 

@@ -26,8 +26,7 @@ impl SocketWire<'_> {
 
     /// One operation, so that no file leaves without its head.
     fn send_file(&mut self, head: Buffer, part: &FilePart, bytes: u64) -> Option<Key> {
-        let file = Fd::new(Arc::clone(part.file()?)).unwatched();
-        let file = self.queue.register(file, self.token, Mode::Level).ok();
+        let file = self.registered(part.file()?);
         self.leaving.file = file;
         self.leaving.failed |= file.is_none();
         let send = Operation::send_file(self.socket, file?, part.offset, bytes);
@@ -35,12 +34,36 @@ impl SocketWire<'_> {
     }
 }
 
+impl SocketWire<'_> {
+    /// The registration of the file: that of the piece before, if it was one of the same, for by that the
+    /// queue remembers what it knows of it.
+    fn registered(&mut self, file: &Arc<OwnedFd>) -> Option<Key> {
+        let before = self.leaving.file.take();
+        let owner = before.and_then(|key| self.queue.owner_of::<Arc<OwnedFd>>(key));
+        if owner.is_some_and(|owner| Arc::ptr_eq(owner, file)) {
+            return before;
+        }
+        self.leave(before);
+        let file = Fd::new(Arc::clone(file)).unwatched();
+        self.queue.register(file, self.token, Mode::Level).ok()
+    }
+
+    fn leave(&mut self, file: Option<Key>) {
+        if let Some(file) = file {
+            drop(self.queue.remove(file));
+        }
+    }
+}
+
 impl Wire for SocketWire<'_> {
     fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>) {
-        *self.leaving = Leaving::default();
         self.leaving.operation = match file {
             Some((part, most)) => self.send_file(bytes, part, most),
-            None => self.start(Operation::send(self.socket, bytes)),
+            None => {
+                let before = self.leaving.file.take();
+                self.leave(before);
+                self.start(Operation::send(self.socket, bytes))
+            }
         };
     }
 

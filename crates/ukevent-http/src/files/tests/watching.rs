@@ -227,6 +227,22 @@ fn what_cannot_be_watched_is_looked_at() {
     assert_eq!(bench.queue.counters().registered, 0);
 }
 
+/// The space of a file that was removed is not held, though nobody asks for it any more.
+#[test]
+fn what_was_removed_is_not_held_open() {
+    for (way, change) in WAYS.iter().filter(|(way, _)| matches!(*way, "unlinked" | "renamed over"))
+    {
+        let mut bench = Bench::new(Site::new(), BackendKind::Epoll);
+        let entity = bench.watch("large.bin");
+        let Body::File(file) = entity.body() else { panic!("it is large") };
+        let file = Arc::downgrade(file);
+        drop(entity);
+        change(&bench.site.root().join("large.bin"));
+        bench.hear();
+        assert_eq!(file.strong_count(), 0, "{way}");
+    }
+}
+
 /// The kernel lost reports: everything is looked at.
 #[test]
 fn after_an_overflow_everything_is_in_doubt() {
@@ -265,9 +281,12 @@ fn what_would_block_is_loaded_elsewhere() {
     let limit = Timer::after(Duration::from_secs(60));
     bench.queue.register(limit, Token(u64::MAX - 1), Mode::Level).unwrap();
     let poster = bench.queue.poster(key).unwrap();
-    bench.root.load_elsewhere(Box::new(move || {
-        poster.post(1).unwrap();
-    }));
+    bench.root.load_elsewhere(
+        9,
+        Box::new(move || {
+            poster.post(1).unwrap();
+        }),
+    );
     assert!(matches!(bench.find("hello.txt"), Found::Entity(_)), "it was written just now");
     assert_eq!(bench.root.take_joined(), None);
     assert!(matches!(bench.find("never heard of"), Found::Later));
@@ -286,9 +305,9 @@ fn what_would_block_is_loaded_elsewhere() {
 #[test]
 fn what_was_loaded_is_looked_at_before_others_get_it() {
     let mut bench = Bench::new(Site::new(), BackendKind::Epoll);
-    bench.root.load_elsewhere(Box::new(|| {}));
+    bench.root.load_elsewhere(9, Box::new(|| {}));
     let now_s = bench.now_s;
-    bench.root.loader.as_mut().unwrap().ask(b"hello.txt", now_s);
+    bench.root.loader.as_mut().unwrap().ask(b"hello.txt", now_s).unwrap();
     testkit::wait_until("it is loaded", || bench.root.loader.as_ref().unwrap().has_done());
     fs::write(bench.site.root().join("hello.txt"), "changed").unwrap();
     let seen = Seen { epoch: 77, unix_s: now_s, sure: true };
