@@ -25,6 +25,7 @@ cases! {
         what_is_no_pipe_but_can_be_read_is,
         a_stream_is_stopped_while_its_events_are_not_taken,
         a_file_is_not_read_for_ever,
+        a_message_costs_few_calls,
         each_pool_serves_its_own_receivers,
         buffers_come_home_though_places_are_used_again,
         one_that_is_told_to_end_says_so_last,
@@ -247,6 +248,30 @@ fn a_file_is_not_read_for_ever(bench: &Bench) {
     let key = queue.register(Fd::new(file).unwatched(), Token(99), Mode::Level).unwrap();
     let refused = queue.start(Operation::read_each(key, pool), A).unwrap_err();
     assert!(matches!(refused.reason, StartRefusal::Invalid(_)), "{refused}");
+}
+
+/// What is tried again and again must not be watched anew each time.
+fn a_message_costs_few_calls(bench: &Bench) {
+    const MESSAGES: u64 = 50;
+    let mut queue = bench.queue();
+    let pool = pool(&queue, 8, 64);
+    let (socket, mut peer) = stream(&mut queue);
+    queue.start(Operation::receive_each(socket, pool), A).unwrap();
+    silent(&mut queue);
+    let before = queue.counters().system_calls;
+    for _ in 0..MESSAGES {
+        peer.write_all(b"x").unwrap();
+        assert_eq!(batch(&mut queue, patient()).len(), 1);
+    }
+    let calls = queue.counters().system_calls - before;
+    println!("{}: {calls}", queue.backend());
+    // A wait; elsewhere than on a ring a receive too, and on epoll that it be watched once more.
+    let each = match queue.backend() {
+        BackendKind::IoUring => 2,
+        BackendKind::Epoll => 4,
+        _ => 3,
+    };
+    assert!(calls <= each * MESSAGES + 5, "{calls} calls for {MESSAGES} messages");
 }
 
 fn each_pool_serves_its_own_receivers(bench: &Bench) {

@@ -24,11 +24,6 @@ impl Queue {
     pub(super) fn fly(&mut self, key: Key, on: Key, mut request: Request) -> Option<Request> {
         self.weigh(on, &mut request);
         let (_, slot) = self.slots.at(key.index);
-        if slot.flags.contains(Flags::KNOWN) {
-            // It was watched before the kernel could do it.
-            self.disarm(key);
-        }
-        let (_, slot) = self.slots.at(key.index);
         let serial = slot.ticket.wrapping_add(1);
         let ticket = Ticket { index: key.index, serial };
         let fd = match on {
@@ -39,6 +34,11 @@ impl Queue {
         let Some(fd) = fd else { return Some(request) };
         match self.backend.start(ticket.of_operation(), request, fd) {
             Start::Begun => {
+                let (_, slot) = self.slots.at(key.index);
+                if slot.flags.contains(Flags::KNOWN) {
+                    // It was watched before the kernel could do it.
+                    self.disarm(key);
+                }
                 let (_, slot) = self.slots.at(key.index);
                 slot.ticket = serial;
                 slot.flags.insert(Flags::ARMED);
