@@ -28,6 +28,32 @@ const ABANDONED: u64 = 1;
 /// Settled: no thread owns it, and none will. No thread's number is odd.
 const SETTLED: u64 = 1;
 
+/// Says when the owner is to look what others gave back: now and then, so that it costs nothing.
+pub(crate) struct Lookout {
+    left: u32,
+}
+
+impl Lookout {
+    /// Blocks that are taken between two looks.
+    const EVERY: u32 = 64;
+
+    #[inline(always)]
+    pub(crate) const fn is_due(&mut self) -> bool {
+        self.left -= 1;
+        if self.left > 0 {
+            return false;
+        }
+        self.left = Self::EVERY;
+        true
+    }
+}
+
+impl Default for Lookout {
+    fn default() -> Self {
+        Self { left: Self::EVERY }
+    }
+}
+
 /// Where the free blocks are: of the owning thread alone.
 pub(crate) trait Shelf: Send + Sized {
     /// What every thread may look at, such as where the memory is.

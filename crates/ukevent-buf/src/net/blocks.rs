@@ -9,17 +9,13 @@ use super::bins::{Lists, bin_of, is_exact};
 use crate::arena::{Account, LINE_BYTES, Stretch};
 use crate::entry::{Entry, Links, Origin};
 use crate::guard::{self, CHECKED, FENCE_BYTES, Marks};
-use crate::home::{Home, Shelf};
+use crate::home::{Home, Lookout, Shelf};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 /// Empty regions that are kept when others could have them: one, or every request and return of a
 /// single block would be a trip to the arena.
 const KEPT_REGIONS: u32 = 1;
-
-/// Allocations after which it is looked whether others gave something back: the same few blocks are
-/// used again, rather than all of a region in turn.
-const LOOK_EVERY: u32 = 64;
 
 /// No block.
 const NONE: u32 = u32::MAX;
@@ -87,7 +83,7 @@ pub(crate) struct Blocks {
     pub(super) region_lines: u32,
     /// Regions that are one free block.
     empty: u32,
-    until_look: u32,
+    look: Lookout,
     /// As in the side.
     entries: *const Entry,
     /// For the checks: which lines were filled when they came back.
@@ -138,7 +134,7 @@ impl Blocks {
             region_shift: (arena.region_bytes() / LINE_BYTES).trailing_zeros(),
             region_lines: (arena.region_bytes() / LINE_BYTES) as u32,
             empty: 0,
-            until_look: LOOK_EVERY,
+            look: Lookout::default(),
             entries: side.entries,
             filled: Marks::new(arena.bytes() / LINE_BYTES),
         }
@@ -160,12 +156,7 @@ impl Blocks {
     /// Whether it is time to look what others gave back.
     #[inline(always)]
     pub(super) fn is_look_due(&mut self) -> bool {
-        self.until_look -= 1;
-        if self.until_look > 0 {
-            return false;
-        }
-        self.until_look = LOOK_EVERY;
-        true
+        self.look.is_due()
     }
 
     /// Takes a block.

@@ -4,20 +4,16 @@
 use crate::arena::{Account, Stretch};
 use crate::entry::{Entry, Origin};
 use crate::guard::{self, CHECKED, Marks};
-use crate::home::{Home, Shelf};
+use crate::home::{Home, Lookout, Shelf};
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
-
-/// Allocations after which it is looked whether others gave frames back, even if there are some: the
-/// same few frames are used again, rather than all of them in turn.
-const LOOK_EVERY: u32 = 64;
 
 /// The free frames of a pool, and which ones the kernel has.
 pub(crate) struct Frames {
     /// The numbers of those that are free: as many of these as the account counts.
     free: Box<[u32]>,
     /// Allocations until it is looked.
-    until_look: u32,
+    look: Lookout,
     /// Which frames the kernel has: a bit each.
     at_kernel: Box<[u64]>,
     at_kernel_count: u32,
@@ -109,7 +105,7 @@ impl Frames {
         side.account.set_count(frames as usize);
         Self {
             free: (0..frames).rev().collect(),
-            until_look: LOOK_EVERY,
+            look: Lookout::default(),
             at_kernel: vec![0; frames.div_ceil(64) as usize].into(),
             at_kernel_count: 0,
             out: Marks::new(frames as usize),
@@ -120,12 +116,7 @@ impl Frames {
     /// Whether it is time to look.
     #[inline(always)]
     pub(super) fn is_look_due(&mut self) -> bool {
-        self.until_look -= 1;
-        if self.until_look > 0 {
-            return false;
-        }
-        self.until_look = LOOK_EVERY;
-        true
+        self.look.is_due()
     }
 
     /// Takes the frame that was freed last.

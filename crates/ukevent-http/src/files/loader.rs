@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
 };
-use ukevent_sys::signal::{self, SignalSet};
+use ukevent_sys::signal::with_all_blocked;
 
 /// Called in a thread of the loader when something is done.
 pub(crate) type Tell = Box<dyn Fn() + Send + Sync>;
@@ -119,7 +119,7 @@ impl Loader {
             let shared = Arc::clone(&self.shared);
             let name = format!("load {}", self.threads.len());
             let thread = thread::Builder::new().name(name);
-            match with_signals_blocked(|| thread.spawn(move || shared.work())) {
+            match with_all_blocked(|| thread.spawn(move || shared.work())) {
                 Ok(thread) => self.threads.push(thread),
                 Err(_) if self.threads.is_empty() => {
                     // No thread can be had: then here, whatever it takes.
@@ -133,17 +133,6 @@ impl Loader {
         drop(desk);
         self.shared.work.notify_one();
     }
-}
-
-/// A thread that is made in it takes no signal, which is for the program's threads and their waits.
-fn with_signals_blocked<T>(make: impl FnOnce() -> T) -> T {
-    let former = signal::block(&SignalSet::full()).ok();
-    let made = make();
-    if let Some(former) = former {
-        // It was the mask a moment ago.
-        let _ = signal::set_blocked(&former);
-    }
-    made
 }
 
 impl Shared {

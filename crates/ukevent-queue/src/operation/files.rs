@@ -17,7 +17,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use ukevent_sys::runner::Process;
-use ukevent_sys::signal::{self, SignalSet};
+use ukevent_sys::signal::with_all_blocked;
 
 /// As many as read at the same time.
 const THREADS: usize = 4;
@@ -85,7 +85,7 @@ impl Files {
         if state.idle <= state.waiting.len() && state.threads < THREADS {
             let shared = std::sync::Arc::clone(&self.shared);
             let name = "ukevent-files".to_owned();
-            match with_signals_blocked(|| {
+            match with_all_blocked(|| {
                 thread::Builder::new().name(name).spawn(move || work(&shared))
             }) {
                 Ok(_) => state.threads += 1,
@@ -128,17 +128,6 @@ impl Drop for Files {
         drop(state);
         self.shared.work.notify_all();
     }
-}
-
-/// A thread that is made in it takes no signal, which is for the program's threads and their waits.
-fn with_signals_blocked<T>(make: impl FnOnce() -> T) -> T {
-    let former = signal::block(&SignalSet::full()).ok();
-    let made = make();
-    if let Some(former) = former {
-        // It was the mask a moment ago.
-        let _ = signal::set_blocked(&former);
-    }
-    made
 }
 
 fn work(shared: &Shared) {

@@ -236,13 +236,6 @@ unsafe fn commit<L: Lend>(buffer: &mut L, result: i32) {
 unsafe fn give_back<L: Lend>(operation: Operation<L>, completed: &mut Completed<L>) {
     let bytes = usize::try_from(completed.result).ok();
     completed.load = match operation {
-        // These were taken apart before, but for what a ring that ends finds.
-        Operation::Receive { mut buffer, .. } | Operation::Read { mut buffer, .. } => {
-            // SAFETY: the kernel wrote as much into the room that was lent, says its result.
-            unsafe { commit(&mut buffer, completed.result) };
-            Load::Buffer(buffer)
-        }
-        Operation::Send { buffer, .. } | Operation::Write { buffer, .. } => Load::Buffer(buffer),
         Operation::SendZero { buffer, .. } => Load::Released { buffer, copied: None },
         Operation::SendMessage { message, .. } => Load::Message(message),
         Operation::ReceiveMessage { mut message, .. } => {
@@ -257,8 +250,12 @@ unsafe fn give_back<L: Lend>(operation: Operation<L>, completed: &mut Completed<
             Load::None
         }
         Operation::Stat { status, .. } if bytes.is_some() => Load::Status(status),
-        // Their load comes with each completion, or there is none.
-        Operation::Accept { .. }
+        // Their load was taken before, comes with each completion, or there is none.
+        Operation::Receive { .. }
+        | Operation::Read { .. }
+        | Operation::Send { .. }
+        | Operation::Write { .. }
+        | Operation::Accept { .. }
         | Operation::Open { .. }
         | Operation::OpenHow { .. }
         | Operation::ReceiveEach { .. }

@@ -22,6 +22,25 @@ pub fn unblock(set: &SignalSet) -> Result<SignalSet> {
     change(libc::SIG_UNBLOCK, Some(set))
 }
 
+/// Does something while the calling thread takes no signal: a thread that is made in it takes none for
+/// as long as it lives, so that the program's threads, and their waits, are interrupted as they expect.
+///
+/// ```
+/// use ukevent_sys::signal::with_all_blocked;
+///
+/// let thread = with_all_blocked(|| std::thread::spawn(|| 7));
+/// assert_eq!(thread.join().ok(), Some(7));
+/// ```
+pub fn with_all_blocked<T>(make: impl FnOnce() -> T) -> T {
+    let former = block(&SignalSet::full()).ok();
+    let made = make();
+    if let Some(former) = former {
+        // It was the mask a moment ago.
+        let _ = set_blocked(&former);
+    }
+    made
+}
+
 /// Makes `set` the mask of the calling thread and returns the mask as it was.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ mod tests;
 
 pub use action::{Disposition, Takeover, disposition};
 pub use fd::{SignalFd, SignalRecord};
-pub use mask::{block, blocked, set_blocked, this_thread, unblock};
+pub use mask::{block, blocked, set_blocked, this_thread, unblock, with_all_blocked};
 pub use name::{
     ALRM, CHLD, CONT, HUP, INT, QUIT, TERM, USR1, USR2, WINCH, name, number, rt_max, rt_min,
 };

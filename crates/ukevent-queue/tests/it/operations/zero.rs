@@ -5,9 +5,10 @@ use crate::bench::{A, B, BackendKind, Bench, C, D, batch, patient, silent, wait}
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use ukevent_buf::Buffer;
+use ukevent_buf::{Buffer, FramePool};
 use ukevent_queue::{Key, Operation, Payload, Queue, Token, Wait};
 
 cases! {
@@ -251,15 +252,21 @@ fn one_that_is_cut_short_ends_those_behind_it(bench: &Bench) {
     gone.join().unwrap();
 }
 
-fn a_socket_that_is_removed_takes_what_is_held_along(bench: &Bench) {
-    let mut queue = bench.queue();
-    let pool = pool(&queue, 4);
-    let (socket, mut peer) = narrow(&mut queue, 4 << 20);
+/// A socket with a send that is held, and behind it one of a pool's frames.
+fn held_with_another(queue: &mut Queue) -> (Arc<FramePool>, Key, TcpStream) {
+    let pool = pool(queue, 4);
+    let (socket, peer) = narrow(queue, 4 << 20);
     let mut pooled = pool.allocate().unwrap();
     pooled.append(&[1; 4096]).unwrap();
     queue.start(Operation::send(socket, large(HELD)), A).unwrap();
     queue.start(Operation::send(socket, pooled).zero_copy(), B).unwrap();
-    drop(batch(&mut queue, patient()));
+    drop(batch(queue, patient()));
+    (pool, socket, peer)
+}
+
+fn a_socket_that_is_removed_takes_what_is_held_along(bench: &Bench) {
+    let mut queue = bench.queue();
+    let (pool, socket, mut peer) = held_with_another(&mut queue);
     drop(queue.remove(socket).unwrap());
     silent(&mut queue);
     let mut arrived = Vec::new();
@@ -273,13 +280,7 @@ fn a_socket_that_is_removed_takes_what_is_held_along(bench: &Bench) {
 
 fn a_queue_ends_with_one_that_is_held(bench: &Bench) {
     let mut queue = bench.queue();
-    let pool = pool(&queue, 4);
-    let (socket, mut peer) = narrow(&mut queue, 4 << 20);
-    let mut pooled = pool.allocate().unwrap();
-    pooled.append(&[1; 4096]).unwrap();
-    queue.start(Operation::send(socket, large(HELD)), A).unwrap();
-    queue.start(Operation::send(socket, pooled).zero_copy(), B).unwrap();
-    drop(batch(&mut queue, patient()));
+    let (pool, _, mut peer) = held_with_another(&mut queue);
     let reader = thread::spawn(move || {
         let mut arrived = Vec::new();
         peer.read_to_end(&mut arrived).unwrap();
