@@ -45,6 +45,12 @@ impl From<Buffer> for Piece {
     }
 }
 
+impl From<Vec<u8>> for Piece {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Buffer(Buffer::from(bytes))
+    }
+}
+
 impl From<Slice> for Piece {
     fn from(slice: Slice) -> Self {
         Self::Slice(slice)

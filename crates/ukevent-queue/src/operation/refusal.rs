@@ -2,6 +2,7 @@
 
 use super::Operation;
 use crate::error::NoSuchKey;
+use std::io;
 
 /// An operation was not started. It is given back, and its buffer with it.
 #[derive(Debug)]
@@ -51,6 +52,25 @@ impl std::fmt::Display for StartError {
 }
 
 impl std::error::Error for StartError {}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        let kind = match error.reason {
+            StartRefusal::Kernel(error) => return error.into(),
+            StartRefusal::NoSuchKey => return NoSuchKey.into(),
+            StartRefusal::Full => io::ErrorKind::WouldBlock,
+            StartRefusal::Limit(_) => io::ErrorKind::OutOfMemory,
+            StartRefusal::Invalid(_) | StartRefusal::WrongThread => io::ErrorKind::InvalidInput,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<Box<StartError>> for io::Error {
+    fn from(error: Box<StartError>) -> Self {
+        Self::from(*error)
+    }
+}
 
 /// Errors are handed on by boxes that any thread may have.
 const _: () = {

@@ -193,6 +193,13 @@ impl Queue {
         }
     }
 
+    /// Whether the last wait left unread what it knew of, so that the others have their turn: then
+    /// something that happened before that wait may not be among its events. The next wait reads on.
+    #[must_use]
+    pub const fn has_unread(&self) -> bool {
+        !self.hot.is_empty()
+    }
+
     /// What posts to a user source, from any thread.
     ///
     /// # Errors

@@ -1,0 +1,174 @@
+//! The receiving half of a stream.
+
+use crate::registered::Registered;
+use crate::runtime::inboxes::{Bound, InboxId};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use ukevent_buf::Buffer;
+use ukevent_queue::{Completed, Errno, Key, Kind, Operation, Payload};
+
+const ECANCELED: Errno = Errno(125);
+
+/// What receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing does.
+    Paused,
+    /// This operation does, until it is cancelled or ends.
+    Runs(Key),
+    /// Nothing will ever come.
+    Over,
+}
+
+/// By which operation it is received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    Socket,
+    Pipe,
+}
+
+/// Receives from a stream. Dropping it ends receiving; the stream is closed when both halves are dropped.
+///
+/// One continuous operation receives, from the first call on. What came while nobody asked is kept, up to
+/// 16 buffers, and given by the next call: so a call that is dropped (by a time limit, by `select`) loses
+/// nothing. With more than that the operation pauses, and the kernel keeps the rest.
+#[derive(Debug)]
+pub struct Receiver {
+    source: Rc<Registered>,
+    how: How,
+    inbox: InboxId,
+    state: State,
+    /// What was received and not taken in full.
+    held: Buffer,
+}
+
+impl Receiver {
+    pub(crate) fn new(source: Rc<Registered>, how: How) -> Self {
+        let inbox = source.core().open(Bound::Received, "input");
+        Self { source, how, inbox, state: State::Paused, held: Buffer::default() }
+    }
+
+    /// The registration of the descriptor.
+    #[must_use]
+    pub fn registered(&self) -> &Registered {
+        &self.source
+    }
+
+    pub(crate) const fn shared(&self) -> &Rc<Registered> {
+        &self.source
+    }
+
+    /// Receives what comes next, or what came; an empty buffer is the end of the stream. The buffer is one
+    /// of a bounded pool that all of the runtime receive into: drop it before waiting for long.
+    ///
+    /// Nothing is lost if it is dropped.
+    ///
+    /// # Errors
+    /// What the kernel says of the connection, such as `ECONNRESET`. Then nothing more comes, and the next
+    /// call gives the end.
+    pub async fn receive(&mut self) -> io::Result<Buffer> {
+        poll_fn(|cx| self.poll_receive(cx)).await
+    }
+
+    /// The same for futures that are written by hand.
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buffer>> {
+        if !self.held.is_empty() {
+            return Poll::Ready(Ok(std::mem::take(&mut self.held)));
+        }
+        if !self.source.core().may_go_on(cx) {
+            return Poll::Pending;
+        }
+        loop {
+            let core = self.source.core();
+            let kind = core.take(self.inbox, cx);
+            match (kind, self.state) {
+                (Some(Kind::Completed(done)), _) => {
+                    if let Some(received) = self.completed(done) {
+                        return Poll::Ready(received);
+                    }
+                }
+                (Some(_), _) => {}
+                (None, State::Runs(_)) => return Poll::Pending,
+                (None, State::Over) => return Poll::Ready(Ok(Buffer::default())),
+                (None, State::Paused) => self.start()?,
+            }
+        }
+    }
+
+    /// Shows what was received without taking it: at least a byte, or nothing at the end. Then
+    /// [`Receiver::consume`] takes what was used. As `AsyncBufRead`.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        if self.held.is_empty() {
+            self.held = ready!(self.poll_receive(cx))?;
+        }
+        Poll::Ready(Ok(&self.held))
+    }
+
+    /// Takes so many bytes of what [`Receiver::poll_fill`] showed.
+    ///
+    /// # Panics
+    /// If it did not show so many.
+    pub fn consume(&mut self, bytes: usize) {
+        self.held.consume(bytes);
+        if self.held.is_empty() {
+            self.held = Buffer::default();
+        }
+    }
+
+    /// Puts back what was received and not used: the next call gives it. What had been put back and not
+    /// received since comes behind it.
+    pub fn put_back(&mut self, bytes: Buffer) {
+        if self.held.is_empty() {
+            self.held = bytes;
+        } else {
+            let both = [&bytes[..], &self.held[..]].concat();
+            self.held = Buffer::from(both);
+        }
+    }
+
+    /// What an event of the operation means.
+    fn completed(&mut self, done: Completed) -> Option<io::Result<Buffer>> {
+        match (done.result, done.payload) {
+            (Ok(1..), Payload::Buffer(buffer)) => Some(Ok(buffer)),
+            (Ok(_), _) => {
+                self.state = State::Over;
+                Some(Ok(Buffer::default()))
+            }
+            (Err(ECANCELED), _) => {
+                self.state = State::Paused;
+                None
+            }
+            (Err(errno), _) => {
+                self.state = State::Over;
+                Some(Err(errno.into()))
+            }
+        }
+    }
+
+    fn start(&mut self) -> io::Result<()> {
+        let core = self.source.core();
+        let pool = Arc::clone(core.frames()?);
+        let key = self.source.key();
+        let operation = match self.how {
+            How::Socket => Operation::receive_each(key, pool),
+            How::Pipe => Operation::read_each(key, pool),
+        };
+        core.resumed(self.inbox);
+        let key = core.queue(|queue| queue.start(operation, self.inbox.token()))?;
+        self.state = State::Runs(key);
+        Ok(())
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        let core = self.source.core();
+        if let State::Runs(key) = self.state {
+            core.remove(key);
+        }
+        core.close(self.inbox);
+    }
+}

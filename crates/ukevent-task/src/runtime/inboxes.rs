@@ -1,0 +1,197 @@
+//! Inboxes: where the events of the queue wait for the task that wants them.
+//!
+//! The token of every registration and operation names an inbox; this is the only way from an event to a
+//! task, whatever the source. An inbox that was closed is named by a stale token, and its late events are
+//! dropped, with all they carry: a descriptor is closed, a buffer goes home.
+
+use super::wake::Waiter;
+use std::collections::VecDeque;
+use ukevent_buf::Buffer;
+use ukevent_queue::{Key, Kind, Payload, Token};
+
+/// What a receiver may have received that nobody has asked for yet, in events.
+const MOST_RECEIVED: usize = 16;
+
+/// Names an inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InboxId {
+    index: u32,
+    generation: u32,
+}
+
+impl InboxId {
+    pub(crate) const fn token(self) -> Token {
+        Token((self.generation as u64) << 32 | self.index as u64)
+    }
+
+    const fn of(token: Token) -> Self {
+        Self { index: token.0 as u32, generation: (token.0 >> 32) as u32 }
+    }
+}
+
+/// Whether what comes is bounded here, because nothing else does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// One event, or as many as the queue itself keeps of a source.
+    Elsewhere,
+    /// A continuous operation, which is cancelled when too much of it waits.
+    Received,
+}
+
+struct Inbox {
+    generation: u32,
+    bound: Bound,
+    /// Is it cancelled already?
+    cancelled: bool,
+    what: &'static str,
+    first: Option<Kind>,
+    more: Option<Box<VecDeque<Kind>>>,
+    waiter: Waiter,
+}
+
+impl Inbox {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
+    }
+}
+
+/// All inboxes of a runtime.
+#[derive(Default)]
+pub(crate) struct Inboxes {
+    all: Vec<Inbox>,
+    free: Vec<u32>,
+}
+
+/// What is to be done after an event was put into its inbox.
+pub(crate) struct Delivered {
+    pub(crate) wake: Waiter,
+    /// Too much waits: cancel this.
+    pub(crate) cancel: Option<Key>,
+}
+
+impl Inboxes {
+    /// A new one; `what` says to people what is waited for.
+    pub(crate) fn open(&mut self, bound: Bound, what: &'static str) -> InboxId {
+        if let Some(index) = self.free.pop() {
+            let inbox = &mut self.all[index as usize];
+            (inbox.bound, inbox.cancelled, inbox.what) = (bound, false, what);
+            return InboxId { index, generation: inbox.generation };
+        }
+        let index = self.all.len() as u32;
+        self.all.push(Inbox {
+            generation: 1,
+            bound,
+            cancelled: false,
+            what,
+            first: None,
+            more: None,
+            waiter: Waiter::Nobody,
+        });
+        InboxId { index, generation: 1 }
+    }
+
+    #[inline]
+    fn find(&mut self, id: InboxId) -> Option<&mut Inbox> {
+        self.all.get_mut(id.index as usize).filter(|inbox| inbox.generation == id.generation)
+    }
+
+    /// Closes one. What was in it is to be dropped when the table is no longer borrowed.
+    #[must_use]
+    pub(crate) fn close(&mut self, id: InboxId) -> Option<Contents> {
+        let inbox = self.find(id)?;
+        inbox.generation = inbox.generation.wrapping_add(1);
+        let contents = Contents {
+            _first: inbox.first.take(),
+            _more: inbox.more.take(),
+            _waiter: std::mem::take(&mut inbox.waiter),
+        };
+        self.free.push(id.index);
+        Some(contents)
+    }
+
+    /// Puts an event into its inbox; gives it back if that was closed.
+    #[inline]
+    pub(crate) fn deliver(
+        &mut self,
+        token: Token,
+        key: Key,
+        kind: Kind,
+    ) -> Result<Delivered, Kind> {
+        let Some(inbox) = self.find(InboxId::of(token)) else { return Err(kind) };
+        let wake = std::mem::take(&mut inbox.waiter);
+        let mut kind = kind;
+        let mut cancel = None;
+        if inbox.bound == Bound::Received && !wake.is_somebody() {
+            copy_out(&mut kind);
+            if inbox.len() >= MOST_RECEIVED && !std::mem::replace(&mut inbox.cancelled, true) {
+                cancel = Some(key);
+            }
+        }
+        if inbox.first.is_none() && inbox.more.as_ref().is_none_or(|more| more.is_empty()) {
+            inbox.first = Some(kind);
+        } else {
+            inbox.more.get_or_insert_default().push_back(kind);
+        }
+        Ok(Delivered { wake, cancel })
+    }
+
+    /// Takes the oldest event, or lets `waiter` be told of the next one.
+    #[inline]
+    pub(crate) fn take_or_wait(
+        &mut self,
+        id: InboxId,
+        waiter: impl FnOnce() -> Waiter,
+    ) -> Option<Kind> {
+        let inbox = self.find(id)?;
+        let kind = inbox.first.take().or_else(|| {
+            let more = inbox.more.as_mut()?;
+            let kind = more.pop_front();
+            if more.is_empty() {
+                inbox.more = None;
+            }
+            kind
+        });
+        if kind.is_none() {
+            inbox.waiter = waiter();
+        }
+        kind
+    }
+
+    /// Says of a continuous operation that it was started anew.
+    pub(crate) fn resumed(&mut self, id: InboxId) {
+        if let Some(inbox) = self.find(id) {
+            inbox.cancelled = false;
+        }
+    }
+
+    /// What this task waits for.
+    pub(crate) fn awaited_by(&self, task: u32) -> impl Iterator<Item = &'static str> {
+        self.all
+            .iter()
+            .filter(move |inbox| matches!(inbox.waiter, Waiter::Task(index) if index == task))
+            .map(|inbox| inbox.what)
+    }
+
+    /// How many are open.
+    pub(crate) fn open_count(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+}
+
+/// What was in an inbox. Dropping it may close descriptors and run the code of wakers.
+pub(crate) struct Contents {
+    _first: Option<Kind>,
+    _more: Option<Box<VecDeque<Kind>>>,
+    _waiter: Waiter,
+}
+
+/// Copies what was received out of its pool: what nobody has asked for may wait for long, and the frames
+/// are everybody's.
+fn copy_out(kind: &mut Kind) {
+    if let Kind::Completed(done) = kind
+        && let Payload::Buffer(buffer) = &mut done.payload
+        && buffer.frame_index().is_some()
+    {
+        *buffer = Buffer::from(buffer.to_vec());
+    }
+}
