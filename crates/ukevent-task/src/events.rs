@@ -2,9 +2,12 @@
 
 use crate::runtime::inboxes::{Bound, InboxId};
 use crate::runtime::{Core, current};
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use ukevent_queue::{Change, ChangeError, Key, Kind, Mode, RegisterError, Source};
+use ukevent_queue::{
+    Change, ChangeError, Key, Kind, Mode, NoSuchKey, Poster, RegisterError, Source,
+};
 
 /// The events of a source of the queue: of any, for there is nothing special about one of them.
 ///
@@ -29,8 +32,7 @@ use ukevent_queue::{Change, ChangeError, Key, Kind, Mode, RegisterError, Source}
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Events {
-    core: Rc<Core>,
-    inbox: InboxId,
+    set: EventSet,
     key: Key,
 }
 
@@ -44,8 +46,7 @@ impl Events {
     /// Outside of a runtime.
     #[track_caller]
     pub fn of(source: impl Into<Source>) -> Result<Self, RegisterError> {
-        let core = current::expect("Events::of");
-        Self::on(core, source, "an event")
+        Self::on(current::expect("Events::of"), source, "an event")
     }
 
     pub(crate) fn on(
@@ -53,20 +54,12 @@ impl Events {
         source: impl Into<Source>,
         what: &'static str,
     ) -> Result<Self, RegisterError> {
-        let inbox = core.open(Bound::Elsewhere, what);
-        let source: Source = source.into();
-        // A descriptor is level: each look at the queue would bring another event of it, if nobody reads.
-        let mode = if matches!(source, Source::Fd(_)) { Mode::Dispatch } else { Mode::Level };
-        match core.queue(|queue| queue.register(source, inbox.token(), mode)) {
-            Ok(key) => Ok(Self { core, inbox, key }),
-            Err(error) => {
-                core.close(inbox);
-                Err(error)
-            }
-        }
+        let mut set = EventSet::on(core, what);
+        let key = set.add(source)?;
+        Ok(Self { set, key })
     }
 
-    /// The registration: to post to a user source, for instance.
+    /// The registration.
     #[must_use]
     pub const fn key(&self) -> Key {
         self.key
@@ -77,47 +70,135 @@ impl Events {
     /// # Errors
     /// [`ChangeError`].
     pub fn modify(&self, change: Change) -> Result<(), ChangeError> {
-        self.core.queue(|queue| queue.modify(self.key, change))
+        self.set.core.queue(|queue| queue.modify(self.key, change))
     }
 
     /// What posts to it, if it is a [`User`](ukevent_queue::User) source.
     ///
     /// # Errors
-    /// [`NoSuchKey`](ukevent_queue::NoSuchKey), if it is not.
-    pub fn poster(&self) -> Result<ukevent_queue::Poster, ukevent_queue::NoSuchKey> {
-        self.core.queue(|queue| queue.poster(self.key))
+    /// [`NoSuchKey`], if it is not.
+    pub fn poster(&self) -> Result<Poster, NoSuchKey> {
+        self.set.core.queue(|queue| queue.poster(self.key))
     }
 
     /// Waits for the next event. Nothing is lost if it is dropped.
     pub async fn next(&mut self) -> Kind {
-        std::future::poll_fn(|cx| self.poll_next(cx)).await
+        poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The same for futures that are written by hand.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Kind> {
-        if !self.core.may_go_on(cx) {
-            return Poll::Pending;
-        }
-        let core = &self.core;
-        let kind = core.take(self.inbox, cx);
-        let Some(kind) = kind else { return Poll::Pending };
-        if let Kind::Ready(_) = kind {
-            // It fails if the registration has ended, and then nothing comes any more.
-            let _ = core.queue(|queue| queue.enable(self.key));
-        }
-        Poll::Ready(kind)
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        self.core.remove(self.key);
-        self.core.close(self.inbox);
+        self.set.poll_next(cx).map(|(_, kind)| kind)
     }
 }
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Events").field(&self.key).finish()
+    }
+}
+
+/// The events of several sources, which come and go, in the order in which the queue told them.
+///
+/// Dropping it ends all registrations.
+///
+/// ```
+/// use std::time::Duration;
+/// use ukevent_queue::{Kind, Timer};
+/// use ukevent_task::{EventSet, block_on};
+///
+/// block_on(async {
+///     let mut timers = EventSet::new();
+///     let later = timers.add(Timer::after(Duration::from_millis(2)))?;
+///     let sooner = timers.add(Timer::after(Duration::from_millis(1)))?;
+///     assert_eq!(timers.next().await.0, sooner);
+///     assert_eq!(timers.next().await.0, later);
+///     Ok::<(), ukevent_queue::RegisterError>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct EventSet {
+    core: Rc<Core>,
+    inbox: InboxId,
+    keys: Vec<Key>,
+}
+
+impl EventSet {
+    /// An empty one.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> Self {
+        Self::on(current::expect("EventSet::new"), "an event")
+    }
+
+    fn on(core: Rc<Core>, what: &'static str) -> Self {
+        let inbox = core.open(Bound::Elsewhere, what);
+        Self { core, inbox, keys: Vec::new() }
+    }
+
+    /// Registers a source by its level.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn add(&mut self, source: impl Into<Source>) -> Result<Key, RegisterError> {
+        let source: Source = source.into();
+        // A descriptor that nobody reads would bring another event with each look at the queue.
+        let mode = if matches!(source, Source::Fd(_)) { Mode::Dispatch } else { Mode::Level };
+        let key = self.core.queue(|queue| queue.register(source, self.inbox.token(), mode))?;
+        self.keys.push(key);
+        Ok(key)
+    }
+
+    /// Ends a registration. What was told of it before may still come.
+    pub fn remove(&mut self, key: Key) {
+        if let Some(at) = self.keys.iter().position(|&other| other == key) {
+            self.keys.swap_remove(at);
+            self.core.remove(key);
+        }
+    }
+
+    /// Waits for the next event of any. Nothing is lost if it is dropped.
+    pub async fn next(&mut self) -> (Key, Kind) {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// The same for futures that are written by hand.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Key, Kind)> {
+        if !self.core.may_go_on(cx) {
+            return Poll::Pending;
+        }
+        let Some((key, kind)) = self.core.take_with_key(self.inbox, cx) else {
+            return Poll::Pending;
+        };
+        if let Kind::Ready(_) = kind {
+            // It fails if the registration has ended, and then nothing comes any more.
+            let _ = self.core.queue(|queue| queue.enable(key));
+        }
+        Poll::Ready((key, kind))
+    }
+}
+
+impl Default for EventSet {
+    #[track_caller]
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for EventSet {
+    fn drop(&mut self) {
+        for &key in &self.keys {
+            self.core.remove(key);
+        }
+        self.core.close(self.inbox);
+    }
+}
+
+impl std::fmt::Debug for EventSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("EventSet").field(&self.keys).finish()
     }
 }

@@ -12,7 +12,7 @@ pub mod time;
 mod yielding;
 
 pub use error::RunError;
-pub use events::Events;
+pub use events::{EventSet, Events};
 pub use operation::{Perform, perform};
 pub use registered::Registered;
 pub use runtime::{JoinError, JoinHandle, Runtime, block_on, spawn};

@@ -44,8 +44,8 @@ struct Inbox {
     /// Is it cancelled already?
     cancelled: bool,
     what: &'static str,
-    first: Option<Kind>,
-    more: Option<Box<VecDeque<Kind>>>,
+    first: Option<(Key, Kind)>,
+    more: Option<Box<VecDeque<(Key, Kind)>>>,
     waiter: Waiter,
 }
 
@@ -128,9 +128,9 @@ impl Inboxes {
             }
         }
         if inbox.first.is_none() && inbox.more.as_ref().is_none_or(|more| more.is_empty()) {
-            inbox.first = Some(kind);
+            inbox.first = Some((key, kind));
         } else {
-            inbox.more.get_or_insert_default().push_back(kind);
+            inbox.more.get_or_insert_default().push_back((key, kind));
         }
         Ok(Delivered { wake, cancel })
     }
@@ -141,20 +141,20 @@ impl Inboxes {
         &mut self,
         id: InboxId,
         waiter: impl FnOnce() -> Waiter,
-    ) -> Option<Kind> {
+    ) -> Option<(Key, Kind)> {
         let inbox = self.find(id)?;
-        let kind = inbox.first.take().or_else(|| {
+        let event = inbox.first.take().or_else(|| {
             let more = inbox.more.as_mut()?;
-            let kind = more.pop_front();
+            let event = more.pop_front();
             if more.is_empty() {
                 inbox.more = None;
             }
-            kind
+            event
         });
-        if kind.is_none() {
+        if event.is_none() {
             inbox.waiter = waiter();
         }
-        kind
+        event
     }
 
     /// Says of a continuous operation that it was started anew.
@@ -180,8 +180,8 @@ impl Inboxes {
 
 /// What was in an inbox. Dropping it may close descriptors and run the code of wakers.
 pub(crate) struct Contents {
-    _first: Option<Kind>,
-    _more: Option<Box<VecDeque<Kind>>>,
+    _first: Option<(Key, Kind)>,
+    _more: Option<Box<VecDeque<(Key, Kind)>>>,
     _waiter: Waiter,
 }
 

@@ -293,6 +293,12 @@ impl Core {
     /// Takes the oldest event of an inbox, or lets the task be woken by the next one.
     #[inline]
     pub(crate) fn take(&self, inbox: InboxId, cx: &Context<'_>) -> Option<Kind> {
+        self.take_with_key(inbox, cx).map(|(_, kind)| kind)
+    }
+
+    /// The same, and which registration or operation it is of.
+    #[inline]
+    pub(crate) fn take_with_key(&self, inbox: InboxId, cx: &Context<'_>) -> Option<(Key, Kind)> {
         self.inboxes.borrow_mut().take_or_wait(inbox, || self.waiter(cx))
     }
 

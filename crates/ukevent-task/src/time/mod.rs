@@ -13,9 +13,20 @@ pub use interval::{Interval, interval};
 pub use sleep::{Sleep, sleep};
 pub use timeout::{Elapsed, Timeout, timeout};
 
-use crate::runtime::Core;
+use crate::runtime::{Core, current};
 use std::time::Duration;
 use ukevent_queue::Clock;
+
+/// The monotonic time since its epoch, read once between two looks at the queue: as good as the clock for
+/// whatever waits for events, and nearly free. It moves on with every look that is asked for it.
+///
+/// # Panics
+/// Outside of a runtime.
+#[must_use]
+#[track_caller]
+pub fn now() -> Duration {
+    Duration::from_nanos(current::expect("now").now_ns())
+}
 
 /// The monotonic time, read now, in nanoseconds.
 fn now_ns(core: &Core) -> u64 {
