@@ -146,9 +146,13 @@ impl EpollBackend {
         !self.files.is_empty()
     }
 
-    fn report_files(&mut self, reports: &mut Vec<Completion>) {
+    /// `again`: levels were reported in this wait; what is tried once more was armed since.
+    fn report_files(&mut self, again: bool, reports: &mut Vec<Completion>) {
         for index in &self.files {
             let Some(entry) = entry(&mut self.entries, *index) else { continue };
+            if again && entry.poll.arm == Arm::Level {
+                continue;
+            }
             let ready = entry.poll.mask & (PollMask::IN | PollMask::OUT);
             if entry.place == Place::File(true) && !ready.is_empty() {
                 let last = entry.poll.arm == Arm::Once;
@@ -226,8 +230,8 @@ impl Backend for EpollBackend {
         } else {
             self.levels.clear();
             self.unpark()?;
-            self.report_files(reports);
         }
+        self.report_files(patience.again, reports);
         let ready_already = reports.len() > before;
         let timeout =
             if ready_already || patience.is_none() { Some(0) } else { patience.timeout_ns };

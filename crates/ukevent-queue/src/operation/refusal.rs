@@ -34,19 +34,25 @@ pub enum StartRefusal {
 
 impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.reason {
-            StartRefusal::NoSuchKey => NoSuchKey.fmt(f),
-            StartRefusal::Full => f.write_str(
+        self.reason.fmt(f)
+    }
+}
+
+impl std::fmt::Display for StartRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match *self {
+            Self::NoSuchKey => NoSuchKey.fmt(f),
+            Self::Full => f.write_str(
                 "as many bytes wait to be sent as may; start it again after the next completion",
             ),
-            StartRefusal::Limit(limit) => write!(
+            Self::Limit(limit) => write!(
                 f,
                 "the queue has its limit of {limit} registrations and operations; wait for some to \
                  end, or build it with a higher limit"
             ),
-            StartRefusal::Kernel(error) => error.fmt(f),
-            StartRefusal::Invalid(why) => f.write_str(why),
-            StartRefusal::WrongThread => crate::error::WrongThread.fmt(f),
+            Self::Kernel(error) => error.fmt(f),
+            Self::Invalid(why) => f.write_str(why),
+            Self::WrongThread => crate::error::WrongThread.fmt(f),
         }
     }
 }
@@ -55,14 +61,20 @@ impl std::error::Error for StartError {}
 
 impl From<StartError> for io::Error {
     fn from(error: StartError) -> Self {
-        let kind = match error.reason {
+        error.reason.into()
+    }
+}
+
+impl From<StartRefusal> for io::Error {
+    fn from(reason: StartRefusal) -> Self {
+        let kind = match reason {
             StartRefusal::Kernel(error) => return error.into(),
             StartRefusal::NoSuchKey => return NoSuchKey.into(),
             StartRefusal::Full => io::ErrorKind::WouldBlock,
             StartRefusal::Limit(_) => io::ErrorKind::OutOfMemory,
             StartRefusal::Invalid(_) | StartRefusal::WrongThread => io::ErrorKind::InvalidInput,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, reason.to_string())
     }
 }
 

@@ -41,7 +41,7 @@ impl Queue {
             }
         };
         let waiting = self.operations.peer(operation.on).map_or(0, |peer| peer.outgoing_bytes);
-        (waiting > 0 && waiting + bytes > OUTGOING_BYTES).then_some(StartRefusal::Full)
+        (bytes > 0 && waiting > 0 && waiting + bytes > OUTGOING_BYTES).then_some(StartRefusal::Full)
     }
 
     /// accept(2), connect(2) and sendfile(2) have no flag that keeps them from blocking: the descriptor

@@ -15,6 +15,7 @@ cases! {
         a_file_is_read_and_written_at_places,
         a_file_reaches_its_device_and_tells_of_itself,
         a_pipe_is_read_and_written,
+        a_device_that_is_always_ready_is_written,
         a_file_is_sent_over_a_socket_that_blocks,
         writes_to_a_pipe_leave_in_order,
         writes_to_a_pipe_are_bounded,
@@ -83,6 +84,15 @@ fn a_file_reaches_its_device_and_tells_of_itself(bench: &Bench) {
         Payload::Metadata(metadata) => assert_eq!(metadata.size, 5),
         other => panic!("{other:?}"),
     }
+}
+
+fn a_device_that_is_always_ready_is_written(bench: &Bench) {
+    let mut queue = bench.queue();
+    let null = std::fs::File::options().write(true).open("/dev/null").unwrap();
+    let null = own(&mut queue, null);
+    // In more than one step, of which each waits until it is ready.
+    queue.start(Operation::write(null, vec![7; 100_000], 0), A).unwrap();
+    assert_eq!(done(&mut queue, A).result, Ok(100_000));
 }
 
 fn a_pipe_is_read_and_written(bench: &Bench) {

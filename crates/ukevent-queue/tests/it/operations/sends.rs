@@ -1,6 +1,6 @@
 //! Sends: in order, whole, bounded; and what closes a side or all.
 
-use super::{ECANCELED, EPIPE, ETIMEDOUT, buffer, bytes, completed, done, errno, pair};
+use super::{ECANCELED, EPIPE, ETIMEDOUT, buffer, bytes, completed, done, done_of, errno, pair};
 use crate::bench::{A, B, Bench, C, PATIENCE, batch, patient, silent, wait};
 use std::io::Read;
 use std::io::Write;
@@ -114,6 +114,8 @@ fn outgoing_bytes_are_bounded_and_full_ends(bench: &Bench) {
     assert_eq!(refused.reason, StartRefusal::Full);
     let back = refused.operation.into_buffer().expect("it comes back");
     assert_eq!(back.len(), 300_000);
+    // What sends nothing is no more of it: its end says that all before it have left.
+    queue.start(Operation::send(socket, Buffer::default()), Token(1000)).expect("it is nothing");
     let reader = thread::spawn(move || {
         let mut arrived = Vec::new();
         peer.read_to_end(&mut arrived).unwrap();
@@ -121,6 +123,9 @@ fn outgoing_bytes_are_bounded_and_full_ends(bench: &Bench) {
     });
     assert_eq!(done(&mut queue, Token(0)).result, Ok(300_000));
     queue.start(Operation::send(socket, back), Token(started)).expect("there is room again");
+    let mut before = Vec::new();
+    done_of(&mut queue, Token(1000), &mut |token, _| before.push(token));
+    assert_eq!(before, (1..started).map(Token).collect::<Vec<_>>());
     done(&mut queue, Token(started));
     drop(queue.remove(socket).unwrap());
     silent(&mut queue);
