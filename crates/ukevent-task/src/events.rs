@@ -11,7 +11,9 @@ use ukevent_queue::{
 
 /// The events of a source of the queue: of any, for there is nothing special about one of them.
 ///
-/// What comes while nobody asks for it is kept, and given next. Dropping it ends the registration.
+/// What comes while nobody asks for it is kept, and given next: some 64 events here, the rest by the queue,
+/// within the bounds that the source has there. Expirations of a timer join, and signals. Dropping it ends
+/// the registration.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,6 +61,10 @@ impl Events {
         Ok(Self { set, key })
     }
 
+    pub(crate) const fn core(&self) -> &Rc<Core> {
+        &self.set.core
+    }
+
     /// The registration.
     #[must_use]
     pub const fn key(&self) -> Key {
@@ -78,7 +84,7 @@ impl Events {
     /// # Errors
     /// [`NoSuchKey`], if it is not.
     pub fn poster(&self) -> Result<Poster, NoSuchKey> {
-        self.set.core.queue(|queue| queue.poster(self.key))
+        self.set.poster(self.key)
     }
 
     /// Waits for the next event. Nothing is lost if it is dropped.
@@ -135,7 +141,7 @@ impl EventSet {
     }
 
     fn on(core: Rc<Core>, what: &'static str) -> Self {
-        let inbox = core.open(Bound::Elsewhere, what);
+        let inbox = core.open(Bound::Kept, what);
         Self { core, inbox, keys: Vec::new() }
     }
 
@@ -150,6 +156,14 @@ impl EventSet {
         let key = self.core.queue(|queue| queue.register(source, self.inbox.token(), mode))?;
         self.keys.push(key);
         Ok(key)
+    }
+
+    /// What posts to one of them, if it is a [`User`](ukevent_queue::User) source.
+    ///
+    /// # Errors
+    /// [`NoSuchKey`], if it is not.
+    pub fn poster(&self, key: Key) -> Result<Poster, NoSuchKey> {
+        self.core.queue(|queue| queue.poster(key))
     }
 
     /// Ends a registration. What was told of it before may still come.
@@ -171,6 +185,11 @@ impl EventSet {
             return Poll::Pending;
         }
         let Some((key, kind)) = self.core.take_with_key(self.inbox, cx) else {
+            if self.core.resumed(self.inbox) {
+                // It fails if a registration has ended, and then nothing comes any more of it.
+                let enable = |&key| drop(self.core.queue(|queue| queue.enable(key)));
+                self.keys.iter().for_each(enable);
+            }
             return Poll::Pending;
         };
         if let Kind::Ready(_) = kind {

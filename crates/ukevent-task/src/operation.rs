@@ -2,15 +2,15 @@
 
 use crate::runtime::inboxes::{Bound, InboxId};
 use crate::runtime::{Core, current};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use ukevent_queue::{Completed, Errno, Key, Kind, Operation, StartError};
+use ukevent_buf::Buffer;
+use ukevent_queue::{Completed, Key, Kind, Operation, StartError};
 
-const ECANCELED: Errno = Errno(125);
-
-/// Does an operation of the queue: anything that has no method of its own here. It is started when it is
-/// first polled, and leaves for the kernel with the queue's next wait.
+/// Does an operation of the queue: anything that has no method of its own here. It is started now, and
+/// leaves for the kernel with the queue's next wait.
 ///
 /// Dropped before its end it is cancelled; what it comes to all the same is dropped: a descriptor is
 /// closed, a buffer goes home. Of a continuous operation it gives the first result.
@@ -37,25 +37,60 @@ pub fn perform(operation: Operation) -> Perform {
     Perform::new(current::expect("perform"), operation, "an operation")
 }
 
+/// What an operation came to, and the buffer that it was given, whatever that is.
+pub type BufferResult<T> = (io::Result<T>, Buffer);
+
+/// The result and the buffer of an operation that was given one.
+pub(crate) fn returned(outcome: Result<Completed, Box<StartError>>) -> BufferResult<usize> {
+    match outcome {
+        Ok(done) => {
+            let result = done.result.map(|count| count as usize).map_err(io::Error::from);
+            (result, done.into_buffer().unwrap_or_default())
+        }
+        Err(error) => {
+            let StartError { operation, reason } = *error;
+            (Err(reason.into()), operation.into_buffer().unwrap_or_default())
+        }
+    }
+}
+
 /// Made by [`perform`].
-#[must_use = "nothing is done before it is awaited"]
+#[must_use = "dropping it cancels the operation"]
 pub struct Perform {
     core: Rc<Core>,
     stage: Stage,
-    what: &'static str,
     detached: bool,
 }
 
 enum Stage {
-    New(Option<Operation>),
     Runs(InboxId, Key),
+    Refused(Box<StartError>),
     Over,
 }
 
 impl Perform {
     /// `what` is said to people who ask what a task waits for.
-    pub(crate) const fn new(core: Rc<Core>, operation: Operation, what: &'static str) -> Self {
-        Self { core, stage: Stage::New(Some(operation)), what, detached: false }
+    pub(crate) fn new(core: Rc<Core>, operation: Operation, what: &'static str) -> Self {
+        let inbox = core.open(Bound::Elsewhere, what);
+        let stage = match core.queue(|queue| queue.start(operation, inbox.token())) {
+            Ok(key) => Stage::Runs(inbox, key),
+            Err(error) => {
+                core.close(inbox);
+                Stage::Refused(Box::new(error))
+            }
+        };
+        Self { core, stage, detached: false }
+    }
+
+    /// Why it was not started, if it was not.
+    pub(crate) fn refused(&mut self) -> Option<Box<StartError>> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Refused(error) => Some(error),
+            stage => {
+                self.stage = stage;
+                None
+            }
+        }
     }
 
     /// Dropped before its end it goes on by itself.
@@ -63,42 +98,22 @@ impl Perform {
         self.detached = true;
         self
     }
-
-    /// Starts it now.
-    pub(crate) fn start(&mut self) -> Result<(), Box<StartError>> {
-        if let Stage::New(operation) = &mut self.stage
-            && let Some(operation) = operation.take()
-        {
-            let inbox = self.core.open(Bound::Elsewhere, self.what);
-            match self.core.queue(|queue| queue.start(operation, inbox.token())) {
-                Ok(key) => self.stage = Stage::Runs(inbox, key),
-                Err(error) => {
-                    self.core.close(inbox);
-                    self.stage = Stage::Over;
-                    return Err(Box::new(error));
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Future for Perform {
     type Output = Result<Completed, Box<StartError>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.start()?;
-        let Stage::Runs(inbox, key) = self.stage else {
-            return Poll::Ready(Ok(Completed {
-                result: Err(ECANCELED),
-                payload: ukevent_queue::Payload::None,
-            }));
+        let (inbox, key) = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Runs(inbox, key) => (inbox, key),
+            Stage::Refused(error) => return Poll::Ready(Err(error)),
+            Stage::Over => panic!("an operation was awaited again after it had ended"),
         };
         // Nothing else comes of an operation.
         let Some(Kind::Completed(completed)) = self.core.take(inbox, cx) else {
+            self.stage = Stage::Runs(inbox, key);
             return Poll::Pending;
         };
-        self.stage = Stage::Over;
         self.core.close(inbox);
         // A continuous one would go on.
         self.core.remove(key);
@@ -119,6 +134,8 @@ impl Drop for Perform {
 
 impl std::fmt::Debug for Perform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Perform").field("what", &self.what).finish_non_exhaustive()
+        f.debug_struct("Perform")
+            .field("runs", &matches!(self.stage, Stage::Runs(..)))
+            .finish_non_exhaustive()
     }
 }

@@ -5,10 +5,13 @@ use crate::runtime::{Core, current};
 use std::io;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use ukevent_queue::{Fd, Interest, Key, Mode, Operation, Readiness, RegisterError, Token};
+use ukevent_queue::{
+    Completed, Fd, Interest, Key, Mode, Operation, Readiness, RegisterError, StartError,
+    StartRefusal, Token,
+};
 
 /// Descriptors have no events of their own here.
-const NOWHERE: Token = Token(u64::MAX);
+pub(crate) const NOWHERE: Token = Token(u64::MAX);
 
 /// A descriptor that the queue of the runtime owns: to do operations with it ([`perform`](crate::perform)),
 /// or to wait until it is ready and use it oneself.
@@ -69,8 +72,11 @@ impl Registered {
     }
 
     /// Shows the owner, if it was registered as a `T`.
+    ///
+    /// # Panics
+    /// If `what` registers, starts or ends anything in the queue, which is being looked at.
     pub fn with<T: 'static, R>(&self, what: impl FnOnce(&T) -> R) -> Option<R> {
-        self.core.queue(|queue| queue.owner_of::<T>(self.key).map(what))
+        self.core.look_into(|queue| queue.owner_of::<T>(self.key).map(what))
     }
 
     /// Waits until reading does not block.
@@ -100,6 +106,27 @@ impl Registered {
     pub fn into_owner<T: 'static>(self) -> Option<T> {
         let removed = self.core.queue(|queue| queue.remove(self.key));
         removed.ok()?.downcast()
+    }
+
+    /// Starts what has its turn among what is sent, and waits for it. Dropped then, it goes on by itself. If
+    /// as many bytes wait to be sent as may, it waits for these first; dropped then, nothing of it is sent.
+    /// `nothing` sends nothing, in turn.
+    pub(crate) async fn perform_in_turn(
+        &self,
+        mut operation: Operation,
+        nothing: impl Fn(Key) -> Operation,
+        what: &'static str,
+    ) -> Result<Completed, Box<StartError>> {
+        loop {
+            let mut performs = self.perform(operation, what).detached();
+            match performs.refused() {
+                None => return performs.await,
+                Some(error) if error.reason == StartRefusal::Full => operation = error.operation,
+                Some(error) => return Err(error),
+            }
+            // Its turn comes when all before it have left. If they failed, the next try says so.
+            self.perform(nothing(self.key), what).await?;
+        }
     }
 
     pub(crate) fn perform(&self, operation: Operation, what: &'static str) -> Perform {

@@ -51,13 +51,9 @@ impl Receiver {
         Self { source, how, inbox, state: State::Paused, held: Buffer::default() }
     }
 
-    /// The registration of the descriptor.
+    /// The registration of the descriptor, which both halves share.
     #[must_use]
-    pub fn registered(&self) -> &Registered {
-        &self.source
-    }
-
-    pub(crate) const fn shared(&self) -> &Rc<Registered> {
+    pub const fn registered(&self) -> &Rc<Registered> {
         &self.source
     }
 

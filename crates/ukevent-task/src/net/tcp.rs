@@ -1,8 +1,7 @@
 //! TCP.
 
-use super::incoming::Incoming;
-use super::receiver::{How, Receiver};
-use super::sender::Sender;
+use super::resolve::look_up;
+use super::stream::{listener, stream};
 use crate::registered::Registered;
 use crate::runtime::current;
 use rustix::io::Errno;
@@ -13,45 +12,40 @@ use rustix::net::{
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-use ukevent_buf::{Buffer, Piece};
 use ukevent_queue::Operation;
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
-/// A TCP connection: a [`Receiver`] and a [`Sender`]. Dropping it closes the connection; what is still
-/// being sent is given up.
-///
-/// ```
-/// use ukevent_task::{block_on, net::{TcpListener, TcpStream}, spawn};
-///
-/// block_on(async {
-///     let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
-///     let address = listener.address()?;
-///     let echo = spawn(async move {
-///         let mut stream = listener.accept().await?;
-///         loop {
-///             let bytes = stream.receive().await?;
-///             if bytes.is_empty() {
-///                 return Ok::<(), std::io::Error>(());
-///             }
-///             stream.send(bytes).await?;
-///         }
-///     });
-///     let mut stream = TcpStream::connect(address).await?;
-///     stream.send(b"hello".to_vec()).await?;
-///     assert_eq!(&stream.receive().await?[..], b"hello");
-///     drop(stream);
-///     echo.await.unwrap()
-/// })??;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct TcpStream {
-    receiver: Receiver,
-    sender: Sender,
+stream! {
+    /// A TCP connection: a [`Receiver`](super::Receiver) and a [`Sender`](super::Sender). Dropping it
+    /// closes the connection; what is still being sent is given up.
+    ///
+    /// ```
+    /// use ukevent_task::{block_on, net::{TcpListener, TcpStream}, spawn};
+    ///
+    /// block_on(async {
+    ///     let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    ///     let address = listener.address()?;
+    ///     let echo = spawn(async move {
+    ///         let mut stream = listener.accept().await?;
+    ///         loop {
+    ///             let bytes = stream.receive().await?;
+    ///             if bytes.is_empty() {
+    ///                 return Ok::<(), std::io::Error>(());
+    ///             }
+    ///             stream.send(bytes).await?;
+    ///         }
+    ///     });
+    ///     let mut stream = TcpStream::connect(address).await?;
+    ///     stream.send(b"hello".to_vec()).await?;
+    ///     assert_eq!(&stream.receive().await?[..], b"hello");
+    ///     drop(stream);
+    ///     echo.await.unwrap()
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    TcpStream
 }
 
 impl TcpStream {
@@ -70,62 +64,47 @@ impl TcpStream {
         Ok(Self::of(socket))
     }
 
-    /// A connection that was made elsewhere: `OwnedFd`, or one of the standard library's.
+    /// Looks a host's name up and connects to the first of its addresses that takes the connection, one after
+    /// the other. The name may be an address, of IPv6 without brackets.
+    ///
+    /// ```no_run
+    /// use ukevent_task::{block_on, net::TcpStream};
+    ///
+    /// block_on(async {
+    ///     let mut stream = TcpStream::connect_to("example.org", 80).await?;
+    ///     stream.send(b"GET / HTTP/1.0\r\n\r\n".to_vec()).await?;
+    ///     println!("{}", String::from_utf8_lossy(&stream.receive().await?));
+    ///     Ok::<(), std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// [`ukevent_queue::RegisterError`], as an error of the system.
+    /// As [`resolve`](super::resolve); and what connecting to the last address met.
     ///
     /// # Panics
     /// Outside of a runtime.
-    #[track_caller]
-    pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        Ok(Self::of(Registered::new(socket.into())?))
+    pub async fn connect_to(host: &str, port: u16) -> io::Result<Self> {
+        Self::connect_any(look_up(host, port).await?).await
     }
 
-    fn of(socket: Registered) -> Self {
-        let socket = Rc::new(socket);
-        Self {
-            receiver: Receiver::new(Rc::clone(&socket), How::Socket),
-            sender: Sender::new(socket),
+    /// Connects to the first of several addresses that takes the connection, one after the other.
+    ///
+    /// # Errors
+    /// What connecting to the last address met; `InvalidInput` if there is none.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub async fn connect_any(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<Self> {
+        let mut failed = None;
+        for address in addresses {
+            match Self::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failed = Some(error),
+            }
         }
-    }
-
-    /// See [`Receiver::receive`].
-    ///
-    /// # Errors
-    /// As it says.
-    pub async fn receive(&mut self) -> io::Result<Buffer> {
-        self.receiver.receive().await
-    }
-
-    /// See [`Receiver::poll_receive`].
-    pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buffer>> {
-        self.receiver.poll_receive(cx)
-    }
-
-    /// See [`Sender::send`].
-    ///
-    /// # Errors
-    /// As it says.
-    pub async fn send(&mut self, bytes: impl Into<Piece>) -> io::Result<()> {
-        self.sender.send(bytes).await
-    }
-
-    /// Both halves, each to be used by itself.
-    pub const fn split(&mut self) -> (&mut Receiver, &mut Sender) {
-        (&mut self.receiver, &mut self.sender)
-    }
-
-    /// Both halves, for two tasks.
-    #[must_use]
-    pub fn into_split(self) -> (Receiver, Sender) {
-        (self.receiver, self.sender)
-    }
-
-    /// The registration of the socket.
-    #[must_use]
-    pub fn registered(&self) -> &Registered {
-        self.sender.registered()
+        let none = || io::Error::new(io::ErrorKind::InvalidInput, "no address to connect to");
+        Err(failed.unwrap_or_else(none))
     }
 
     /// This side's address.
@@ -148,10 +127,22 @@ impl TcpStream {
     }
 }
 
-/// A listening TCP socket.
-#[derive(Debug)]
-pub struct TcpListener {
-    incoming: Incoming,
+listener! {
+    /// A listening TCP socket. Nagle's algorithm is off in what it accepts, if [`TcpListener::bind`] made it.
+    ///
+    /// ```
+    /// use ukevent_task::{block_on, net::{TcpListener, TcpStream}};
+    ///
+    /// block_on(async {
+    ///     let mut listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    ///     let client = TcpStream::connect(listener.address()?).await?;
+    ///     let server = listener.accept().await?;
+    ///     assert_eq!(server.peer_address()?, client.address()?);
+    ///     Ok::<(), std::io::Error>(())
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    TcpListener: TcpStream
 }
 
 impl TcpListener {
@@ -167,7 +158,7 @@ impl TcpListener {
     pub fn bind(address: SocketAddr) -> io::Result<Self> {
         let core = current::expect("TcpListener::bind");
         let socket = listening(address, false)?;
-        Ok(Self { incoming: Incoming::new(Registered::on(core, socket)?) })
+        Ok(Self::of(Registered::on(core, socket)?))
     }
 
     /// Listens at an address that other listeners share: the kernel spreads connections over them
@@ -182,28 +173,7 @@ impl TcpListener {
     pub fn bind_shared(address: SocketAddr) -> io::Result<Self> {
         let core = current::expect("TcpListener::bind_shared");
         let socket = listening(address, true)?;
-        Ok(Self { incoming: Incoming::new(Registered::on(core, socket)?) })
-    }
-
-    /// A listener that was made elsewhere.
-    ///
-    /// # Errors
-    /// [`ukevent_queue::RegisterError`], as an error of the system.
-    ///
-    /// # Panics
-    /// Outside of a runtime.
-    #[track_caller]
-    pub fn from_socket(socket: impl Into<OwnedFd>) -> io::Result<Self> {
-        Ok(Self { incoming: Incoming::new(Registered::new(socket.into())?) })
-    }
-
-    /// Waits for the next connection. Nagle's algorithm is off, because the listener's is.
-    ///
-    /// # Errors
-    /// As [`Incoming::accept`].
-    pub async fn accept(&mut self) -> io::Result<TcpStream> {
-        let socket = self.incoming.accept().await?;
-        Ok(TcpStream::of(Registered::on(Rc::clone(self.incoming.registered().core()), socket)?))
+        Ok(Self::of(Registered::on(core, socket)?))
     }
 
     /// Where it listens.
@@ -243,7 +213,9 @@ fn sockopt_nodelay(socket: &Registered) -> io::Result<()> {
 }
 
 /// The address in what the kernel said.
-fn known(said: Option<rustix::io::Result<rustix::net::SocketAddrAny>>) -> io::Result<SocketAddr> {
+pub(super) fn known(
+    said: Option<rustix::io::Result<rustix::net::SocketAddrAny>>,
+) -> io::Result<SocketAddr> {
     let Some(address) = said else { return Err(io::ErrorKind::NotConnected.into()) };
     Ok(SocketAddr::try_from(address?)?)
 }

@@ -13,14 +13,14 @@ pub(crate) struct Entered(Option<Rc<Core>>);
 
 impl Entered {
     pub(crate) fn new(core: &Rc<Core>) -> Self {
-        Self(CURRENT.replace(Some(Rc::clone(core))))
+        // While the thread ends there is none any more: then nothing is the current one.
+        Self(CURRENT.try_with(|current| current.replace(Some(Rc::clone(core)))).ok().flatten())
     }
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
         let before = self.0.take();
-        // While the thread ends there is none any more.
         let ours = CURRENT.try_with(|current| current.replace(before));
         drop(ours);
     }

@@ -11,6 +11,8 @@ use ukevent_queue::{Key, Kind, Payload, Token};
 
 /// What a receiver may have received that nobody has asked for yet, in events.
 const MOST_RECEIVED: usize = 16;
+/// The same of a source's events.
+const MOST_KEPT: usize = 64;
 
 /// Names an inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +34,10 @@ impl InboxId {
 /// Whether what comes is bounded here, because nothing else does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bound {
-    /// One event, or as many as the queue itself keeps of a source.
+    /// It is one event.
     Elsewhere,
+    /// A source, which is disabled when too much of it waits: the queue keeps the rest, within its own bounds.
+    Kept,
     /// A continuous operation, which is cancelled when too much of it waits.
     Received,
 }
@@ -41,10 +45,14 @@ pub(crate) enum Bound {
 struct Inbox {
     generation: u32,
     bound: Bound,
-    /// Is it cancelled already?
+    /// Is it cancelled or disabled already?
     cancelled: bool,
     what: &'static str,
     first: Option<(Key, Kind)>,
+    #[expect(
+        clippy::box_collection,
+        reason = "as a rule there is none, and there are many inboxes"
+    )]
     more: Option<Box<VecDeque<(Key, Kind)>>>,
     waiter: Waiter,
 }
@@ -52,6 +60,25 @@ struct Inbox {
 impl Inbox {
     fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
+    }
+
+    /// Lets an event join the last one that waits, if the two say no more than one would.
+    fn join(&mut self, key: Key, later: &Kind) -> bool {
+        let last = self.more.as_mut().and_then(|more| more.back_mut()).or(self.first.as_mut());
+        let Some((_, last)) = last.filter(|(of, _)| *of == key) else { return false };
+        match (last, later) {
+            (Kind::Timer(earlier), Kind::Timer(later)) => {
+                earlier.expirations = earlier.expirations.saturating_add(later.expirations);
+                true
+            }
+            (Kind::Signal(earlier), Kind::Signal(later)) => {
+                let count = earlier.count.saturating_add(later.count);
+                (*earlier, earlier.count) = (*later, count);
+                true
+            }
+            (Kind::Rescan, Kind::Rescan) => true,
+            _ => false,
+        }
     }
 }
 
@@ -67,6 +94,8 @@ pub(crate) struct Delivered {
     pub(crate) wake: Waiter,
     /// Too much waits: cancel this.
     pub(crate) cancel: Option<Key>,
+    /// Too much waits: disable this.
+    pub(crate) disable: Option<Key>,
 }
 
 impl Inboxes {
@@ -120,7 +149,18 @@ impl Inboxes {
         let Some(inbox) = self.find(InboxId::of(token)) else { return Err(kind) };
         let wake = std::mem::take(&mut inbox.waiter);
         let mut kind = kind;
-        let mut cancel = None;
+        let (mut cancel, mut disable) = (None, None);
+        if inbox.bound == Bound::Kept {
+            if inbox.join(key, &kind) {
+                return Ok(Delivered { wake, cancel, disable });
+            }
+            // Whoever waits for one has not taken it yet.
+            if inbox.len() + 1 >= MOST_KEPT {
+                // Of many sources each that brings more.
+                inbox.cancelled = true;
+                disable = Some(key);
+            }
+        }
         if inbox.bound == Bound::Received && !wake.is_somebody() {
             copy_out(&mut kind);
             if inbox.len() >= MOST_RECEIVED && !std::mem::replace(&mut inbox.cancelled, true) {
@@ -132,36 +172,38 @@ impl Inboxes {
         } else {
             inbox.more.get_or_insert_default().push_back((key, kind));
         }
-        Ok(Delivered { wake, cancel })
+        Ok(Delivered { wake, cancel, disable })
     }
 
-    /// Takes the oldest event, or lets `waiter` be told of the next one.
+    /// Takes the oldest event.
     #[inline]
-    pub(crate) fn take_or_wait(
-        &mut self,
-        id: InboxId,
-        waiter: impl FnOnce() -> Waiter,
-    ) -> Option<(Key, Kind)> {
+    pub(crate) fn take(&mut self, id: InboxId) -> Option<(Key, Kind)> {
         let inbox = self.find(id)?;
-        let event = inbox.first.take().or_else(|| {
+        inbox.first.take().or_else(|| {
             let more = inbox.more.as_mut()?;
             let event = more.pop_front();
             if more.is_empty() {
                 inbox.more = None;
             }
             event
-        });
-        if event.is_none() {
-            inbox.waiter = waiter();
-        }
-        event
+        })
     }
 
-    /// Says of a continuous operation that it was started anew.
-    pub(crate) fn resumed(&mut self, id: InboxId) {
-        if let Some(inbox) = self.find(id) {
-            inbox.cancelled = false;
+    /// Lets `waiter` be told of the next event. Who was to be told before is to be dropped when the table is
+    /// no longer borrowed.
+    #[inline]
+    #[must_use]
+    pub(crate) fn wait(&mut self, id: InboxId, waiter: Waiter) -> Waiter {
+        match self.find(id) {
+            Some(inbox) => std::mem::replace(&mut inbox.waiter, waiter),
+            None => waiter,
         }
+    }
+
+    /// Says of a continuous operation that it was started anew, or of a source that it is to be enabled.
+    /// Whether it had been cancelled or disabled.
+    pub(crate) fn resumed(&mut self, id: InboxId) -> bool {
+        self.find(id).is_some_and(|inbox| std::mem::take(&mut inbox.cancelled))
     }
 
     /// What this task waits for.
@@ -181,6 +223,7 @@ impl Inboxes {
 /// What was in an inbox. Dropping it may close descriptors and run the code of wakers.
 pub(crate) struct Contents {
     _first: Option<(Key, Kind)>,
+    #[expect(clippy::box_collection, reason = "as it was kept")]
     _more: Option<Box<VecDeque<(Key, Kind)>>>,
     _waiter: Waiter,
 }

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 /// Waits for a task, and gives its result. Made by [`spawn`](crate::spawn).
 ///
 /// Dropping it lets the task run on by itself. [`JoinHandle::cancel`] ends the task, and a
-/// [`Scope`](crate::Scope) ends all of its own.
+/// [`Scope`](crate::Scope) ends all of its own. Its result is given once: awaited again (by `&mut`), it
+/// gives [`JoinError::Cancelled`], and so it does when the runtime is gone.
 ///
 /// ```
 /// use ukevent_task::{JoinError, block_on, spawn};
@@ -54,16 +55,28 @@ impl<T> JoinHandle<T> {
     pub fn detach(self) {}
 }
 
+impl<T: 'static> JoinHandle<T> {
+    /// The result of a task that has ended. Of one that has not, there will be none.
+    pub(crate) fn into_result(self) -> Result<T, JoinError> {
+        let mut result = None;
+        self.core.take_result(self.id, &mut result);
+        result.unwrap_or(Err(JoinError::Cancelled))
+    }
+}
+
 impl<T: 'static> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut result: Option<Self::Output> = None;
         let core = &self.core;
-        match core.join(self.id, &mut result, || core.waiter(cx)) {
+        match core.take_result(self.id, &mut result) {
             Joined::Taken => Poll::Ready(result.unwrap_or(Err(JoinError::Cancelled))),
             Joined::Nothing => Poll::Ready(Err(JoinError::Cancelled)),
-            Joined::NotYet => Poll::Pending,
+            Joined::NotYet => {
+                core.await_end(self.id, core.waiter(cx));
+                Poll::Pending
+            }
         }
     }
 }

@@ -8,20 +8,32 @@
 //! be polled, and what is to be dropped is carried out first. A place that was woken is polled once, by
 //! however many it was woken.
 
+mod builder;
 pub(crate) mod current;
+mod dump;
 pub(crate) mod inboxes;
 mod join;
+mod life;
+#[cfg(feature = "tracing")]
+mod span;
+mod stuck;
 mod tasks;
 mod wake;
 mod work;
 
+pub use builder::RuntimeBuilder;
+pub use dump::{Counters, Dump, TaskInfo, TaskState};
 pub use join::JoinHandle;
+pub(crate) use life::Joined;
+pub use stuck::Stuck;
 pub(crate) use tasks::TaskId;
 pub(crate) use wake::Waiter;
-pub use work::JoinError;
+pub use work::{JoinError, Panic};
+pub(crate) use work::{drop_quietly, words};
 
 use crate::error::RunError;
 use current::Entered;
+use dump::{Tally, count};
 use inboxes::{Bound, Contents, Delivered, InboxId, Inboxes};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
@@ -30,20 +42,16 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tasks::{MAIN, State, Tasks};
+use stuck::Watch;
+use tasks::{MAIN, Tasks};
 use ukevent_buf::{Arena, ArenaError, FramePool, HugePages};
-use ukevent_queue::{BuildError, Builder, Clock, Event, Key, Kind, Queue, Wait, WaitError};
+use ukevent_queue::{BuildError, Clock, Event, Key, Kind, Queue, Wait, WaitError};
 use wake::{Polled, Remote};
-use work::{Stage, Work};
 
 /// Polls between two looks at the queue.
 const BATCH: usize = 64;
 /// What one poll of a task may take that was there already; then the others have their turn.
 const BUDGET: u32 = 128;
-/// Frames to receive into, and the bytes of each.
-const FRAMES: u32 = 256;
-const FRAME_BYTES: usize = 4096;
-
 /// Runs tasks on one thread, on one queue.
 ///
 /// Dropping it drops all tasks, and then the queue, unless something that uses it (a socket, a timer) was
@@ -77,6 +85,16 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, RunError> {
     Runtime::new()?.block_on(future)
 }
 
+/// What the queue of the runtime that runs the caller has counted.
+///
+/// # Panics
+/// Outside of a runtime.
+#[must_use]
+#[track_caller]
+pub fn queue_counters() -> ukevent_queue::Counters {
+    current::expect("queue_counters").queue(|queue| queue.counters())
+}
+
 /// Runs a future beside the others, on the runtime that runs the caller. It is first polled when its turn
 /// comes, not here. One allocation.
 ///
@@ -92,20 +110,25 @@ where
 }
 
 impl Runtime {
-    /// On a queue with the defaults of [`Builder`].
+    /// On a queue with the defaults of [`ukevent_queue::Builder`].
     ///
     /// # Errors
-    /// As [`Builder::build`].
+    /// As [`ukevent_queue::Builder::build`].
     #[track_caller]
     pub fn new() -> Result<Self, BuildError> {
-        Ok(Self::with(Builder::new().build()?))
+        Self::builder().build()
     }
 
     /// On this queue, in which nothing is registered.
     #[must_use]
     #[track_caller]
     pub fn with(queue: Queue) -> Self {
-        Self { core: Rc::new(Core::new(queue)) }
+        Self { core: Rc::new(Core::new(queue, &Self::builder())) }
+    }
+
+    /// With other settings than the defaults.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::new()
     }
 
     /// Runs a future to its end, and the tasks beside it. What those have not done by then they do when it
@@ -123,6 +146,7 @@ impl Runtime {
             "block_on inside of a runtime would stop all its tasks: await the future instead"
         );
         let _entered = Entered::new(&self.core);
+        let _running = Running::new(&self.core, Location::caller());
         self.core.run(pin!(future)).map_err(RunError::Wait)
     }
 
@@ -134,6 +158,53 @@ impl Runtime {
         F::Output: 'static,
     {
         self.core.spawn(future, Location::caller())
+    }
+
+    /// Its tasks that are alive, and what was counted. Allocates; takes the longer the more tasks and
+    /// sources there are.
+    #[must_use]
+    pub fn dump(&self) -> Dump {
+        self.core.dump()
+    }
+}
+
+/// [`Runtime::dump`] of the runtime that runs the caller.
+///
+/// # Panics
+/// Outside of a runtime.
+#[must_use]
+#[track_caller]
+pub fn dump() -> Dump {
+    current::expect("dump").dump()
+}
+
+/// Says that there is something in the place of what `block_on` was given.
+struct Running<'a>(&'a Core);
+
+impl<'a> Running<'a> {
+    fn new(core: &'a Core, called_at: &'static Location<'static>) -> Self {
+        let mut tasks = core.tasks.borrow_mut();
+        let place = &mut tasks.places[MAIN as usize];
+        (place.spawned_at, place.polls, place.awaits) = (called_at, 0, None);
+        core.is_running.set(true);
+        Self(core)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.is_running.set(false);
+    }
+}
+
+impl Runtime {
+    /// Drops all tasks and gives the queue back, unless something that uses it (a socket, a timer, the
+    /// handle of a task) was carried out of the runtime: that keeps it.
+    #[must_use]
+    pub fn into_queue(self) -> Option<Queue> {
+        let core = Rc::clone(&self.core);
+        drop(self);
+        Rc::try_unwrap(core).ok().map(|core| core.queue.into_inner())
     }
 }
 
@@ -160,7 +231,15 @@ pub(crate) struct Core {
     /// The monotonic time, if it was asked for since the last look at the queue.
     now_ns: Cell<u64>,
     ending: Cell<bool>,
+    /// Does `block_on` run?
+    is_running: Cell<bool>,
+    /// What the task that is polled said last of what it waits for, where no table knows.
+    awaits: Cell<Option<&'static str>>,
+    watch: Watch,
+    tally: Tally,
     frames: OnceCell<Arc<FramePool>>,
+    /// How many there will be, and the bytes of each.
+    frame_sizes: (u32, usize),
     /// Kept for its memory.
     woken: RefCell<Vec<u32>>,
 }
@@ -174,7 +253,7 @@ struct Line {
 
 impl Core {
     #[track_caller]
-    fn new(queue: Queue) -> Self {
+    fn new(queue: Queue, made: &RuntimeBuilder) -> Self {
         let remote = Remote::new(queue.waker());
         Self {
             queue: RefCell::new(queue),
@@ -188,7 +267,12 @@ impl Core {
             budget: Cell::new(BUDGET),
             now_ns: Cell::new(0),
             ending: Cell::new(false),
+            is_running: Cell::new(false),
+            awaits: Cell::new(None),
+            watch: Watch::new(made.stuck.clone()),
+            tally: Tally::default(),
             frames: OnceCell::new(),
+            frame_sizes: (made.frames, made.frame_bytes),
             woken: RefCell::default(),
         }
     }
@@ -199,13 +283,20 @@ impl Core {
         what(&mut self.queue.borrow_mut())
     }
 
+    /// Lends the queue to be looked at; it can be looked at meanwhile, but not changed.
+    #[inline]
+    pub(crate) fn look_into<T>(&self, what: impl FnOnce(&Queue) -> T) -> T {
+        what(&self.queue.borrow())
+    }
+
     /// What is received into, made when it is first asked for.
     pub(crate) fn frames(&self) -> Result<&Arc<FramePool>, ArenaError> {
         if let Some(frames) = self.frames.get() {
             return Ok(frames);
         }
         let waker = self.queue.borrow().room_waker();
-        let pool = FramePool::builder(FRAMES, FRAME_BYTES).waker(waker);
+        let (count, bytes) = self.frame_sizes;
+        let pool = FramePool::builder(count, bytes).waker(waker);
         // What is never used takes no memory.
         let arena = Arena::builder(pool.arena_bytes()).huge_pages(HugePages::Never).build()?;
         let pool = Arc::new(pool.build(&arena).expect("the arena is as large as the pool asked"));
@@ -219,25 +310,6 @@ impl Core {
             self.now_ns.set(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
         }
         self.now_ns.get()
-    }
-
-    pub(crate) fn spawn<F>(
-        self: &Rc<Self>,
-        future: F,
-        spawned_at: &'static Location<'static>,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        let work: Pin<Box<dyn Work>> = Box::pin(Stage::Runs { future });
-        let id = self.tasks.borrow_mut().insert(work, spawned_at, &self.remote);
-        if self.ending.get() {
-            self.cancel(id);
-        } else {
-            self.schedule(id.index);
-        }
-        JoinHandle::new(Rc::clone(self), id)
     }
 
     /// Lets the task in this place be polled.
@@ -272,13 +344,11 @@ impl Core {
     /// Whether the task may take what is there, or has had its share of this turn; then it is woken.
     #[inline]
     pub(crate) fn may_go_on(&self, cx: &Context<'_>) -> bool {
-        let left = self.budget.get();
-        if left == 0 {
+        let may = self.take_budget();
+        if !may {
             cx.waker().wake_by_ref();
-            return false;
         }
-        self.budget.set(left - 1);
-        true
+        may
     }
 
     pub(crate) fn open(&self, bound: Bound, what: &'static str) -> InboxId {
@@ -290,6 +360,20 @@ impl Core {
         drop(contents);
     }
 
+    /// Whether the task may take what is there; if not, it is to be woken.
+    #[inline]
+    pub(crate) fn take_budget(&self) -> bool {
+        let left = self.budget.get();
+        self.budget.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    /// Says what the task that is polled waits for, where no table tells.
+    #[inline]
+    pub(crate) fn awaits(&self, what: &'static str) {
+        self.awaits.set(Some(what));
+    }
+
     /// Takes the oldest event of an inbox, or lets the task be woken by the next one.
     #[inline]
     pub(crate) fn take(&self, inbox: InboxId, cx: &Context<'_>) -> Option<Kind> {
@@ -299,12 +383,20 @@ impl Core {
     /// The same, and which registration or operation it is of.
     #[inline]
     pub(crate) fn take_with_key(&self, inbox: InboxId, cx: &Context<'_>) -> Option<(Key, Kind)> {
-        self.inboxes.borrow_mut().take_or_wait(inbox, || self.waiter(cx))
+        let event = self.inboxes.borrow_mut().take(inbox);
+        if event.is_none() {
+            // Neither the cloning of a waker nor its dropping, which may be foreign code, meets a borrow.
+            let waiter = self.waiter(cx);
+            let before = self.inboxes.borrow_mut().wait(inbox, waiter);
+            drop(before);
+        }
+        event
     }
 
-    /// Says of a continuous operation that it is started anew.
-    pub(crate) fn resumed(&self, inbox: InboxId) {
-        self.inboxes.borrow_mut().resumed(inbox);
+    /// Says of a continuous operation that it is started anew, or of a source that it is to be enabled.
+    /// Whether it had been cancelled or disabled.
+    pub(crate) fn resumed(&self, inbox: InboxId) -> bool {
+        self.inboxes.borrow_mut().resumed(inbox)
     }
 
     /// How many looks at the queue were complete.
@@ -328,19 +420,31 @@ impl Core {
     fn run<F: Future>(&self, mut main: Pin<&mut F>) -> Result<F::Output, WaitError> {
         self.schedule(MAIN);
         loop {
-            for _ in 0..BATCH {
-                let Some(index) = self.next() else { break };
-                if index == MAIN {
-                    if let Poll::Ready(output) = self.poll_main(main.as_mut()) {
-                        return Ok(output);
-                    }
-                } else {
-                    self.poll(index);
-                }
+            self.watch.begin();
+            let polled = self.batch(main.as_mut());
+            self.watch.end();
+            if let Poll::Ready(output) = polled {
+                return Ok(output);
             }
             self.take_woken();
             self.turn()?;
         }
+    }
+
+    /// Polls those that are in line, up to a number.
+    fn batch<F: Future>(&self, mut main: Pin<&mut F>) -> Poll<F::Output> {
+        for _ in 0..BATCH {
+            let Some(index) = self.next() else { break };
+            if index == MAIN {
+                if let Poll::Ready(output) = self.poll_main(main.as_mut()) {
+                    return Poll::Ready(output);
+                }
+            } else {
+                self.poll(index);
+            }
+            self.watch.polled();
+        }
+        Poll::Pending
     }
 
     #[inline]
@@ -348,85 +452,8 @@ impl Core {
         let mut line = self.line.borrow_mut();
         let index = line.indices.pop_front()?;
         line.is_in[index as usize] = false;
+        count(&self.tally.polls);
         Some(index)
-    }
-
-    fn poll_main<F: Future>(&self, main: Pin<&mut F>) -> Poll<F::Output> {
-        let waker = self.tasks.borrow().places[MAIN as usize].waker.clone();
-        let Some(waker) = waker else { return Poll::Pending };
-        self.polled.set(Polled::new(MAIN, &waker));
-        self.budget.set(BUDGET);
-        let polled = main.poll(&mut Context::from_waker(&waker));
-        self.polled.set(Polled::NOTHING);
-        polled
-    }
-
-    /// Polls the task in this place, if there is one.
-    fn poll(&self, index: u32) {
-        let mut tasks = self.tasks.borrow_mut();
-        let place = &mut tasks.places[index as usize];
-        let State::Alive = place.state else { return };
-        let (Some(mut work), Some(waker)) = (place.work.take(), place.waker.take()) else { return };
-        place.state = State::Polled;
-        place.polls += 1;
-        drop(tasks);
-        self.polled.set(Polled::new(index, &waker));
-        self.budget.set(BUDGET);
-        let polled = work.as_mut().poll(&mut Context::from_waker(&waker));
-        self.polled.set(Polled::NOTHING);
-        let mut tasks = self.tasks.borrow_mut();
-        let place = &mut tasks.places[index as usize];
-        place.waker = Some(waker);
-        match polled {
-            Poll::Pending if place.state == State::Polled => {
-                place.state = State::Alive;
-                place.work = Some(work);
-            }
-            Poll::Pending => {
-                drop(tasks);
-                drop_quietly(work);
-                self.ended(index, State::Cancelled, None);
-            }
-            Poll::Ready(()) => {
-                drop(tasks);
-                self.ended(index, State::Ended, Some(work));
-            }
-        }
-    }
-
-    /// A task has ended: its handle is told, or its place given up.
-    fn ended(&self, index: u32, state: State, work: Option<Pin<Box<dyn Work>>>) {
-        let mut tasks = self.tasks.borrow_mut();
-        let place = &mut tasks.places[index as usize];
-        place.state = state;
-        place.work = work;
-        if place.has_handle {
-            let joiner = std::mem::take(&mut place.joiner);
-            drop(tasks);
-            self.wake(joiner);
-        } else {
-            let work = tasks.remove(index);
-            drop(tasks);
-            work.map(drop_quietly);
-        }
-    }
-
-    /// Ends a task without a result, if it has not ended.
-    pub(crate) fn cancel(&self, id: TaskId) {
-        let mut tasks = self.tasks.borrow_mut();
-        let Some(place) = tasks.find(id) else { return };
-        match place.state {
-            State::Alive => {
-                place.state = State::Doomed;
-                let work = place.work.take();
-                drop(tasks);
-                work.map(drop_quietly);
-                self.ended(id.index, State::Cancelled, None);
-            }
-            // It cannot be dropped while it runs.
-            State::Polled => place.state = State::Doomed,
-            State::Free | State::Doomed | State::Ended | State::Cancelled => {}
-        }
     }
 
     /// Takes what other threads woke.
@@ -438,6 +465,8 @@ impl Core {
             return;
         }
         let tasks = self.tasks.borrow();
+        let count = self.tally.remote_wakes.get() + woken.len() as u64;
+        self.tally.remote_wakes.set(count);
         for index in woken.drain(..) {
             let place = &tasks.places[index as usize];
             place.place.left.swap(false, std::sync::atomic::Ordering::AcqRel);
@@ -447,6 +476,7 @@ impl Core {
 
     /// Looks at the queue, and sleeps in it if nothing is to be done.
     fn turn(&self) -> Result<(), WaitError> {
+        count(&self.tally.turns);
         let looked_for = !self.lookers.borrow().is_empty();
         let is_busy = looked_for || !self.line.borrow().indices.is_empty();
         if is_busy && !looked_for && self.inboxes.borrow().open_count() == 0 {
@@ -482,103 +512,20 @@ impl Core {
     fn deliver(&self, event: Event) {
         let delivered = self.inboxes.borrow_mut().deliver(event.token, event.key, event.kind);
         match delivered {
-            Ok(Delivered { wake, cancel }) => {
+            Ok(Delivered { wake, cancel, disable }) => {
                 if let Some(key) = cancel {
                     // It may have ended by itself.
                     let _ = self.queue.borrow_mut().cancel(key);
+                }
+                if let Some(key) = disable {
+                    // The same.
+                    let _ = self.queue.borrow_mut().disable(key);
                 }
                 self.wake(wake);
             }
             Err(late) => drop(late),
         }
     }
-
-    /// Drops all tasks.
-    fn end(&self) {
-        self.ending.set(true);
-        let mut index = 1;
-        loop {
-            let mut tasks = self.tasks.borrow_mut();
-            let Some(place) = tasks.places.get(index as usize) else { break };
-            let id = TaskId { index, generation: place.generation };
-            let ended = matches!(place.state, State::Ended);
-            if ended && let Some(place) = tasks.find(id) {
-                // Its handle keeps the runtime, and this would keep what is in it.
-                let work = place.work.take();
-                place.state = State::Cancelled;
-                drop(tasks);
-                work.map(drop_quietly);
-            } else {
-                drop(tasks);
-                self.cancel(id);
-            }
-            index += 1;
-        }
-    }
-
-    /// Takes the result of a task, or lets `waiter` be told of it.
-    pub(crate) fn join(
-        &self,
-        id: TaskId,
-        into: &mut dyn std::any::Any,
-        waiter: impl FnOnce() -> Waiter,
-    ) -> Joined {
-        let mut tasks = self.tasks.borrow_mut();
-        let Some(place) = tasks.find(id) else { return Joined::Nothing };
-        match place.state {
-            State::Ended => {
-                let work = tasks.remove(id.index);
-                drop(tasks);
-                if let Some(mut work) = work {
-                    work.as_mut().take(into);
-                    drop_quietly(work);
-                }
-                Joined::Taken
-            }
-            State::Cancelled => {
-                let nothing = tasks.remove(id.index);
-                debug_assert!(nothing.is_none(), "it was dropped when it was cancelled");
-                Joined::Nothing
-            }
-            _ => {
-                place.joiner = waiter();
-                Joined::NotYet
-            }
-        }
-    }
-
-    /// Whether a task has ended, with a result or without.
-    pub(crate) fn has_ended(&self, id: TaskId) -> bool {
-        let mut tasks = self.tasks.borrow_mut();
-        tasks.find(id).is_none_or(|place| matches!(place.state, State::Ended | State::Cancelled))
-    }
-
-    /// Nobody has its handle any more.
-    pub(crate) fn detach(&self, id: TaskId) {
-        let mut tasks = self.tasks.borrow_mut();
-        let Some(place) = tasks.find(id) else { return };
-        place.has_handle = false;
-        let joiner = std::mem::take(&mut place.joiner);
-        let work = match place.state {
-            State::Ended | State::Cancelled => tasks.remove(id.index),
-            _ => None,
-        };
-        drop(tasks);
-        drop(joiner);
-        work.map(drop_quietly);
-    }
-}
-
-/// What asking for a result came to.
-pub(crate) enum Joined {
-    Taken,
-    Nothing,
-    NotYet,
-}
-
-/// Drops a task: its panics are nobody's.
-fn drop_quietly(work: Pin<Box<dyn Work>>) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(work)));
 }
 
 impl std::fmt::Debug for Core {

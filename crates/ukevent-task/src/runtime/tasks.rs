@@ -47,6 +47,10 @@ pub(crate) struct Place {
     pub(crate) joiner: Waiter,
     pub(crate) spawned_at: &'static Location<'static>,
     pub(crate) polls: u64,
+    /// Its number among all of the runtime.
+    pub(crate) serial: u64,
+    /// What it waits for, where no table tells.
+    pub(crate) awaits: Option<&'static str>,
 }
 
 /// All tasks of a runtime.
@@ -78,6 +82,8 @@ impl Tasks {
             joiner: Waiter::Nobody,
             spawned_at,
             polls: 0,
+            serial: 0,
+            awaits: None,
         });
         index
     }
@@ -86,6 +92,7 @@ impl Tasks {
     pub(crate) fn insert(
         &mut self,
         work: Pin<Box<dyn Work>>,
+        serial: u64,
         spawned_at: &'static Location<'static>,
         remote: &Arc<Remote>,
     ) -> TaskId {
@@ -96,6 +103,8 @@ impl Tasks {
         place.work = Some(work);
         place.spawned_at = spawned_at;
         place.polls = 0;
+        place.serial = serial;
+        place.awaits = None;
         TaskId { index, generation: place.generation }
     }
 
@@ -114,12 +123,5 @@ impl Tasks {
         place.joiner = Waiter::Nobody;
         self.free.push(index);
         place.work.take()
-    }
-
-    /// How many there are whose future is alive.
-    pub(crate) fn alive(&self) -> usize {
-        let alive =
-            |place: &&Place| matches!(place.state, State::Alive | State::Polled | State::Doomed);
-        self.places.iter().filter(alive).count()
     }
 }

@@ -7,6 +7,7 @@ use pin_project_lite::pin_project;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 /// Why a task has no result.
@@ -15,16 +16,67 @@ use std::task::{Context, Poll};
 pub enum JoinError {
     /// It was cancelled, or its runtime was dropped.
     Cancelled,
-    /// It panicked, with this.
-    Panicked(Box<dyn Any + Send>),
+    /// It panicked.
+    Panicked(Panic),
+}
+
+/// What a task panicked with. Its `Display` is the message, if there was one.
+///
+/// ```
+/// use ukevent_task::{JoinError, block_on, spawn};
+///
+/// let ended = block_on(spawn_and_join())?;
+/// let Err(JoinError::Panicked(panic)) = ended else { unreachable!() };
+/// assert_eq!(panic.to_string(), "out of paper");
+/// assert_eq!(panic.into_payload().downcast_ref(), Some(&"out of paper"));
+///
+/// async fn spawn_and_join() -> Result<(), JoinError> {
+///     spawn(async { panic!("out of paper") }).await
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Panic {
+    /// The lock only makes it `Sync`, as errors are that are passed on.
+    payload: Mutex<Box<dyn Any + Send>>,
+}
+
+impl Panic {
+    pub(crate) fn new(payload: Box<dyn Any + Send>) -> Self {
+        Self { payload: Mutex::new(payload) }
+    }
+
+    /// What the panic was thrown with: for [`std::panic::resume_unwind`], for instance.
+    #[must_use]
+    pub fn into_payload(self) -> Box<dyn Any + Send> {
+        self.payload.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Display for Panic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let payload = self.payload.lock().unwrap_or_else(PoisonError::into_inner);
+        f.write_str(words(&**payload))
+    }
+}
+
+impl std::fmt::Debug for Panic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Panic({:?})", self.to_string())
+    }
 }
 
 impl std::fmt::Display for JoinError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Cancelled => f.write_str("the task was cancelled"),
-            Self::Panicked(payload) => write!(f, "the task panicked: {}", words(&**payload)),
+            Self::Panicked(panic) => write!(f, "the task panicked: {panic}"),
         }
+    }
+}
+
+impl From<JoinError> for std::io::Error {
+    fn from(error: JoinError) -> Self {
+        Self::other(error)
     }
 }
 
@@ -36,10 +88,26 @@ pub(crate) fn words(payload: &(dyn Any + Send)) -> &str {
 
 impl std::error::Error for JoinError {}
 
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Returned,
+    Panicked,
+}
+
+/// Drops a task, or what it left: the panics of that are nobody's.
+pub(crate) fn drop_quietly<T>(what: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(what))) {
+        // Even the payload of a panic may panic. What it panics with then is leaked.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
+        dropped.unwrap_or_else(std::mem::forget);
+    }
+}
+
 /// A task, whatever its result.
 pub(crate) trait Work {
     /// Lets it go on. Never panics: a panic is its result. Not to be called after it was ready.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending>;
     /// Puts the result of a task that was ready into an `Option<Result<T, JoinError>>`.
     fn take(self: Pin<&mut Self>, into: &mut dyn Any);
 }
@@ -58,22 +126,32 @@ where
     F: Future,
     F::Output: 'static,
 {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let StageMut::Runs { future } = self.as_mut().project() else { return Poll::Ready(()) };
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
+        let StageMut::Runs { future } = self.as_mut().project() else {
+            return Poll::Ready(Ending::Returned);
+        };
         let result = match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(output)) => Ok(output),
-            Err(payload) => Err(JoinError::Panicked(payload)),
+            Err(payload) => Err(JoinError::Panicked(Panic::new(payload))),
         };
-        let mut result = Some(result);
         // What the future holds is dropped here, and that is its code, too.
         let ended = catch_unwind(AssertUnwindSafe(|| {
-            self.as_mut().set(Self::Ended { result: result.take() });
+            self.as_mut().set(Self::Ended { result: None });
         }));
-        if let Err(payload) = ended {
-            self.set(Self::Ended { result: Some(Err(JoinError::Panicked(payload))) });
+        let result = match ended {
+            Ok(()) => result,
+            Err(payload) => {
+                // The place was given its new content all the same.
+                drop_quietly(result);
+                Err(JoinError::Panicked(Panic::new(payload)))
+            }
+        };
+        let ending = if result.is_ok() { Ending::Returned } else { Ending::Panicked };
+        if let StageMut::Ended { result: place } = self.project() {
+            *place = Some(result);
         }
-        Poll::Ready(())
+        Poll::Ready(ending)
     }
 
     fn take(self: Pin<&mut Self>, into: &mut dyn Any) {

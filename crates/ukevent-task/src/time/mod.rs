@@ -6,6 +6,8 @@
 mod deadline;
 mod interval;
 mod sleep;
+#[cfg(test)]
+mod tests;
 mod timeout;
 
 pub use deadline::{Deadline, Guarded};
