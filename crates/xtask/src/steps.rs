@@ -55,8 +55,8 @@ pub(crate) const STEPS: &[Step] = &[
 /// The workspaces beside the main one, with lock files of their own.
 const SIDE_WORKSPACES: [&str; 2] = ["fuzz", "bench"];
 
-/// Loom runs the tests called `loom_…` of the queue and its memory, built with its own atomics.
-const LOOM: &str = "test --package ukevent-queue --package ukevent-buf --lib --release -- loom";
+/// Loom runs the tests called `loom_…` of the queue, its memory and its tasks, built with its own atomics.
+const LOOM: &str = "test --package ukevent-queue --package ukevent-buf --package ukevent-task --lib --release -- loom";
 
 fn ok() -> Outcome {
     Outcome::Passed(String::new())
@@ -101,7 +101,7 @@ fn clippy(project: &Project) -> Result<Outcome, String> {
 }
 
 fn doc(project: &Project) -> Result<Outcome, String> {
-    let mut command = project.cargo("doc --workspace --no-deps");
+    let mut command = project.cargo("doc --workspace --all-features --no-deps");
     command.env("RUSTDOCFLAGS", "-D warnings");
     project.run(command)?;
     Ok(ok())

@@ -4,7 +4,7 @@ use crate::{Mode, project::Project, steps::Outcome};
 use std::{fmt, fs, path::Path};
 
 /// What has no place in a run of two minutes.
-const SLOW: &str = "--exclude ukevent-cli";
+const SLOW: &str = "--exclude ukevent-cli --exclude ukevent-compat";
 
 /// Runs the tests: with nextest, which gives each a process and ends those that hang, where it is
 /// installed; else with `cargo test`. The documentation's examples too.

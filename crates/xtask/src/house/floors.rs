@@ -43,6 +43,10 @@ pub(super) fn problems(architecture: &str, crates: &[Crate]) -> Vec<String> {
 fn problems_of_crate(user: &Crate, own: Floor, floors: &BTreeMap<&str, Floor>) -> Vec<String> {
     let mut problems = Vec::new();
     for dependency in &user.dependencies {
+        // Tests and examples that use their own crate with all its features.
+        if dependency.is_dev && dependency.name == user.name {
+            continue;
+        }
         // What is not in the table is other people's, or was reported above.
         let Some(used) = floors.get(dependency.name.as_str()) else { continue };
         let is_allowed = match (own, *used) {
@@ -163,6 +167,12 @@ mod tests {
     fn what_stands_beside_is_for_tests() {
         assert_eq!(with(a("queue", &["kit"])).len(), 1);
         assert!(with(a("queue", &["dev:kit"])).is_empty());
+    }
+
+    #[test]
+    fn tests_may_name_their_own_crate() {
+        assert!(with(a("queue", &["sys", "dev:queue"])).is_empty());
+        assert_eq!(with(a("queue", &["queue"])).len(), 1);
     }
 
     #[test]
