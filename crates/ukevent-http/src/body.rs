@@ -2,8 +2,9 @@
 //!
 //! A file server has no use for what a client sends after a head, but must know where it ends, or
 //! the next request is read from the middle of it. RFC 9112, 6 and 7.1. The chunked reader is
-//! strict (CR LF everywhere, digits only, no space around a size) and bounded: chunk headers and
-//! trailers count as body.
+//! strict (CR LF everywhere, digits only, no space around a size, where 7.1.1 would have one before a
+//! semicolon tolerated, and trailers that are fields, not folded) and bounded: chunk headers and trailers
+//! count as body.
 
 use crate::{request::Framing, status::Status};
 
@@ -38,6 +39,8 @@ enum Part {
     DataLf,
     /// The first byte of a trailer, or of the empty line after the last.
     Trailers,
+    /// The rest of its name, and the colon.
+    TrailerName,
     /// The rest of a trailer, up to CR.
     Trailer,
     TrailerLf,
@@ -121,12 +124,21 @@ fn after(part: Part, byte: u8) -> Option<Part> {
         (Part::DataCr, b'\r') => Part::DataLf,
         (Part::DataLf, b'\n') => Part::Size { value: 0, digits: 0 },
         (Part::Trailers, b'\r') => Part::LastLf,
-        (Part::Trailers | Part::Trailer, _) if is_text => Part::Trailer,
+        (Part::Trailers | Part::TrailerName, _) if is_token(byte) => Part::TrailerName,
+        (Part::TrailerName, b':') => Part::Trailer,
+        (Part::Trailer, _) if is_text => Part::Trailer,
         (Part::Trailer, b'\r') => Part::TrailerLf,
         (Part::TrailerLf, b'\n') => Part::Trailers,
         (Part::LastLf, b'\n') => Part::End,
         _ => return None,
     })
+}
+
+/// `tchar` (RFC 9110, 5.6.2).
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.')
+        || matches!(byte, b'^' | b'_' | b'`' | b'|' | b'~')
 }
 
 #[cfg(test)]

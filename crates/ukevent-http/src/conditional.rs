@@ -1,4 +1,14 @@
-//! Conditional requests, in the order of RFC 9110, 13.2.2.
+//! Conditional requests (RFC 9110, 13).
+//!
+//! 13.1.1 If-Match, by strong comparison; 13.1.2 If-None-Match, by weak; 13.1.3 If-Modified-Since and
+//! 13.1.4 If-Unmodified-Since, ignored if they stand twice or hold no date; 13.1.5 If-Range, by strong
+//! comparison of a tag or the very same date; 13.2.1 only for what would succeed; 13.2.2 their order;
+//! 8.8.3 tags and how they compare; 8.8.2.2 when a date is strong.
+//!
+//! Whether a date is strong the server can judge by half: that nothing changed within its last seconds it
+//! sees, that nothing changed twice in the second of the date it does not. The other half is the client's,
+//! who may not send a date that he was given within its own second (8.8.2.2). A date before 1970 is no
+//! date here: no file is served that is as old.
 
 use crate::{
     date,

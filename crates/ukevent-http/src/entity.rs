@@ -1,6 +1,15 @@
 //! What a target names: an entity with its fields and its content, wherever that lies.
+//!
+//! RFC 9110: 3.2 representations, 8.3 to 8.8 their fields, 12.5.5 Vary, 15.3.7.1 and 15.4.5 which of them
+//! a 206 and a 304 tell. An entity that others of the same resource stand beside is the one for a client
+//! that asks for nothing special; which of them is sent, its [`Alternates`] decide.
 
-use crate::{conditional::Validators, counters::Counters};
+use crate::{
+    conditional::Validators,
+    counters::Counters,
+    negotiation::{self, Coding, Codings},
+    request::{Present, Request},
+};
 use std::{os::fd::OwnedFd, sync::Arc};
 
 /// Where the answers come from: files below a directory, or the page.
@@ -9,6 +18,14 @@ pub(crate) trait Content {
     /// made of the target. What was seen at `seen` need not be looked at again at the same `seen`.
     /// Never blocks, but where there is nobody to wait instead: see [`Found::Later`].
     fn find(&mut self, path: &[u8], seen: Seen, counters: &Counters) -> Found;
+
+    /// Lets the next look find this, whatever is there.
+    fn offer(&mut self, _: Option<Found>) {}
+
+    /// Whether there is something to tend to, by whoever takes reports of changes.
+    fn wants_tending(&self) -> bool {
+        false
+    }
 
     /// Closes descriptors that are only kept for speed. Says whether there were any.
     fn let_go(&mut self) -> bool {
@@ -44,8 +61,9 @@ pub(crate) enum Found {
     Busy,
     /// The disk failed: 500.
     Failed,
-    /// Looking would block, so somebody else looks: to be asked for again when he is done.
-    Later,
+    /// Looking would block, so somebody else looks. What he finds is told by this number, and offered to
+    /// the next look ([`Content::offer`]).
+    Later(u64),
 }
 
 /// A representation: its fields, rendered once, and its content.
@@ -54,12 +72,38 @@ pub(crate) struct Entity {
     /// All fields of a full answer: those of a 304 first, those of a 206 next, the length last.
     fields: Vec<u8>,
     common: usize,
+    /// Where the media type stands in them.
+    typed: (usize, usize),
     described: usize,
     etag: Option<String>,
     modified_s: Option<u64>,
     settled: bool,
     len: u64,
     body: Body,
+    alternates: Alternates,
+}
+
+/// What else there is of the same resource.
+#[derive(Debug, Default)]
+pub(crate) enum Alternates {
+    #[default]
+    None,
+    /// The same in another coding, each in its place of [`Coding::ALL`].
+    Codings([Option<Arc<Entity>>; 3]),
+    /// The same as JSON.
+    Json(Arc<Entity>),
+}
+
+impl Alternates {
+    /// All of them.
+    fn all(&self) -> impl Iterator<Item = &Arc<Entity>> {
+        let (codings, json) = match self {
+            Self::None => (&[][..], None),
+            Self::Codings(codings) => (&codings[..], None),
+            Self::Json(json) => (&[][..], Some(json)),
+        };
+        codings.iter().flatten().chain(json)
+    }
 }
 
 /// Where the content lies.
@@ -94,6 +138,11 @@ pub(crate) struct Description<'a> {
 
 impl Entity {
     pub(crate) fn new(of: Description<'_>, body: Body) -> Self {
+        Self::coded(of, None, body)
+    }
+
+    /// As [`Entity::new`], with content that is in a coding.
+    pub(crate) fn coded(of: Description<'_>, coding: Option<Coding>, body: Body) -> Self {
         let mut fields = Vec::with_capacity(256);
         let mut put = |parts: &[&[u8]]| {
             parts.iter().for_each(|part| fields.extend_from_slice(part));
@@ -106,19 +155,72 @@ impl Entity {
         if let Some(modified_s) = of.modified_s {
             put(&[b"Last-Modified: ", crate::date::Date::at(modified_s).text(), b"\r\n"]);
         }
-        put(&[b"Content-Type: ", of.media_type.as_bytes(), b"\r\n"]);
+        let type_from = put(&[b"Content-Type: "]);
+        let type_to = put(&[of.media_type.as_bytes()]);
+        put(&[b"\r\n"]);
+        if let Some(coding) = coding {
+            put(&[b"Content-Encoding: ", coding.token().as_bytes(), b"\r\n"]);
+        }
         let described = put(&[b"X-Content-Type-Options: nosniff\r\nAccept-Ranges: bytes\r\n"]);
         put(&[b"Content-Length: ", of.len.to_string().as_bytes(), b"\r\n"]);
         Self {
             fields,
             common,
+            typed: (type_from, type_to),
             described,
             etag: of.etag,
             modified_s: of.modified_s,
             settled: of.settled,
             len: of.len,
             body,
+            alternates: Alternates::None,
         }
+    }
+
+    /// With others beside it. Both must tell what they vary by.
+    pub(crate) fn beside(self, alternates: Alternates) -> Self {
+        Self { alternates, ..self }
+    }
+
+    /// The representation of `this` resource that a request prefers.
+    pub(crate) fn preferred<'e>(this: &'e Arc<Self>, request: &Request<'_, '_>) -> &'e Arc<Self> {
+        let other = match &this.alternates {
+            Alternates::None => None,
+            Alternates::Codings(each) if request.has(Present::ACCEPT_ENCODING) => {
+                let codings = Codings::of(request.values(Present::ACCEPT_ENCODING));
+                let best = codings.best(|coding| each[coding.index()].is_some());
+                best.and_then(|coding| each[coding.index()].as_ref())
+            }
+            Alternates::Codings(_) => None,
+            Alternates::Json(json) => {
+                negotiation::prefers_json(request.values(Present::ACCEPT)).then_some(json)
+            }
+        };
+        other.unwrap_or(this)
+    }
+
+    /// What stands beside it.
+    #[cfg(test)]
+    pub(crate) fn alternates(&self) -> &Alternates {
+        &self.alternates
+    }
+
+    /// Whether it, or what stands beside it, holds a file open.
+    pub(crate) fn holds_file(&self) -> bool {
+        matches!(self.body, Body::File(_)) || self.alternates.all().any(|other| other.holds_file())
+    }
+
+    /// What stands in Content-Type.
+    pub(crate) fn media_type(&self) -> &[u8] {
+        &self.fields[self.typed.0..self.typed.1]
+    }
+
+    /// The fields of an answer with several parts of the content: those of [`Entity::fields_of_part`]
+    /// without the type, which is that of each part.
+    pub(crate) fn fields_of_parts(&self) -> [&[u8]; 2] {
+        let (from, to) = self.typed;
+        let name = b"Content-Type: ".len();
+        [&self.fields[..from - name], &self.fields[to + b"\r\n".len()..self.described]]
     }
 
     pub(crate) fn len(&self) -> u64 {
@@ -131,7 +233,8 @@ impl Entity {
             Body::Bytes(bytes) => bytes.len(),
             Body::File(_) => 0,
         };
-        size_of::<Self>() + self.fields.capacity() + body
+        let beside: usize = self.alternates.all().map(|other| other.held_bytes()).sum();
+        size_of::<Self>() + self.fields.capacity() + body + beside
     }
 
     pub(crate) fn body(&self) -> &Body {

@@ -1,5 +1,8 @@
 //! One request, one answer.
 //!
+//! RFC 9110: 9.3.7 OPTIONS, 10.1.1 Expect, 10.2.1 Allow, 10.2.2 Location, 14.4 Content-Range, 15.3.7 and
+//! 15.5.17 what comes of ranges.
+//!
 //! Joins what the request says ([`request`](crate::request), [`target`], [`conditional`],
 //! [`range`]) with what is there ([`Content`]), and writes the answer.
 
@@ -7,7 +10,10 @@ use crate::{
     conditional::{self, Verdict},
     connection::Turn,
     entity::{Body, Content, Entity, FilePart, Found, Seen},
-    range::{self, Range},
+    range::{
+        self, Range,
+        parts::{Boundary, Parts},
+    },
     request::{Expect, Method, Present, Request},
     response::{self, Persistence},
     status::Status,
@@ -28,43 +34,33 @@ pub(crate) fn objection(request: &Request<'_, '_>) -> Option<Status> {
     }
 }
 
-/// What is asked for must be waited for; nothing was written.
+/// What is asked for must be waited for: a load of this number. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Later;
+pub(crate) struct Later(pub(crate) u64);
+
+/// What follows on the wire.
+#[derive(Debug)]
+pub(crate) enum Tail {
+    Nothing,
+    File(FilePart),
+    /// Ranges of a file: [`Parts::walk`] them.
+    Parts(Box<Parts>),
+}
+
+impl From<Option<FilePart>> for Tail {
+    fn from(part: Option<FilePart>) -> Self {
+        part.map_or(Self::Nothing, Self::File)
+    }
+}
 
 /// Writes the answer to `request`. What is returned follows it on the wire.
 pub(crate) fn answer<C: Content>(
     request: &Request<'_, '_>,
     persistence: Persistence,
     turn: &mut Turn<'_, C>,
-) -> Result<Option<FilePart>, Later> {
-    let mut reply = Reply { persistence, is_head: request.method == Method::Head, turn };
-    if let Some(status) = objection(request) {
-        let fields = if status == Status::MethodNotAllowed { ALLOW } else { b"" };
-        return Ok(reply.plain(status, fields));
-    }
-    let query = match target::resolve(request.target, reply.turn.path) {
-        Ok(Target::Path { query }) => query,
-        Ok(Target::Asterisk) if request.method == Method::Options => None,
-        Ok(Target::Asterisk) | Err(Refused::Malformed) => {
-            return Ok(reply.plain(Status::BadRequest, b""));
-        }
-        Err(Refused::Nothing) => return Ok(reply.plain(Status::NotFound, b"")),
-    };
-    if request.method == Method::Options {
-        return Ok(reply.bare(Status::NoContent, ALLOW));
-    }
-    let Turn { epoch, sure, .. } = *reply.turn;
-    let seen = Seen { epoch, sure, unix_s: reply.turn.date.unix_s() };
-    Ok(match reply.turn.content.find(reply.turn.path, seen, reply.turn.counters) {
-        Found::Entity(entity) => reply.entity(request, &entity),
-        Found::Directory => reply.directory(query),
-        Found::Forbidden => reply.plain(Status::Forbidden, b""),
-        Found::Nothing => reply.plain(Status::NotFound, b""),
-        Found::Exhausted | Found::Busy => reply.plain(Status::ServiceUnavailable, RETRY),
-        Found::Failed => reply.plain(Status::InternalServerError, b""),
-        Found::Later => return Err(Later),
-    })
+) -> Result<Tail, Later> {
+    let is_head = request.method == Method::Head;
+    Reply { persistence, is_head, turn }.answer(request)
 }
 
 /// Writes an answer that ends the connection, to what is no request or gets none.
@@ -81,6 +77,40 @@ struct Reply<'t, 'a, C> {
 }
 
 impl<C: Content> Reply<'_, '_, C> {
+    /// Answers it, whatever it is.
+    fn answer(mut self, request: &Request<'_, '_>) -> Result<Tail, Later> {
+        if let Some(status) = objection(request) {
+            let fields = if status == Status::MethodNotAllowed { ALLOW } else { b"" };
+            return Ok(self.plain(status, fields).into());
+        }
+        let query = match target::resolve(request.target, self.turn.path) {
+            Ok(Target::Path { query }) => query,
+            Ok(Target::Asterisk) if request.method == Method::Options => None,
+            Ok(Target::Asterisk) | Err(Refused::Malformed) => {
+                return Ok(self.plain(Status::BadRequest, b"").into());
+            }
+            Err(Refused::Misdirected) => {
+                return Ok(self.plain(Status::MisdirectedRequest, b"").into());
+            }
+            Err(Refused::Nothing) => return Ok(self.plain(Status::NotFound, b"").into()),
+        };
+        if request.method == Method::Options {
+            return Ok(self.bare(Status::NoContent, ALLOW).into());
+        }
+        let Turn { epoch, sure, .. } = *self.turn;
+        let seen = Seen { epoch, sure, unix_s: self.turn.date.unix_s() };
+        let part = match self.turn.content.find(self.turn.path, seen, self.turn.counters) {
+            Found::Entity(entity) => return Ok(self.entity(request, &entity)),
+            Found::Directory => self.directory(query),
+            Found::Forbidden => self.plain(Status::Forbidden, b""),
+            Found::Nothing => self.plain(Status::NotFound, b""),
+            Found::Exhausted | Found::Busy => self.plain(Status::ServiceUnavailable, RETRY),
+            Found::Failed => self.plain(Status::InternalServerError, b""),
+            Found::Later(load) => return Err(Later(load)),
+        };
+        Ok(part.into())
+    }
+
     fn begin(&mut self, status: Status) {
         self.turn.counters.answers[usize::from(status.class())] += 1;
         response::begin(self.turn.out, status, self.turn.date);
@@ -116,41 +146,65 @@ impl<C: Content> Reply<'_, '_, C> {
         self.plain(Status::MovedPermanently, &location)
     }
 
-    fn entity(&mut self, request: &Request<'_, '_>, entity: &Arc<Entity>) -> Option<FilePart> {
+    fn entity(&mut self, request: &Request<'_, '_>, entity: &Arc<Entity>) -> Tail {
+        let entity = Entity::preferred(entity, request);
         let ranged = match conditional::evaluate(request, entity.validators()) {
             Verdict::Proceed { ranged } => ranged && !self.is_head,
             Verdict::NotModified => {
-                return self.bare(Status::NotModified, entity.fields_of_not_modified());
+                return self.bare(Status::NotModified, entity.fields_of_not_modified()).into();
             }
-            Verdict::Failed => return self.plain(Status::PreconditionFailed, b""),
+            Verdict::Failed => return self.plain(Status::PreconditionFailed, b"").into(),
         };
         let range = match request.value(Present::RANGE) {
             Some(value) if ranged => range::parse(value, entity.len()),
             _ => Range::Whole,
         };
         let (offset, len) = match range {
-            Range::Whole => {
-                self.begin(Status::Ok);
-                self.turn.out.put(entity.fields());
-                (0, entity.len())
-            }
             Range::Part { first, last } => {
                 self.part(entity, first, last);
                 (first, last - first + 1)
             }
             Range::Unsatisfiable => {
                 let field = format!("Content-Range: bytes */{}\r\n", entity.len());
-                return self.plain(Status::RangeNotSatisfiable, field.as_bytes());
+                return self.plain(Status::RangeNotSatisfiable, field.as_bytes()).into();
             }
+            Range::Several(ranges) => {
+                let parts = Parts::new(entity, ranges, Boundary::draw());
+                if parts.len() < entity.len() {
+                    return self.parts(parts, entity);
+                }
+                self.whole(entity)
+            }
+            Range::Whole => self.whole(entity),
         };
         response::end(self.turn.out, self.persistence);
         if self.is_head {
-            return None;
+            return Tail::Nothing;
         }
         if let Body::Bytes(bytes) = entity.body() {
             self.turn.out.put(&bytes[offset as usize..(offset + len) as usize]);
         }
-        FilePart::new(entity, offset, len)
+        FilePart::new(entity, offset, len).into()
+    }
+
+    fn whole(&mut self, entity: &Entity) -> (u64, u64) {
+        self.begin(Status::Ok);
+        self.turn.out.put(entity.fields());
+        (0, entity.len())
+    }
+
+    fn parts(&mut self, mut parts: Parts, entity: &Entity) -> Tail {
+        self.begin(Status::PartialContent);
+        let out = &mut *self.turn.out;
+        out.put_all(&entity.fields_of_parts());
+        parts.put_fields(out);
+        response::end(out, self.persistence);
+        if matches!(entity.body(), Body::File(_)) {
+            return Tail::Parts(Box::new(parts));
+        }
+        let rest = parts.walk(out);
+        debug_assert!(rest.is_none(), "all of it lies in memory");
+        Tail::Nothing
     }
 
     fn part(&mut self, entity: &Entity, first: u64, last: u64) {
@@ -167,3 +221,6 @@ impl<C: Content> Reply<'_, '_, C> {
         out.put(b"\r\n");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,18 +3,21 @@
 //! Each takes any bytes and panics when an invariant does not hold.
 
 use crate::{
-    connection::{Connection, Turn, Wants, Wire},
+    connection,
     counters::Counters,
-    date::{self, Date},
-    entity::{Body, Content, Description, Entity, FilePart, Found, Seen},
-    limits::{FIELDS, GATHER_BYTES, HELD_BYTES, Limits},
+    date,
+    entity::{Body, Content, Description, Entity, Found, Seen},
+    limits::{FIELDS, GATHER_BYTES, Limits},
+    negotiation::{self, Codings},
     out::Out,
     range::{self, Range},
+    rehearsal::{Pipe, WaitsFor, rehearse, settle},
     request::{self, Parsed},
+    shared::Shared,
     target::{self, Target},
 };
-use std::{mem::MaybeUninit, sync::Arc};
-use ukevent_buf::Buffer;
+use std::{mem::MaybeUninit, rc::Rc, sync::Arc};
+use ukevent_task::spawn;
 
 /// Reads a head, and makes sure that its beginnings are not refused if it is not.
 pub fn request(data: &[u8]) {
@@ -50,10 +53,23 @@ pub fn target(data: &[u8]) {
 pub fn range(data: &[u8]) {
     let _ = date::parse(data);
     for len in [0, 1, 1000, u64::MAX] {
-        if let Range::Part { first, last } = range::parse(data, len) {
-            assert!(first <= last && last < len);
-        }
+        let ranges = match range::parse(data, len) {
+            Range::Part { first, last } => vec![(first, last)],
+            Range::Several(ranges) => ranges.as_slice().to_vec(),
+            Range::Whole | Range::Unsatisfiable => Vec::new(),
+        };
+        assert!(ranges.iter().all(|&(first, last)| first <= last && last < len));
     }
+}
+
+/// Reads what a client accepts, and makes sure that nothing is chosen that there is not, and that what
+/// is chosen of all is the choice if there is nothing else.
+pub fn negotiation(data: &[u8]) {
+    let _ = negotiation::prefers_json(std::iter::once(data));
+    let codings = Codings::of(std::iter::once(data));
+    assert_eq!(codings.best(|_| false), None);
+    let best = codings.best(|_| true);
+    assert_eq!(codings.best(|coding| Some(coding) == best), best);
 }
 
 /// Runs a connection over the bytes twice, at once and piece by piece over a wire that is late,
@@ -73,66 +89,35 @@ pub fn connection(data: &[u8]) {
 /// leaves only when so many such pieces have come since, or when no more input is taken.
 fn run(data: &[u8], arrive: usize, late: usize) -> Vec<u8> {
     let limits = Limits { line_bytes: 200, head_bytes: 400, body_bytes: 300, ..Limits::default() };
-    let (mut out, mut path) = (Out::default(), Vec::new());
-    let mut counters = Counters::default();
-    let mut turn = Turn {
-        content: &mut Memory::default(),
-        limits: &limits,
-        counters: &mut counters,
-        date: &Date::at(1_000_000_000),
-        now_ns: 0,
-        epoch: 0,
-        sure: false,
-        ending: false,
-        budget_bytes: u64::MAX,
-        out: &mut out,
-        path: &mut path,
-    };
-    let mut wire = Late { sent: Vec::new(), leaving: 0 };
-    let mut connection = Connection::new(&turn);
-    let mut waited = 0;
-    for input in data.chunks(arrive) {
-        connection.receive(input, &mut wire, &mut turn);
-        waited += 1;
-        // Vectors grow by doubling.
-        let held = 2 * (limits.head_bytes + HELD_BYTES + arrive) + GATHER_BYTES + 1024;
-        assert!(connection.held_bytes() <= held, "{} bytes are held", connection.held_bytes());
-        if waited > late || !connection.takes_input() {
-            waited = 0;
-            while connection.wants() == Wants::Output {
-                connection.sent(std::mem::take(&mut wire.leaving), &mut wire, &mut turn);
+    let pipe = Pipe::default();
+    rehearse(async {
+        let shared = Rc::new(Shared::new(Memory::default(), limits, Out::default()));
+        let connection = spawn(connection::serve(pipe.clone(), shared, |_| ()));
+        let mut waited = 0;
+        for input in data.chunks(arrive) {
+            pipe.with(|state| {
+                state.takes.push_back(0);
+                state.arrived.push_back(input.to_vec());
+            });
+            settle(&pipe).await;
+            waited += 1;
+            if waited > late {
+                waited = 0;
+                while pipe.waits_for() == WaitsFor::Room {
+                    settle(&pipe).await;
+                }
             }
         }
-    }
-    connection.end_of_input(&mut wire, &mut turn);
-    while connection.wants() == Wants::Output {
-        connection.sent(std::mem::take(&mut wire.leaving), &mut wire, &mut turn);
-    }
-    assert_eq!(connection.wants(), Wants::Nothing);
-    assert_eq!(connection.held_bytes(), 0);
-    wire.sent
-}
-
-/// A wire that takes everything, and says later that it has left.
-struct Late {
-    sent: Vec<u8>,
-    leaving: u64,
-}
-
-impl Wire for Late {
-    fn send(&mut self, bytes: Buffer, file: Option<(&FilePart, u64)>) {
-        assert!(self.leaving == 0 && file.is_none() && !bytes.is_empty());
-        self.sent.extend_from_slice(&bytes);
-        self.leaving = bytes.len() as u64;
-    }
-
-    fn end(&mut self) {
-        assert_eq!(self.leaving, 0, "ended before all was sent");
-    }
-
-    fn outstanding(&mut self) -> Option<u32> {
-        None
-    }
+        pipe.with(|state| {
+            state.takes.clear();
+            state.peer_ended = true;
+        });
+        settle(&pipe).await;
+        settle(&pipe).await;
+        assert!(connection.has_ended(), "it waits for {:?}", pipe.waits_for());
+        assert!(pipe.with(|state| state.most_handed) <= GATHER_BYTES + 4096 + 1024);
+    });
+    pipe.with(|state| std::mem::take(&mut state.sent))
 }
 
 /// Two files and a directory.

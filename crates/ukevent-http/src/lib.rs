@@ -1,4 +1,4 @@
-//! A static file server on one thread and one queue.
+//! A static file server on one thread: coroutines on one queue.
 //!
 //! GET and HEAD of the files below a directory, as RFC 9110 and RFC 9112 have it: keep-alive and
 //! pipelining, conditional requests, byte ranges, and a proper answer to everything else. Without
@@ -8,17 +8,26 @@
 //!
 //! - pure, without clock, socket or queue: `request` reads a head, `body` finds the end of what
 //!   follows it, `target` makes a path of the target, `conditional` and `range` decide what of
-//!   the content is wanted, `response` writes heads, `exchange` joins these into the answer to
-//!   one request, and `connection` is the state of one connection: bytes in, bytes and parts of
-//!   files out, deadlines told but never waited for;
+//!   the content is wanted, `response` writes heads, and `exchange` joins these into the answer to
+//!   one request;
+//! - pure as well: `negotiation` chooses among representations, `listing` draws directories,
+//!   `addresses` and `pace` judge who asks too much or is too slow, [`log`] and [`metrics`] tell of it;
 //! - `out`: the memory in which answers are made, and from which they are sent;
 //! - the content: `files` below a directory, kept at hand as long as nothing is reported of them and
 //!   loaded by threads where that takes time, or `page`; both as `entity` describes it;
-//! - the loop: `server` joins connections to the queue, by operations that complete.
+//! - `shared`: what all connections use, with `loads` and `bell` for those of them that wait for the work
+//!   of others;
+//! - `connection`: one connection from its first request to its end, a task over any wire; `rehearsal` is
+//!   the wire of tests and of fuzzing, on a clock that is moved by hand;
+//! - `server`: the tasks that accept, that take reports, and that end it all.
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
+#[cfg_attr(not(test), expect(dead_code, reason = "the loop does not ask it yet"))]
+mod addresses;
+mod bell;
 mod body;
+mod certificate;
 mod conditional;
 mod connection;
 mod counters;
@@ -29,17 +38,27 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod limits;
+mod listing;
+mod loads;
+pub mod log;
+pub mod metrics;
+mod negotiation;
 mod out;
+#[cfg_attr(not(test), expect(dead_code, reason = "connections do not ask it yet"))]
+mod pace;
 mod page;
 mod range;
+mod rehearsal;
 mod request;
 mod response;
 mod server;
+mod shared;
 mod status;
 mod target;
 #[cfg(test)]
 mod testing;
 
+pub use certificate::{Certificate, CertificateError};
 pub use counters::Counters;
 pub use limits::Limits;
-pub use server::{Builder, Server, StartError, Stopper};
+pub use server::{Builder, Listen, Meter, Server, StartError, Stopper};

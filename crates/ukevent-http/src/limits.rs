@@ -20,9 +20,10 @@ use std::time::Duration;
 pub struct Limits {
     /// Connections served at a time. One more is answered 503 and closed. Default: 10,000.
     ///
-    /// A connection at rest holds no buffer. One whose peer takes nothing may hold 36 KiB of answers
-    /// and 48 KiB of what it sent behind them, for as long as [`Limits::stall`] lets it: this number
-    /// times that is the memory to reckon with.
+    /// A connection at rest holds no buffer. One whose peer takes nothing may hold 36 KiB of answers and
+    /// 94 KiB of what it sent behind them, for as long as [`Limits::stall`] lets it: 16 pieces of 4 KiB
+    /// that nobody has asked for yet, and one of those behind a head that is not whole, in a buffer up to
+    /// half larger. This number times that is the memory to reckon with.
     pub connections: usize,
     /// Bytes of a request line, its end included. Longer: 414. Default: 8 KiB.
     pub line_bytes: usize,
@@ -75,17 +76,6 @@ pub(crate) const LOADERS: usize = 4;
 /// Connections beyond the limit that may be on their way out with a 503. With more of them, the
 /// server stops accepting until one is gone.
 pub(crate) const REFUSED_CONNECTIONS: usize = 64;
-
-/// Bytes read from a connection at a time.
-pub(crate) const RECEIVE_BYTES: usize = 4 * 1024;
-
-/// Frames that are received into. They are held from their arrival until they are read in the same or
-/// the next batch; with all of them in use, what else has come waits in the kernel.
-pub(crate) const RECEIVE_FRAMES: u32 = 256;
-
-/// Bytes that a connection may hold of what came behind an answer that is leaving, before no more is
-/// received.
-pub(crate) const HELD_BYTES: usize = 16 * 1024;
 
 /// Bytes of a frame that is sent from: a head and a small file. Larger batches are sent from the heap.
 pub(crate) const SEND_BYTES: usize = 20 * 1024;

@@ -29,8 +29,10 @@ impl Out {
         self.buffer.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+    /// Goes on behind these, which were taken before.
+    pub(crate) fn go_on(&mut self, taken: Buffer) {
+        debug_assert!(self.buffer.is_empty(), "it is empty between turns");
+        self.buffer = taken;
     }
 
     /// Puts this behind what is there.
@@ -94,7 +96,7 @@ mod tests {
             expected.extend_from_slice(&[1; 5000]);
             expected.extend_from_slice(&[2; 5000]);
             assert_eq!(&out.take()[..], &std::mem::take(&mut expected)[..]);
-            assert!(out.is_empty());
+            assert_eq!(out.len(), 0);
             // The frame is away from now on.
             kept.extend(pool.allocate());
         }

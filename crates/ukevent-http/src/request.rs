@@ -1,11 +1,17 @@
 //! Reads the head of a request: `NeedMore`, `Request` or `Refuse`.
 //!
-//! RFC 9112, 2 to 6, read strictly, because what two readers of one connection understand
+//! RFC 9112: 2.2 lines, bare CR and LF, white space before the first field; 2.3 versions; 3 the request
+//! line; 3.2 Host; 5.1 and 5.2 colons and folded lines; 6.1 to 6.3 what frames a body; 9.3 and 9.6 who
+//! stays. RFC 9110: 5.6.1 lists; 7.2 Host; 8.6 Content-Length; 9.1 methods; 10.1.1 Expect. Read strictly, because what two readers of one connection understand
 //! differently is how requests are smuggled: every line ends with CR LF, no line is folded, no
 //! space stands before a colon, there is one Host, one Content-Length of digits only, and never a
 //! Content-Length beside a Transfer-Encoding. `httparse` finds the lines and refuses stray
 //! characters; what it lets pass (a bare LF) and what it does not look at (the meaning of fields)
 //! is decided here.
+//!
+//! Two choices that the RFCs leave: HTTP/0.9 is no protocol that is spoken here (400), and a minor version
+//! that nobody has defined is refused (505) and not taken for the highest that is known (RFC 9110, 2.5 has
+//! it as a SHOULD): there will be none.
 //!
 //! Invariants: the answer does not depend on how the bytes were cut into pieces; every refusal
 //! means that the end of the request is unknown, so the connection ends with it.
@@ -88,6 +94,8 @@ bitflags! {
         const IF_UNMODIFIED_SINCE = 8;
         const IF_RANGE = 16;
         const RANGE = 32;
+        const ACCEPT = 64;
+        const ACCEPT_ENCODING = 128;
         const CONDITIONAL = 1 | 2 | 4 | 8;
     }
 }
@@ -100,6 +108,8 @@ impl Present {
             Self::IF_MODIFIED_SINCE => "if-modified-since",
             Self::IF_UNMODIFIED_SINCE => "if-unmodified-since",
             Self::IF_RANGE => "if-range",
+            Self::ACCEPT => "accept",
+            Self::ACCEPT_ENCODING => "accept-encoding",
             _ => "range",
         }
     }
@@ -239,10 +249,13 @@ fn understand<'h, 'b>(
             }
             5 if is("range") => present |= Present::RANGE,
             6 if is("expect") => {
-                let known = field.value.eq_ignore_ascii_case(b"100-continue");
-                let unknown = !known || expect == Expect::Unknown;
-                expect = if unknown { Expect::Unknown } else { Expect::Continue };
+                for element in elements(field.value) {
+                    let known = element.eq_ignore_ascii_case(b"100-continue");
+                    let unknown = !known || expect == Expect::Unknown;
+                    expect = if unknown { Expect::Unknown } else { Expect::Continue };
+                }
             }
+            6 if is("accept") => present |= Present::ACCEPT,
             8 if is("if-match") => present |= Present::IF_MATCH,
             8 if is("if-range") => present |= Present::IF_RANGE,
             10 if is("connection") => {
@@ -261,6 +274,7 @@ fn understand<'h, 'b>(
             17 if is("transfer-encoding") => {
                 coding = Some(join_coding(coding, field.value));
             }
+            15 if is("accept-encoding") => present |= Present::ACCEPT_ENCODING,
             17 if is("if-modified-since") => present |= Present::IF_MODIFIED_SINCE,
             19 if is("if-unmodified-since") => present |= Present::IF_UNMODIFIED_SINCE,
             _ => {}
@@ -352,9 +366,62 @@ fn content_length(value: &[u8]) -> Result<u64, Status> {
     }))
 }
 
-/// Whether a value has the characters of a host and port (RFC 3986, 3.2.2 and 3.2.3).
+/// Whether a value is a host, which may be empty, and a port (RFC 9110, 7.2; RFC 3986, 3.2.2 and 3.2.3).
 pub(crate) fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte))
+    let (host, port) = split_port(value);
+    let is_named = match host {
+        [b'[', literal @ .., b']'] => is_literal(literal),
+        name => is_name(name),
+    };
+    is_named && port.is_none_or(|port| port.iter().all(u8::is_ascii_digit))
+}
+
+/// The host, and what follows the colon behind it, if there is one.
+pub(crate) fn split_port(value: &[u8]) -> (&[u8], Option<&[u8]>) {
+    // Those of an address in brackets are not it.
+    let from = value.iter().rposition(|&byte| byte == b']').unwrap_or(0);
+    match value[from..].iter().position(|&byte| byte == b':') {
+        Some(at) => (&value[..from + at], Some(&value[from + at + 1..])),
+        None => (value, None),
+    }
+}
+
+/// `reg-name`, of which an IPv4 address is one.
+fn is_name(name: &[u8]) -> bool {
+    let mut rest = name;
+    loop {
+        rest = match rest {
+            [] => return true,
+            [b'%', high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                rest
+            }
+            [byte, rest @ ..] if is_plain(*byte) => rest,
+            _ => return false,
+        };
+    }
+}
+
+/// What stands in the brackets of an `IP-literal`.
+fn is_literal(literal: &[u8]) -> bool {
+    if let [b'v' | b'V', future @ ..] = literal {
+        let Some(dot) = future.iter().position(|&byte| byte == b'.') else { return false };
+        let (version, address) = (&future[..dot], &future[dot + 1..]);
+        return !version.is_empty()
+            && version.iter().all(u8::is_ascii_hexdigit)
+            && !address.is_empty()
+            && address.iter().all(|&byte| is_plain(byte) || byte == b':');
+    }
+    std::str::from_utf8(literal).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+}
+
+/// `unreserved` and `sub-delims`.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'.' | b'_' | b'~')
+        || matches!(
+            byte,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        )
 }
 
 /// The elements of a comma-separated list, empty ones left out (RFC 9110, 5.6.1).

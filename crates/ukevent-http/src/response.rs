@@ -61,6 +61,11 @@ pub(crate) fn plain(
 
 /// A number in decimal.
 pub(crate) fn number(out: &mut Out, number: u64) {
+    digits(number, |digits| out.put(digits));
+}
+
+/// The digits of a number, wherever they go.
+pub(crate) fn digits(number: u64, put: impl FnOnce(&[u8])) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut left = number;
@@ -72,7 +77,7 @@ pub(crate) fn number(out: &mut Out, number: u64) {
             break;
         }
     }
-    out.put(&digits[at..]);
+    put(&digits[at..]);
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub(crate) enum Status {
     UriTooLong,
     RangeNotSatisfiable,
     ExpectationFailed,
+    MisdirectedRequest,
     HeaderFieldsTooLarge,
     InternalServerError,
     NotImplemented,
@@ -44,6 +45,7 @@ impl Status {
             Self::UriTooLong => "414 URI Too Long",
             Self::RangeNotSatisfiable => "416 Range Not Satisfiable",
             Self::ExpectationFailed => "417 Expectation Failed",
+            Self::MisdirectedRequest => "421 Misdirected Request",
             Self::HeaderFieldsTooLarge => "431 Request Header Fields Too Large",
             Self::InternalServerError => "500 Internal Server Error",
             Self::NotImplemented => "501 Not Implemented",
@@ -72,6 +74,7 @@ impl Status {
             Self::UriTooLong => "The request line is longer than is accepted here.",
             Self::RangeNotSatisfiable => "The content ends before the range that was asked for.",
             Self::ExpectationFailed => "The expectation of the request cannot be met.",
+            Self::MisdirectedRequest => "This is asked for over TLS only, and this is not TLS.",
             Self::HeaderFieldsTooLarge => {
                 "The head of the request is larger than is accepted here."
             }

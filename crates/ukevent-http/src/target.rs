@@ -1,13 +1,19 @@
 //! Makes a path of a request target, or refuses it.
 //!
-//! RFC 9112, 3.2 and RFC 3986, 5.2.4 and 6.2.2: percent escapes are decoded, dot segments removed,
+//! RFC 9112: 3.2.1 to 3.2.4 the four forms (authority-form is CONNECT's, which is answered before). RFC
+//! 9110: 4.2.1 to 4.2.4 http and https, empty hosts and users; 7.4 what is for somebody else. RFC 3986,
+//! 5.2.4 and 6.2.2: percent escapes are decoded, dot segments removed,
 //! repeated slashes merged. The outcome is a relative path without `.`, `..` and empty segments,
 //! and never leads above the root; that no symbolic link does is for `files` to see to.
 //!
-//! Refused as malformed: a bad escape, a NUL, a fragment, a `..` above the root. Refused as
+//! Refused as misdirected: `https`, which is answered only over a connection that is secured for it
+//! (RFC 9110, 7.4); nobody who ends TLS before this server asks in that form. Refused as malformed: a host
+//! that is none or empty, a user, another scheme, a bad escape, a NUL, a fragment, a `..` above the root. Refused as
 //! naming nothing: an escaped slash (no file has one in its name, and readers differ about it), and
 //! a segment that begins with a dot, except `.well-known` (RFC 8615) at the root: what is hidden on
 //! the disk stays hidden.
+
+use crate::request::{is_host, split_port};
 
 /// A target that can be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +31,8 @@ pub(crate) enum Refused {
     Malformed,
     /// 404.
     Nothing,
+    /// 421.
+    Misdirected,
 }
 
 /// Puts the path of `target` into `path`: without a slash at its beginning, with one at its end if
@@ -55,12 +63,14 @@ fn after_authority(target: &str) -> Result<&str, Refused> {
     let (scheme, rest) = target.split_once("://").ok_or(Refused::Malformed)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    let known = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let is_secure = scheme.eq_ignore_ascii_case("https");
+    let known = is_secure || scheme.eq_ignore_ascii_case("http");
+    let (host, _) = split_port(authority.as_bytes());
     // No user before the host (RFC 9110, 4.2.4): is_host refuses the at sign.
-    if !known || authority.is_empty() || !crate::request::is_host(authority.as_bytes()) {
+    if !known || host.is_empty() || !is_host(authority.as_bytes()) {
         return Err(Refused::Malformed);
     }
-    Ok(rest)
+    if is_secure { Err(Refused::Misdirected) } else { Ok(rest) }
 }
 
 /// An empty path is the root's (RFC 9110, 4.2.3). What comes out has no NUL in it, escaped or not: the

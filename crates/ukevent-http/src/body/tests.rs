@@ -66,6 +66,11 @@ fn malformed_chunks() {
         "0\r\nA: b\n",
         "0\r\nA: b\rc",
         "0\r\nA\0",
+        "0\r\nA\r",
+        "0\r\nA : b",
+        "0\r\n: b",
+        "0\r\nA: b\r\n c",
+        "0\r\n\tA: b",
         "11111111111111111\r\n",
     ] {
         let refused = Progress::Refused(Status::BadRequest);

@@ -1,114 +1,161 @@
-//! How answers leave: handed over as a whole, at most a turn's worth of a file at a time, and seen to
-//! when they have left, or when a peer takes nothing of them.
+//! How answers leave: a turn's worth of a file at a time, and watched for a peer that takes nothing.
 
-use super::{Connection, EndedBy, State, Turn, Wire, after};
-use crate::{
-    entity::Content,
-    limits::{LINGER_BYTES, STALL_LOOKS},
+use super::{
+    Connection, Gone, Phase,
+    wire::{Probe, Wire},
 };
+use crate::{
+    entity::{Content, FilePart},
+    exchange::Tail,
+    limits::{STALL_LOOKS, TURN_BYTES},
+    range::parts::Parts,
+    shared::Shared,
+};
+use std::{
+    io,
+    mem::take,
+    pin::{Pin, pin},
+    time::Duration,
+};
+use ukevent_buf::Buffer;
+use ukevent_task::time::{Deadline, now};
 
-impl Connection {
-    /// Hands over what there is to send. If that is nothing, and there is nothing more to answer, ends
-    /// what is to end.
-    pub(super) fn flush<C: Content>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
-        match self.state {
-            State::Lingering(_) | State::Closed if self.peer_ended => self.close(),
-            State::Lingering(_) | State::Closed => {}
-            _ if self.leaving > 0 => {}
-            _ if self.file.is_some() || !turn.out.is_empty() => self.hand_over(wire, turn),
-            State::Content(_) => {}
-            _ => match self.last {
-                Some(EndedBy::Server) if !self.peer_ended => {
-                    wire.end();
-                    self.state = State::Lingering(LINGER_BYTES);
-                    self.deadline_ns = after(turn.now_ns, turn.limits.linger);
-                }
-                Some(_) => self.close(),
-                None if self.peer_ended => self.close(),
-                None => {}
-            },
+impl<W: Wire, C: Content> Connection<W, C> {
+    /// Sends the answers there are.
+    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
+        if self.answers.is_empty() && self.tail.is_none() {
+            return Ok(());
         }
+        self.keep_input();
+        let answers = take(&mut self.answers);
+        match self.tail.take() {
+            None => self.send(answers).await?,
+            Some(tail) => Box::pin(self.send_tail(answers, *tail)).await?,
+        }
+        let limits = &self.shared.limits;
+        self.deadline.set(match self.phase {
+            Phase::Rest => limits.idle,
+            Phase::Head => limits.head,
+            Phase::Body => limits.body,
+        });
+        self.has_answered = true;
+        Ok(())
     }
 
-    /// Hands the gathered answers to the wire, and what follows them of a file.
-    fn hand_over<C>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
-        let bytes = turn.out.take();
-        let budget = turn.budget_bytes.saturating_sub(bytes.len() as u64);
-        self.leaving = bytes.len() as u64;
-        let piece = self.file.as_mut().map(|part| (part.left.min(budget), part));
-        match piece {
-            Some((piece @ 1.., part)) => {
-                self.leaving += piece;
-                wire.send(bytes, Some((part, piece)));
-                part.offset += piece;
-                part.left -= piece;
-                if part.left == 0 {
-                    self.file = None;
+    async fn send(&mut self, bytes: Buffer) -> Result<(), Gone> {
+        let count = bytes.len() as u64;
+        let mut watch = Watch::new(self.wire.probe(), &self.shared);
+        let sending = pin!(self.wire.send(bytes));
+        watched(sending, &mut watch, &mut self.deadline).await?;
+        self.shared.count(|counters| counters.bytes_sent += count);
+        Ok(())
+    }
+
+    /// Sends answers, and behind them what is not in memory of the last.
+    async fn send_tail(&mut self, answers: Buffer, tail: Tail) -> Result<(), Gone> {
+        match tail {
+            Tail::Nothing => self.send(answers).await,
+            Tail::File(part) => {
+                let Some(file) = part.file() else { return Ok(()) };
+                let file = self.wire.file(file)?;
+                self.send_part(answers, &file, part).await
+            }
+            Tail::Parts(mut parts) => {
+                let (mut before, mut registered) = (answers, None);
+                loop {
+                    let (head, part) = self.walk(before, &mut parts);
+                    let Some(part) = part else { return self.send(head).await };
+                    let Some(file) = part.file() else { return Ok(()) };
+                    let file = match &mut registered {
+                        Some(file) => file,
+                        none => none.insert(self.wire.file(file)?),
+                    };
+                    self.send_part(head, file, part).await?;
+                    before = Buffer::default();
                 }
             }
-            _ => wire.send(bytes, None),
         }
-        self.progress_ns = turn.now_ns;
-        self.outstanding = None;
-        self.deadline_ns = after(turn.now_ns, turn.limits.stall / STALL_LOOKS);
     }
 
-    /// What was handed to the wire has left, or so many bytes of it and no more ever will.
-    pub(crate) fn sent<C: Content>(
+    /// What is to be sent before the next of several ranges, and that; or behind the last.
+    fn walk(&self, before: Buffer, parts: &mut Parts) -> (Buffer, Option<FilePart>) {
+        let mut service = self.shared.begin();
+        let turn = service.turn(&self.shared, false);
+        turn.out.go_on(before);
+        let part = parts.walk(turn.out);
+        (turn.out.take(), part)
+    }
+
+    async fn send_part(
         &mut self,
-        bytes: u64,
-        wire: &mut impl Wire,
-        turn: &mut Turn<'_, C>,
-    ) {
-        turn.counters.bytes_sent += bytes;
-        let is_whole = bytes == self.leaving;
-        self.leaving = 0;
-        if !is_whole {
-            return self.close();
+        answers: Buffer,
+        file: &W::File,
+        part: FilePart,
+    ) -> Result<(), Gone> {
+        let FilePart { mut offset, mut left, .. } = part;
+        let mut head = answers;
+        while left > 0 {
+            let piece = left.min(TURN_BYTES);
+            let expected = head.len() as u64 + piece;
+            let mut watch = Watch::new(self.wire.probe(), &self.shared);
+            let sending = pin!(self.wire.send_file(take(&mut head), file, offset, piece));
+            let sent = watched(sending, &mut watch, &mut self.deadline).await?;
+            self.shared.count(|counters| counters.bytes_sent += sent);
+            if sent != expected {
+                // The file is shorter than was announced: only closing says so.
+                return Err(Gone);
+            }
+            (offset, left) = (offset + piece, left - piece);
         }
-        if self.file.is_none() && !matches!(self.state, State::Closed) {
-            self.deadline_ns = after(
-                turn.now_ns,
-                match self.state {
-                    State::Head => turn.limits.head,
-                    State::Body(_) => turn.limits.body,
-                    State::Content(_) => turn.limits.stall,
-                    _ => turn.limits.idle,
-                },
-            );
-            match &self.state {
-                State::Content(awaiting) if awaiting.is_there => self.resume(turn),
-                State::Content(_) => {}
-                _ => self.read_held(turn),
+        Ok(())
+    }
+}
+
+/// Looks after something that is being sent. Who empties the kernel's buffer slowly has not stalled: what is
+/// outstanding differs from look to look, whether the kernel took more meanwhile or not.
+struct Watch<'a, P, C> {
+    probe: P,
+    shared: &'a Shared<C>,
+    progress: Duration,
+    before: Option<Option<u32>>,
+}
+
+impl<'a, P: Probe, C> Watch<'a, P, C> {
+    fn new(probe: P, shared: &'a Shared<C>) -> Self {
+        Self { probe, shared, progress: now(), before: None }
+    }
+
+    /// When to look (again); nothing, if the peer took nothing for as long as it may.
+    fn look(&mut self) -> Option<Duration> {
+        let unsent = self.probe.unsent();
+        // What has all reached the peer waits for the server's own disk.
+        if self.before.replace(unsent) != Some(unsent) || unsent == Some(0) {
+            self.progress = now();
+        }
+        let stall = self.shared.limits.stall;
+        let left = (self.progress + stall).saturating_sub(now());
+        (left > Duration::ZERO).then(|| left.min(stall / STALL_LOOKS))
+    }
+}
+
+/// Waits until something has left, unless the peer takes nothing of it for as long as it may: it is looked
+/// at several times within that.
+async fn watched<T, P: Probe, C>(
+    mut sending: Pin<&mut impl Future<Output = io::Result<T>>>,
+    watch: &mut Watch<'_, P, C>,
+    deadline: &mut Deadline,
+) -> Result<T, Gone> {
+    deadline.set(watch.shared.limits.stall / STALL_LOOKS);
+    loop {
+        if let Ok(sent) = deadline.guard(sending.as_mut()).await {
+            return Ok(sent?);
+        }
+        match watch.look() {
+            Some(wait) => deadline.set(wait),
+            None => {
+                watch.shared.count(|counters| counters.timed_out += 1);
+                return Err(Gone);
             }
         }
-        self.flush(wire, turn);
-    }
-
-    /// Ends a connection that rests, for good: nothing more of it is awaited.
-    pub(crate) fn end_at_rest<C: Content>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
-        if matches!(self.state, State::Idle) && self.last.is_none() && !self.is_sending() {
-            self.last = Some(EndedBy::Server);
-            self.flush(wire, turn);
-        }
-    }
-
-    /// Drops a peer that took nothing for as long as it may. One that empties the kernel's buffer
-    /// slowly has not stalled: what is outstanding differs from look to look, whether the kernel took
-    /// more meanwhile or not.
-    pub(super) fn look_for_progress<C>(&mut self, wire: &mut impl Wire, turn: &mut Turn<'_, C>) {
-        let now = wire.outstanding();
-        let before = self.outstanding.replace(now);
-        // What has all reached the peer waits for the server's own disk.
-        if before != Some(now) || now == Some(0) {
-            self.progress_ns = turn.now_ns;
-        }
-        let end_ns = after(self.progress_ns, turn.limits.stall);
-        if end_ns <= turn.now_ns {
-            turn.counters.timed_out += 1;
-            return self.close();
-        }
-        let next_ns = after(turn.now_ns, turn.limits.stall / STALL_LOOKS);
-        self.deadline_ns = next_ns.min(end_ns);
     }
 }

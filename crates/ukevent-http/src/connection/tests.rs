@@ -2,22 +2,170 @@
 
 use super::*;
 use crate::{
+    counters::Counters,
+    entity::{Found, Seen},
     files::Root,
-    limits::{LINGER_BYTES, SMALL_FILE_BYTES},
-    testing::{Answer, Bench, Site, large},
+    limits::{GATHER_BYTES, Limits, SMALL_FILE_BYTES, STALL_LOOKS, TURN_BYTES},
+    out::Out,
+    rehearsal::{Pipe, WaitsFor, rehearse_on, settle},
+    testing::{Answer, Site, large},
 };
 use proptest::prelude::*;
+use std::{cell::Cell, mem::take, os::unix::net::UnixStream, sync::Arc, time::Duration};
+use ukevent_buf::{Arena, FramePool};
+use ukevent_queue::sim::Sim;
+use ukevent_task::{JoinHandle, block_on, net::TcpStream, spawn};
 
 mod table;
 
 const GET: &[u8] = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
 const LARGE: &[u8] = b"GET /large.bin HTTP/1.1\r\nHost: a\r\n\r\n";
-const S: u64 = 1_000_000_000;
+const S: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_millis(1);
 
-fn bench() -> (Site, Bench<Root>) {
+/// Files, seen so late that all of them are settled.
+struct Settled(Root);
+
+impl Content for Settled {
+    fn find(&mut self, path: &[u8], seen: Seen, counters: &Counters) -> Found {
+        self.0.find(path, Seen { unix_s: seen.unix_s + 1000, ..seen }, counters)
+    }
+}
+
+/// A server without a listener, on a clock that is moved by hand.
+struct Bench<C> {
+    sim: Sim,
+    shared: Rc<Shared<C>>,
+}
+
+/// A connection at work, and its other end.
+struct Peer {
+    pipe: Pipe,
+    task: JoinHandle<()>,
+    busy: Rc<Cell<bool>>,
+}
+
+/// What a connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    Input,
+    Output,
+    Content,
+    /// Nothing: it is over.
+    Nothing,
+}
+
+/// Runs a test with a bench for this content.
+fn on_bench<C: Content + 'static>(content: C, limits: Limits, test: impl AsyncFnOnce(Bench<C>)) {
+    let sim = Sim::new(1);
+    rehearse_on(&sim, async {
+        let shared = Rc::new(Shared::new(content, limits, Out::default()));
+        test(Bench { sim: sim.clone(), shared }).await;
+    });
+}
+
+/// The same for the files of a site.
+fn on_files(test: impl AsyncFnOnce(Bench<Settled>, &Site)) {
     let site = Site::new();
-    let root = Root::open(&site.root()).unwrap();
-    (site, Bench::new(root))
+    let root = Settled(Root::open(&site.root()).unwrap());
+    on_bench(root, Limits::default(), async |bench| test(bench, &site).await);
+}
+
+impl<C: Content + 'static> Bench<C> {
+    fn connect(&self) -> Peer {
+        let busy = Rc::new(Cell::new(false));
+        self.spawn(busy.clone(), |pipe, shared| serve(pipe, shared, move |is| busy.set(is)))
+    }
+
+    fn spawn<F: Future<Output = ()> + 'static>(
+        &self,
+        busy: Rc<Cell<bool>>,
+        serve: impl FnOnce(Pipe, Rc<Shared<C>>) -> F,
+    ) -> Peer {
+        let pipe = Pipe::default();
+        let task = spawn(serve(pipe.clone(), Rc::clone(&self.shared)));
+        Peer { pipe, task, busy }
+    }
+
+    fn counters(&self) -> Counters {
+        self.shared.begin().counters.clone()
+    }
+
+    /// What a fresh connection answers to these bytes.
+    async fn answers(&self, bytes: &[u8]) -> Vec<Answer> {
+        let peer = self.connect();
+        peer.receive(bytes).await;
+        peer.taken(bytes.starts_with(b"HEAD"))
+    }
+
+    /// Lets time pass.
+    async fn pass(&self, time: Duration, peer: &Peer) {
+        self.sim.advance(time);
+        settle(&peer.pipe).await;
+    }
+}
+
+impl Peer {
+    /// Lets bytes arrive.
+    async fn hand_in(&self, bytes: &[u8]) {
+        self.pipe.with(|state| state.arrived.push_back(bytes.to_vec()));
+        settle(&self.pipe).await;
+    }
+
+    /// Lets the end arrive.
+    async fn end_input(&self) {
+        self.pipe.with(|state| state.peer_ended = true);
+        settle(&self.pipe).await;
+    }
+
+    /// Lets leave what the wire takes, if not all of it is blocked.
+    async fn proceed(&self) {
+        settle(&self.pipe).await;
+        while self.wants() == Wants::Output && self.pipe.with(|state| state.room != Some(0)) {
+            settle(&self.pipe).await;
+        }
+    }
+
+    /// Lets everything arrive that is on its way, and be answered.
+    async fn catch_up(&self) {
+        while self.wants() != Wants::Input || self.pipe.with(|state| !state.arrived.is_empty()) {
+            assert_ne!(self.wants(), Wants::Nothing, "it has ended");
+            settle(&self.pipe).await;
+        }
+    }
+
+    /// Lets bytes arrive, and everything leave.
+    async fn receive(&self, bytes: &[u8]) {
+        self.hand_in(bytes).await;
+        self.proceed().await;
+    }
+
+    fn wants(&self) -> Wants {
+        match self.pipe.waits_for() {
+            _ if self.task.has_ended() => Wants::Nothing,
+            WaitsFor::Input => Wants::Input,
+            WaitsFor::Room => Wants::Output,
+            WaitsFor::Nothing => Wants::Content,
+        }
+    }
+
+    fn has_ended_sending(&self) -> bool {
+        self.pipe.with(|state| state.ended)
+    }
+
+    fn sent_bytes(&self) -> usize {
+        self.pipe.with(|state| state.sent.len())
+    }
+
+    fn room(&self, bytes: Option<usize>) {
+        self.pipe.with(|state| state.room = bytes);
+    }
+
+    /// What the wire carried since it was asked last.
+    fn taken(&self, is_head: bool) -> Vec<Answer> {
+        let sent = self.pipe.with(|state| std::mem::take(&mut state.sent));
+        Answer::all(&sent, |_| is_head)
+    }
 }
 
 fn statuses(answers: &[Answer]) -> Vec<u16> {
@@ -26,218 +174,339 @@ fn statuses(answers: &[Answer]) -> Vec<u16> {
 
 #[test]
 fn at_rest_it_holds_nothing() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    for request in [GET, LARGE] {
-        bench.receive(&mut connection, &[request, &request[..10]].concat());
-        assert!(connection.held_bytes() > 0);
-        bench.receive(&mut connection, &request[10..]);
-        assert_eq!(connection.held_bytes(), 0);
-        assert!(connection.is_idle());
-    }
-    assert!(size_of::<Connection>() <= 96, "{}", size_of::<Connection>());
+    on_files(async |bench, _| {
+        let pipe = Pipe::default();
+        let shared = Rc::clone(&bench.shared);
+        let mut connection = Connection::new(pipe.clone(), shared).ok().unwrap();
+        for request in [GET, LARGE] {
+            for (bytes, held) in
+                [([request, &request[..10]].concat(), 10), (request[10..].into(), 0)]
+            {
+                pipe.with(|state| state.arrived.push_back(bytes));
+                // It waits for more, and nothing is lost if it is not waited for here.
+                assert_eq!(at_once(connection.requests(&|_| ())).await, None);
+                assert_eq!(connection.input.len(), held);
+                assert_eq!(connection.input.capacity() > 0, held > 0);
+                assert_eq!(connection.answers.capacity(), 0);
+                assert!(connection.tail.is_none());
+            }
+        }
+        assert_eq!(bench.counters().requests, 4);
+    });
+}
+
+/// Most connections rest, so this is what many of them take.
+#[test]
+fn a_connection_at_rest_is_small() {
+    block_on(async {
+        let (socket, _peer) = UnixStream::pair().unwrap();
+        let wire = wire::Plain::new(TcpStream::from_socket(socket).unwrap().into_split());
+        let content = Settled(Root::open(std::path::Path::new("/")).unwrap());
+        let shared = Rc::new(Shared::new(content, Limits::default(), Out::default()));
+        let busy = Rc::new(Cell::new(false));
+        let serving = serve(wire, shared, move |is| busy.set(is));
+        let bytes = size_of_val(&serving);
+        assert!(bytes <= 700, "{bytes} bytes");
+    })
+    .unwrap();
+}
+
+/// What is received into is everybody's: whoever waits has copied what it needs of it.
+#[test]
+fn no_frame_is_held_while_waiting() {
+    on_files(async |bench, _| {
+        let arena = Arena::new(1 << 20).unwrap();
+        let frames = Arc::new(FramePool::builder(1, 4096).build(&arena).unwrap());
+        let peer = bench.connect();
+        peer.pipe.with(|state| state.frames = Some(Arc::clone(&frames)));
+        let all_free = |what: &str| assert_eq!(frames.statistics().unwrap().free, 1, "{what}");
+        peer.hand_in(&[GET, &GET[..10]].concat()).await;
+        all_free("in a head");
+        peer.room(Some(0));
+        peer.hand_in(&[&GET[10..], LARGE, GET].concat()).await;
+        assert_eq!(peer.wants(), Wants::Output);
+        all_free("behind an answer");
+        peer.room(Some(1000));
+        settle(&peer.pipe).await;
+        all_free("behind a file");
+        peer.room(None);
+        peer.hand_in(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n1").await;
+        all_free("in a body");
+        peer.hand_in(b"2").await;
+        all_free("in a body");
+        peer.receive(&[b"3", GET].concat()).await;
+        assert_eq!(statuses(&peer.taken(false)), [200, 200, 200, 200, 405, 200]);
+        all_free("at rest");
+    });
 }
 
 #[test]
 fn an_answer_that_does_not_fit_waits_and_stops_the_input() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.wire.takes.extend([100, 0]);
-    bench.hand_in(&mut connection, &[LARGE, GET, GET].concat());
-    bench.proceed(&mut connection);
-    assert_eq!(connection.wants(), Wants::Output);
-    assert_eq!(bench.counters.requests, 1, "the next request was looked at too early");
-    // A few bytes of the file, then nothing: still the first.
-    bench.wire.takes.extend([usize::MAX, 50_000, 0]);
-    bench.proceed(&mut connection);
-    assert_eq!((connection.wants(), bench.counters.requests), (Wants::Output, 1));
-    bench.proceed(&mut connection);
-    assert_eq!((connection.wants(), bench.counters.requests), (Wants::Input, 3));
-    let sent = bench.wire.sent.len() as u64;
-    let answers = bench.taken(false);
-    assert_eq!(statuses(&answers), [200, 200, 200]);
-    assert_eq!(answers[0].content, large());
-    assert_eq!(bench.counters.bytes_sent, sent);
-    assert_eq!(connection.held_bytes(), 0);
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.room(Some(100));
+        peer.hand_in(&[LARGE, GET, GET].concat()).await;
+        assert_eq!(peer.wants(), Wants::Output);
+        assert_eq!(bench.counters().requests, 1, "the next request was looked at too early");
+        // A few bytes of the file, then nothing: still the first; and what comes stays where it is.
+        peer.room(Some(50_000));
+        peer.hand_in(GET).await;
+        assert_eq!((peer.wants(), bench.counters().requests), (Wants::Output, 1));
+        assert_eq!(peer.pipe.with(|state| state.arrived.len()), 1, "it was received");
+        peer.room(None);
+        peer.proceed().await;
+        assert_eq!((peer.wants(), bench.counters().requests), (Wants::Input, 4));
+        let sent = peer.sent_bytes() as u64;
+        let answers = peer.taken(false);
+        assert_eq!(statuses(&answers), [200, 200, 200, 200]);
+        assert_eq!(answers[0].content, large());
+        assert_eq!(bench.counters().bytes_sent, sent);
+    });
 }
 
+/// A large file leaves piece by piece, so that others have their turn, by one registration.
 #[test]
-fn a_budget_ends_the_turn_before_the_file() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.budget_bytes = 30_000;
-    bench.hand_in(&mut connection, LARGE);
-    let mut turns = 0;
-    while connection.wants() == Wants::Output {
-        assert!(bench.proceed_once(&mut connection));
-        turns += 1;
-        assert!(bench.wire.sent.len() <= turns * 30_000, "more than its share");
-    }
-    assert_eq!(turns, 4);
-    assert_eq!(bench.taken(false)[0].content, large());
+fn a_file_is_registered_once_for_an_answer() {
+    on_files(async |bench, site| {
+        let content: Vec<u8> = large().repeat(35);
+        std::fs::write(site.root().join("huge"), &content).unwrap();
+        let peer = bench.connect();
+        let request = b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n";
+        for _ in 0..2 {
+            peer.hand_in(request).await;
+            peer.proceed().await;
+            let answers = peer.taken(false);
+            assert!(answers.len() == 1 && answers[0].content == content);
+            let handed = peer.pipe.with(|state| (take(&mut state.files), take(&mut state.pieces)));
+            assert_eq!(handed, (1, content.len().div_ceil(TURN_BYTES as usize)));
+        }
+    });
 }
 
 #[test]
 fn pipelined_answers_are_gathered_up_to_a_bound() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.hand_in(&mut connection, &GET.repeat(1000));
-    assert!(bench.counters.requests < 1000, "all answers were made at once");
-    assert!(connection.held_bytes() < GET.len() * 1000, "{}", connection.held_bytes());
-    bench.proceed(&mut connection);
-    assert_eq!(bench.taken(false).len(), 1000);
-
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.room(Some(0));
+        peer.hand_in(&GET.repeat(1000)).await;
+        assert!(bench.counters().requests < 1000, "all answers were made at once");
+        peer.room(None);
+        peer.proceed().await;
+        assert_eq!(peer.taken(false).len(), 1000);
+    });
     // With the largest file that is answered from memory: what a peer that takes nothing may pin.
-    let (site, mut bench) = self::bench();
-    std::fs::write(site.root().join("hello.txt"), vec![7; SMALL_FILE_BYTES as usize]).unwrap();
-    for many in [1, 2, 10, 1000] {
-        let mut connection = bench.connect();
-        bench.wire.most_handed = 0;
-        bench.receive(&mut connection, &GET.repeat(many));
-        assert_eq!(bench.taken(false).len(), many);
-        let most = GATHER_BYTES + SMALL_FILE_BYTES as usize + 4096;
-        assert!(bench.wire.most_handed <= most, "{} bytes", bench.wire.most_handed);
-    }
+    on_files(async |bench, site| {
+        std::fs::write(site.root().join("hello.txt"), vec![7; SMALL_FILE_BYTES as usize]).unwrap();
+        for many in [1, 2, 10, 1000] {
+            let peer = bench.connect();
+            peer.receive(&GET.repeat(many)).await;
+            assert_eq!(peer.taken(false).len(), many);
+            let most = GATHER_BYTES + SMALL_FILE_BYTES as usize + 4096;
+            let handed = peer.pipe.with(|state| state.most_handed);
+            assert!(handed <= most, "{handed} bytes");
+        }
+    });
 }
 
 #[test]
 fn the_end_of_the_input_is_not_the_end_of_the_answers() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.hand_in(&mut connection, &[LARGE, GET].concat());
-    bench.turn(|wire, turn| connection.end_of_input(wire, turn));
-    assert_eq!(connection.wants(), Wants::Output);
-    bench.proceed(&mut connection);
-    assert_eq!(connection.wants(), Wants::Nothing);
-    assert_eq!(statuses(&bench.taken(false)), [200, 200]);
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.room(Some(0));
+        peer.hand_in(&[LARGE, GET].concat()).await;
+        peer.end_input().await;
+        assert_eq!(peer.wants(), Wants::Output);
+        peer.room(None);
+        peer.proceed().await;
+        assert_eq!(peer.wants(), Wants::Nothing);
+        assert_eq!(statuses(&peer.taken(false)), [200, 200]);
+    });
 }
 
 #[test]
 fn a_head_without_end_is_forgotten() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.turn(|wire, turn| connection.receive(&GET[..20], wire, turn));
-    bench.turn(|wire, turn| connection.end_of_input(wire, turn));
-    assert_eq!(connection.wants(), Wants::Nothing);
-    assert!(bench.wire.sent.is_empty());
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.hand_in(&GET[..20]).await;
+        peer.end_input().await;
+        assert_eq!((peer.wants(), peer.sent_bytes()), (Wants::Nothing, 0));
+    });
 }
 
 #[test]
 fn the_server_ends_gently_and_the_client_at_once() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.receive(&mut connection, b"GET / HTTP/1.1\r\n\r\n");
-    assert!(bench.wire.ended, "the sending side stays open");
-    assert_eq!(connection.wants(), Wants::Input, "the rest is not read");
-    bench.receive(&mut connection, &[b'x'; 1000]);
-    bench.turn(|wire, turn| connection.end_of_input(wire, turn));
-    assert_eq!(connection.wants(), Wants::Nothing);
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.receive(b"GET / HTTP/1.1\r\n\r\n").await;
+        assert!(peer.has_ended_sending(), "the sending side stays open");
+        assert_eq!(peer.wants(), Wants::Input, "the rest is not read");
+        peer.receive(&[b'x'; 1000]).await;
+        peer.end_input().await;
+        assert_eq!(peer.wants(), Wants::Nothing);
 
-    let close = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    for (behind, wants) in [(&b""[..], Wants::Nothing), (b"more", Wants::Input)] {
-        bench.taken(false);
-        let mut connection = bench.connect();
-        bench.receive(&mut connection, &[close, behind].concat());
-        assert_eq!(bench.wire.ended, wants == Wants::Input);
-        assert_eq!(connection.wants(), wants);
-    }
+        let close = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        for (behind, wants) in [(&b""[..], Wants::Nothing), (b"more", Wants::Input)] {
+            let peer = bench.connect();
+            peer.receive(&[close, behind].concat()).await;
+            assert_eq!(peer.has_ended_sending(), wants == Wants::Input);
+            assert_eq!(peer.wants(), wants);
+            // The same if it comes while the answer leaves.
+            let peer = bench.connect();
+            peer.room(Some(10));
+            peer.hand_in(close).await;
+            if !behind.is_empty() {
+                peer.hand_in(behind).await;
+            }
+            peer.room(None);
+            peer.proceed().await;
+            assert_eq!(peer.has_ended_sending(), wants == Wants::Input);
+            assert_eq!(peer.wants(), wants);
+        }
+    });
 }
 
 #[test]
 fn lingering_has_an_end() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.receive(&mut connection, b"\0");
-    let mut bytes = 0;
-    while connection.wants() == Wants::Input {
-        bench.receive(&mut connection, &[b'x'; 10_000]);
-        bytes += 10_000;
-        assert!(bytes <= LINGER_BYTES + 10_000);
-    }
-    assert_eq!(connection.wants(), Wants::Nothing);
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.receive(b"\0").await;
+        let mut bytes = 0;
+        while peer.wants() == Wants::Input {
+            peer.receive(&[b'x'; 10_000]).await;
+            bytes += 10_000;
+            assert!(bytes <= LINGER_BYTES + 10_000);
+        }
+        assert!(bytes > LINGER_BYTES);
 
-    let mut connection = bench.connect();
-    bench.wire.ended = false;
-    bench.receive(&mut connection, b"\0");
-    assert_eq!(connection.deadline_ns(), 2 * S);
-    bench.turn(|wire, turn| connection.expire(wire, turn));
-    assert_eq!(connection.wants(), Wants::Nothing);
+        let peer = bench.connect();
+        peer.receive(b"\0").await;
+        bench.pass(2 * S - MOMENT, &peer).await;
+        assert_eq!(peer.wants(), Wants::Input);
+        bench.pass(2 * MOMENT, &peer).await;
+        assert_eq!(peer.wants(), Wants::Nothing);
+        assert_eq!(bench.counters().timed_out, 0);
+    });
 }
+
+/// What came when, when it is over, and whether that is said.
+type Course = (&'static [(u32, &'static [u8])], u32, bool);
 
 #[test]
 fn deadlines() {
-    let (_site, mut bench) = bench();
-    bench.now_ns = 100 * S;
-    let mut connection = bench.connect();
-    assert_eq!(connection.deadline_ns(), 110 * S, "the first request is due");
-    bench.now_ns = 101 * S;
-    bench.receive(&mut connection, GET);
-    assert_eq!(connection.deadline_ns(), 161 * S, "it may rest");
-    bench.now_ns = 120 * S;
-    bench.receive(&mut connection, &GET[..5]);
-    assert_eq!(connection.deadline_ns(), 130 * S, "a head has begun");
-    bench.now_ns = 125 * S;
-    bench.receive(&mut connection, &GET[5..14]);
-    bench.receive(&mut connection, b"");
-    assert_eq!(connection.deadline_ns(), 130 * S, "more of it is no reason to wait longer");
-    bench.receive(&mut connection, b" HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n1");
-    assert_eq!(connection.deadline_ns(), 155 * S, "a body has begun");
-    bench.now_ns = 130 * S;
-    bench.receive(&mut connection, b"2");
-    assert_eq!(connection.deadline_ns(), 155 * S);
-    bench.receive(&mut connection, b"3");
-    assert_eq!(connection.deadline_ns(), 190 * S);
-    bench.receive(&mut connection, b"\r\n");
-    assert_eq!(connection.deadline_ns(), 190 * S, "an empty line is no request");
+    const BODY: &[u8] = b" HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n1";
+    const BEGUN: &[u8] = b"GET /";
+    const MORE: &[u8] = b"hello.txt";
+    const COURSES: [Course; 9] = [
+        // The first request is due.
+        (&[], 10, false),
+        (&[(1, b"\r\n")], 10, false),
+        // It may rest.
+        (&[(1, GET)], 61, false),
+        // A head has begun, and more of it is no reason to wait longer.
+        (&[(1, GET), (20, BEGUN)], 30, true),
+        (&[(1, GET), (20, BEGUN), (25, MORE)], 30, true),
+        // So has a body.
+        (&[(1, GET), (20, BEGUN), (25, MORE), (25, BODY)], 55, true),
+        (&[(1, GET), (20, BEGUN), (25, MORE), (25, BODY), (30, b"2")], 55, true),
+        (&[(1, GET), (20, BEGUN), (25, MORE), (25, BODY), (30, b"2"), (30, b"3")], 90, false),
+        // An empty line is no request.
+        (&[(1, GET), (21, b"\r\n")], 61, false),
+    ];
+    for (course, over, is_said) in COURSES {
+        on_files(async |bench, _| {
+            let peer = bench.connect();
+            settle(&peer.pipe).await;
+            let mut answers = 0;
+            for &(at, bytes) in course {
+                bench.pass(at * S - bench.sim.elapsed(), &peer).await;
+                peer.receive(bytes).await;
+                answers += peer.taken(false).len();
+            }
+            bench.pass(over * S - bench.sim.elapsed() - MOMENT, &peer).await;
+            let stands = (peer.wants(), peer.sent_bytes());
+            assert_eq!(stands, (Wants::Input, 0), "{course:?} after {answers}: too early");
+            bench.pass(2 * MOMENT, &peer).await;
+            let wants = if is_said { Wants::Input } else { Wants::Nothing };
+            assert_eq!((peer.wants(), peer.has_ended_sending()), (wants, is_said), "{course:?}");
+            let said: &[u16] = if is_said { &[408] } else { &[] };
+            assert_eq!(statuses(&peer.taken(false)), said, "{course:?}");
+            assert_eq!(bench.counters().timed_out, u64::from(is_said));
+        });
+    }
+}
+
+/// A timer that expired and what came before it are seen in this order, and the other counts.
+#[test]
+fn what_came_in_time_is_answered_though_the_timer_is_first() {
+    for (begun, is_behind) in [(0, false), (10, false), (0, true), (10, true)] {
+        on_files(async |bench, _| {
+            let peer = bench.connect();
+            peer.receive(&[GET, &GET[..begun]].concat()).await;
+            assert_eq!(peer.taken(false).len(), 1);
+            // Nobody wakes it for that: its timer does, and if the queue tells that first, a look.
+            bench.sim.advance(60 * S + MOMENT);
+            if is_behind {
+                look().await;
+            }
+            peer.pipe.with(|state| state.arrived.push_back(GET[begun..].to_vec()));
+            for _ in 0..4 {
+                look().await;
+            }
+            assert_eq!(statuses(&peer.taken(false)), [200]);
+            assert_eq!((peer.wants(), bench.counters().timed_out), (Wants::Input, 0));
+        });
+    }
 }
 
 #[test]
 fn a_peer_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.hand_in(&mut connection, LARGE);
     // So long may it take nothing at least, and that long and a look at most.
-    let (stall_ns, look_ns) = (30 * S, 30 * S / 4);
-    let mut look = |bench: &mut Bench<Root>, outstanding: u32| {
-        assert!(connection.deadline_ns() <= bench.now_ns + look_ns, "it is not looked at");
-        bench.now_ns = connection.deadline_ns();
-        bench.wire.outstanding = outstanding;
-        bench.turn(|wire, turn| connection.expire(wire, turn));
-        connection.wants() == Wants::Output
-    };
-    // It takes a little at a time; what is outstanding grows where the kernel took more meanwhile.
-    for outstanding in [1000, 900, 1200, 800, 1200] {
-        assert!(look(&mut bench, outstanding), "it is no slower than it may be");
-    }
-    let progress_ns = bench.now_ns;
-    while look(&mut bench, 1200) {
-        assert!(bench.now_ns < progress_ns + stall_ns, "it took nothing");
-    }
-    assert_eq!(bench.now_ns, progress_ns + stall_ns, "given up too early");
-    assert_eq!(connection.wants(), Wants::Nothing);
-    assert_eq!((bench.wire.sent.len(), bench.counters.timed_out), (0, 1));
-
+    let stall = Limits::default().stall;
+    let look = stall / STALL_LOOKS;
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.room(Some(0));
+        peer.hand_in(LARGE).await;
+        let look_at = async |outstanding: u32| {
+            peer.pipe.with(|state| state.outstanding = outstanding);
+            // Timers are a little late.
+            bench.pass(look + MOMENT, &peer).await;
+            peer.wants()
+        };
+        // It takes a little at a time; what is outstanding grows where the kernel took more meanwhile.
+        for outstanding in [1000, 900, 1200, 800, 1200] {
+            assert_eq!(look_at(outstanding).await, Wants::Output, "no slower than it may be");
+        }
+        for _ in 1..STALL_LOOKS {
+            assert_eq!(look_at(1200).await, Wants::Output, "given up too early");
+        }
+        assert_eq!(look_at(1200).await, Wants::Nothing, "it took nothing");
+        assert_eq!((peer.sent_bytes(), bench.counters().timed_out), (0, 1));
+    });
     // One that takes nothing from the beginning, and one that took a whole piece.
-    for taken in [0, 30_000] {
-        let (_site, mut bench) = self::bench();
-        bench.budget_bytes = 30_000;
-        // The kernel holds what the peer does not take.
-        bench.wire.outstanding = 1000;
-        let mut connection = bench.connect();
-        bench.hand_in(&mut connection, LARGE);
-        if taken > 0 {
-            bench.now_ns = 20 * S;
-            assert!(bench.proceed_once(&mut connection));
-            assert!(connection.deadline_ns() > 20 * S, "it is past");
-        }
-        let began_ns = bench.now_ns;
-        while connection.wants() == Wants::Output {
-            bench.now_ns = connection.deadline_ns();
-            bench.turn(|wire, turn| connection.expire(wire, turn));
-        }
-        let waited_ns = bench.now_ns - began_ns;
-        assert!((stall_ns..=stall_ns + look_ns).contains(&waited_ns), "{waited_ns}");
-        assert_eq!((bench.wire.sent.len(), bench.counters.timed_out), (taken, 1));
+    for pieces in [0, 1] {
+        on_files(async |bench, site| {
+            std::fs::write(site.root().join("huge"), large().repeat(35)).unwrap();
+            let peer = bench.connect();
+            // The kernel holds what the peer does not take.
+            peer.pipe.with(|state| state.outstanding = 1000);
+            peer.room(Some(0));
+            peer.hand_in(b"GET /huge HTTP/1.1\r\nHost: a\r\n\r\n").await;
+            let mut began = bench.sim.elapsed();
+            if pieces > 0 {
+                bench.pass(20 * S, &peer).await;
+                peer.room(Some(TURN_BYTES as usize + 1000));
+                settle(&peer.pipe).await;
+                began = bench.sim.elapsed();
+            }
+            assert_eq!(peer.pipe.with(|state| state.pieces), pieces + 1);
+            while peer.wants() == Wants::Output {
+                bench.pass(look / 10 + MOMENT, &peer).await;
+            }
+            let waited = bench.sim.elapsed() - began;
+            assert!((stall..=stall + look + look / 5).contains(&waited), "{waited:?}");
+            assert_eq!(bench.counters().timed_out, 1);
+        });
     }
 }
 
@@ -245,326 +514,465 @@ fn a_peer_that_takes_nothing_is_dropped_and_a_slow_one_is_not() {
 /// disk that is slow.
 #[test]
 fn a_peer_that_took_everything_has_not_stalled() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.hand_in(&mut connection, LARGE);
-    bench.wire.outstanding = 0;
-    for _ in 0..100 {
-        bench.now_ns = connection.deadline_ns();
-        bench.turn(|wire, turn| connection.expire(wire, turn));
-        assert_eq!(connection.wants(), Wants::Output, "dropped after {} s", bench.now_ns / S);
-    }
-    bench.proceed(&mut connection);
-    assert_eq!(bench.taken(false)[0].content, large());
-    assert_eq!(bench.counters.timed_out, 0);
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.room(Some(0));
+        peer.hand_in(LARGE).await;
+        for _ in 0..100 {
+            bench.pass(Limits::default().stall / STALL_LOOKS, &peer).await;
+            assert_eq!(peer.wants(), Wants::Output, "dropped after {:?}", bench.sim.elapsed());
+        }
+        peer.room(None);
+        peer.proceed().await;
+        assert_eq!(peer.taken(false)[0].content, large());
+        assert_eq!(bench.counters().timed_out, 0);
+    });
 }
 
-/// What a server that ends says to whoever rests, and to nobody else.
+/// What a server that ends sees of who rests, and who does not.
 #[test]
-fn a_connection_at_rest_is_ended() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.hand_in(&mut connection, LARGE);
-    bench.turn(|wire, turn| connection.end_at_rest(wire, turn));
-    assert_eq!((connection.wants(), bench.wire.ended), (Wants::Output, false), "it is answered");
-    bench.proceed(&mut connection);
-    bench.hand_in(&mut connection, &GET[..10]);
-    bench.turn(|wire, turn| connection.end_at_rest(wire, turn));
-    assert!(!bench.wire.ended, "it is asking");
-    bench.hand_in(&mut connection, &GET[10..]);
-    bench.proceed(&mut connection);
-    bench.turn(|wire, turn| connection.end_at_rest(wire, turn));
-    assert!(bench.wire.ended);
-    assert_eq!(bench.taken(false).len(), 2);
-    bench.turn(|wire, turn| connection.end_of_input(wire, turn));
-    assert_eq!(connection.wants(), Wants::Nothing);
+fn who_is_asked_something_is_busy() {
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        settle(&peer.pipe).await;
+        assert!(!peer.busy.get(), "nothing was asked");
+        peer.room(Some(0));
+        peer.hand_in(LARGE).await;
+        assert!(peer.busy.get(), "it is answered");
+        peer.room(None);
+        peer.proceed().await;
+        assert!(!peer.busy.get(), "it rests");
+        peer.hand_in(&GET[..10]).await;
+        assert!(peer.busy.get(), "it is asking");
+        peer.hand_in(&GET[10..]).await;
+        assert!(!peer.busy.get(), "it rests again");
+        peer.receive(b"\r\n").await;
+        assert!(!peer.busy.get(), "an empty line is nothing");
+        assert_eq!(peer.taken(false).len(), 2);
+        peer.end_input().await;
+        assert_eq!(peer.wants(), Wants::Nothing);
+    });
 }
 
-/// What comes behind an answer that is leaving is held, and answered when that has left.
+/// It is busy from the moment in which something comes, though its answer waits for a look.
 #[test]
-fn input_is_held_up_to_a_bound() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.hand_in(&mut connection, LARGE);
-    let mut requests = 1;
-    while connection.takes_input() {
-        assert!(connection.held_bytes() < 2 * HELD_BYTES);
-        bench.hand_in(&mut connection, &GET[..7]);
-        bench.hand_in(&mut connection, &GET[7..]);
-        requests += 1;
+fn who_waits_for_a_look_is_busy() {
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        settle(&peer.pipe).await;
+        bench.shared.rely_on_reports(true);
+        let asked = bench.shared.asked();
+        peer.pipe.with(|state| state.arrived.push_back(GET.to_vec()));
+        peer.pipe.nudge();
+        while bench.shared.asked() == asked {
+            yield_now().await;
+        }
+        assert!(peer.busy.get());
+        assert_eq!((peer.sent_bytes(), bench.counters().requests), (0, 0), "there was no look");
+        settle(&peer.pipe).await;
+        assert_eq!(statuses(&peer.taken(false)), [200]);
+    });
+}
+
+/// Content that remembers how sure one was who asked.
+#[derive(Default)]
+struct Recorder(Vec<bool>);
+
+impl Content for Recorder {
+    fn find(&mut self, _: &[u8], seen: Seen, _: &Counters) -> Found {
+        self.0.push(seen.sure);
+        Found::Nothing
     }
-    // What had come before it was told to stop.
-    bench.hand_in(&mut connection, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n1");
-    bench.hand_in(&mut connection, b"23");
-    assert_eq!((connection.wants(), bench.counters.requests), (Wants::Output, 1));
-    bench.proceed(&mut connection);
-    assert_eq!(bench.taken(false).len(), requests + 1);
-    assert!(connection.takes_input());
-    assert_eq!((connection.wants(), connection.held_bytes()), (Wants::Input, 0));
+}
+
+/// Reports are relied on only if a look between the request and its answer brought none.
+#[test]
+fn it_is_sure_after_a_look_without_reports() {
+    on_bench(Recorder::default(), Limits::default(), async |bench| {
+        let peer = bench.connect();
+        peer.receive(GET).await;
+        bench.shared.rely_on_reports(true);
+        for is_reported in [false, true, false] {
+            let asked = bench.shared.asked();
+            peer.pipe.with(|state| state.arrived.push_back(GET.to_vec()));
+            peer.pipe.nudge();
+            while bench.shared.asked() == asked {
+                yield_now().await;
+            }
+            if is_reported {
+                bench.shared.took_report();
+            }
+            settle(&peer.pipe).await;
+        }
+        // The head came before the report, and its end after it.
+        peer.receive(&GET[..10]).await;
+        bench.shared.took_report();
+        peer.receive(&GET[10..]).await;
+        assert_eq!(bench.shared.begin().content.0, [false, true, false, true, true]);
+    });
+}
+
+/// An answer that said that the connection stays leaves while the server ends.
+#[test]
+fn when_the_server_ends_an_answer_that_left_was_the_last() {
+    for asks_more in [false, true] {
+        on_files(async |bench, _| {
+            let peer = bench.connect();
+            peer.room(Some(0));
+            peer.hand_in(LARGE).await;
+            bench.shared.end();
+            if asks_more {
+                peer.hand_in(GET).await;
+            }
+            peer.room(None);
+            peer.proceed().await;
+            assert!(peer.has_ended_sending() && peer.busy.get());
+            let answers = peer.taken(false);
+            assert_eq!(answers[0].field("Connection"), None);
+            assert_eq!(answers.len(), 1 + usize::from(asks_more));
+            assert!(answers[1..].iter().all(|it| it.field("Connection") == Some("close")));
+            assert_eq!(peer.wants(), Wants::Input, "it lingers");
+            peer.end_input().await;
+            assert_eq!(peer.wants(), Wants::Nothing);
+        });
+    }
+}
+
+/// What comes behind an answer that is leaving waits, and is answered when that has left.
+#[test]
+fn input_waits_behind_an_answer() {
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.room(Some(0));
+        peer.hand_in(LARGE).await;
+        for _ in 0..1000 {
+            peer.hand_in(&GET[..7]).await;
+            peer.hand_in(&GET[7..]).await;
+        }
+        peer.hand_in(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n1").await;
+        peer.hand_in(b"23").await;
+        assert_eq!((peer.wants(), bench.counters().requests), (Wants::Output, 1));
+        assert_eq!(peer.pipe.with(|state| state.arrived.len()), 2002, "some was received");
+        peer.room(None);
+        peer.catch_up().await;
+        assert_eq!(peer.taken(false).len(), 1002);
+    });
 }
 
 /// The body of a request may come while its client is told to send it.
 #[test]
 fn a_body_that_overtakes_the_interim_answer() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    let head =
-        b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
-    bench.hand_in(&mut connection, head);
-    bench.hand_in(&mut connection, &[b"123", GET].concat());
-    bench.proceed(&mut connection);
-    assert_eq!(statuses(&bench.taken(false)), [100, 200, 200]);
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        let head = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+        peer.room(Some(0));
+        peer.hand_in(head).await;
+        peer.hand_in(&[b"123", GET].concat()).await;
+        peer.room(None);
+        peer.proceed().await;
+        assert_eq!(statuses(&peer.taken(false)), [100, 200, 200]);
+    });
 }
 
 #[test]
 fn what_takes_too_long_to_arrive_is_told_so() {
     for begun in [&GET[..10], b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1234"] {
-        let (_site, mut bench) = bench();
-        let mut connection = bench.connect();
-        bench.receive(&mut connection, begun);
-        bench.turn(|wire, turn| connection.expire(wire, turn));
-        bench.proceed(&mut connection);
-        assert!(bench.wire.ended);
-        let answer = bench.taken(false).remove(0);
-        assert_eq!((answer.status, answer.field("Connection")), (408, Some("close")));
-        assert_eq!(bench.counters.timed_out, 1);
-        bench.turn(|wire, turn| connection.expire(wire, turn));
-        assert_eq!(connection.wants(), Wants::Nothing);
+        on_files(async |bench, _| {
+            let peer = bench.connect();
+            peer.receive(begun).await;
+            bench.pass(30 * S + MOMENT, &peer).await;
+            assert!(peer.has_ended_sending());
+            let answer = peer.taken(false).remove(0);
+            assert_eq!((answer.status, answer.field("Connection")), (408, Some("close")));
+            assert_eq!(bench.counters().timed_out, 1);
+            bench.pass(2 * S + MOMENT, &peer).await;
+            assert_eq!(peer.wants(), Wants::Nothing);
+        });
     }
 }
 
 #[test]
 fn rest_ends_without_a_word() {
-    let (_site, mut bench) = bench();
-    for request in [&b""[..], GET] {
-        let mut connection = bench.connect();
-        bench.receive(&mut connection, request);
-        bench.taken(false);
-        bench.turn(|wire, turn| connection.expire(wire, turn));
-        assert_eq!(connection.wants(), Wants::Nothing);
-        assert!(bench.wire.sent.is_empty());
-    }
-    assert_eq!(bench.counters.timed_out, 0);
+    on_files(async |bench, _| {
+        for (request, limit) in [(&b""[..], 10), (GET, 60)] {
+            let peer = bench.connect();
+            settle(&peer.pipe).await;
+            if !request.is_empty() {
+                peer.receive(request).await;
+            }
+            peer.taken(false);
+            bench.pass(limit * S + MOMENT, &peer).await;
+            assert_eq!((peer.wants(), peer.sent_bytes()), (Wants::Nothing, 0));
+            assert!(!peer.has_ended_sending());
+        }
+        assert_eq!(bench.counters().timed_out, 0);
+    });
 }
 
 #[test]
 fn a_broken_wire_ends_it() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.wire.broken = true;
-    bench.receive(&mut connection, LARGE);
-    assert_eq!((connection.wants(), connection.held_bytes()), (Wants::Nothing, 0));
+    on_files(async |bench, _| {
+        for is_sending in [false, true] {
+            let peer = bench.connect();
+            peer.room(Some(100));
+            peer.hand_in(if is_sending { LARGE } else { &LARGE[..10] }).await;
+            peer.pipe.with(|state| state.broken = true);
+            peer.room(None);
+            settle(&peer.pipe).await;
+            assert_eq!(peer.wants(), Wants::Nothing);
+        }
+    });
 }
 
 #[test]
 fn a_file_that_ends_early_ends_the_connection() {
-    let (site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.budget_bytes = 10_000;
-    bench.hand_in(&mut connection, LARGE);
-    std::fs::File::options()
-        .write(true)
-        .open(site.root().join("large.bin"))
-        .and_then(|file| file.set_len(5_000))
-        .unwrap();
-    bench.proceed(&mut connection);
-    assert_eq!(connection.wants(), Wants::Nothing);
+    on_files(async |bench, site| {
+        let peer = bench.connect();
+        bench.answers(LARGE).await;
+        std::fs::File::options()
+            .write(true)
+            .open(site.root().join("large.bin"))
+            .and_then(|file| file.set_len(5_000))
+            .unwrap();
+        // Found in the same moment as before.
+        peer.hand_in(&[LARGE, GET].concat()).await;
+        peer.proceed().await;
+        assert_eq!(peer.wants(), Wants::Nothing);
+        assert!((5_000..6_000).contains(&peer.sent_bytes()), "{}", peer.sent_bytes());
+        assert!(!peer.has_ended_sending(), "the end of the answer is no end");
+    });
 }
 
 #[test]
 fn one_too_many_is_told_so() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.turn(Connection::refused);
-    bench.proceed(&mut connection);
-    assert_eq!(connection.wants(), Wants::Input, "it lingers");
-    let answer = bench.taken(false).remove(0);
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.field("Connection"), Some("close"));
-    assert_eq!(answer.field("Retry-After"), Some("1"));
+    on_files(async |bench, _| {
+        let peer = bench.spawn(Rc::default(), |pipe, shared| refuse(pipe, shared, |_| ()));
+        settle(&peer.pipe).await;
+        assert_eq!(peer.wants(), Wants::Input, "it lingers");
+        let answer = peer.taken(false).remove(0);
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.field("Connection"), Some("close"));
+        assert_eq!(answer.field("Retry-After"), Some("1"));
+    });
 }
 
 #[test]
 fn when_the_server_ends_every_answer_is_the_last() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.receive(&mut connection, &GET[..10]);
-    assert!(!connection.is_idle());
-    bench.ending = true;
-    bench.receive(&mut connection, &[&GET[10..], GET].concat());
-    assert!(bench.wire.ended);
-    let answers = bench.taken(false);
-    assert_eq!(statuses(&answers), [200]);
-    assert_eq!(answers[0].field("Connection"), Some("close"));
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        peer.receive(&GET[..10]).await;
+        bench.shared.end();
+        peer.receive(&[&GET[10..], GET].concat()).await;
+        assert!(peer.has_ended_sending());
+        let answers = peer.taken(false);
+        assert_eq!(statuses(&answers), [200]);
+        assert_eq!(answers[0].field("Connection"), Some("close"));
+    });
 }
 
 #[test]
 fn expectations() {
     let head = |fields: &str| format!("GET /hello.txt HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
     let waits = "Expect: 100-continue\r\nContent-Length: 3\r\n";
-    // The client waits, is told to go on, and goes on.
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    bench.receive(&mut connection, head(waits).as_bytes());
-    assert_eq!(bench.wire.sent, response::CONTINUE);
-    bench.taken(false);
-    bench.receive(&mut connection, &[b"123", GET].concat());
-    assert_eq!(statuses(&bench.taken(false)), [200, 200]);
-    // It did not wait.
-    bench.receive(&mut connection, format!("{}123", head(waits)).as_bytes());
-    assert_eq!(statuses(&bench.taken(false)), [200]);
-    bench.receive(&mut connection, format!("{}1", head(waits)).as_bytes());
-    assert!(bench.wire.sent.is_empty());
-    bench.receive(&mut connection, b"23");
-    assert_eq!(statuses(&bench.taken(false)), [200]);
-    // There is nothing to wait for.
-    bench.receive(&mut connection, head("Expect: 100-continue\r\n").as_bytes());
-    assert_eq!(statuses(&bench.taken(false)), [200]);
-    // What is refused anyway is refused before the body.
-    let too_large = head("Expect: 100-continue\r\nContent-Length: 999999\r\n");
-    for (head, status) in [
-        (head(waits).replace("GET", "POST"), 405),
-        (head(waits).replace("GET", "BREW"), 501),
-        (head(waits).replace("100-continue", "a miracle"), 417),
-        (too_large, 413),
-    ] {
-        let mut connection = bench.connect();
-        bench.receive(&mut connection, head.as_bytes());
-        assert!(bench.wire.ended, "{head}");
-        let answer = bench.taken(false).remove(0);
-        assert_eq!((answer.status, answer.field("Connection")), (status, Some("close")));
-    }
+    on_files(async |bench, _| {
+        // The client waits, is told to go on, and goes on.
+        let peer = bench.connect();
+        peer.receive(head(waits).as_bytes()).await;
+        assert_eq!(peer.pipe.with(|state| state.sent.clone()), response::CONTINUE);
+        peer.taken(false);
+        peer.receive(&[b"123", GET].concat()).await;
+        assert_eq!(statuses(&peer.taken(false)), [200, 200]);
+        // It comes behind answers that are not sent yet.
+        peer.receive(&[GET, GET, head(waits).as_bytes()].concat()).await;
+        assert_eq!(statuses(&peer.taken(false)), [200, 200, 100]);
+        peer.receive(b"123").await;
+        assert_eq!(statuses(&peer.taken(false)), [200]);
+        // It did not wait.
+        peer.receive(format!("{}123", head(waits)).as_bytes()).await;
+        assert_eq!(statuses(&peer.taken(false)), [200]);
+        peer.receive(format!("{}1", head(waits)).as_bytes()).await;
+        assert_eq!(peer.sent_bytes(), 0);
+        peer.receive(b"23").await;
+        assert_eq!(statuses(&peer.taken(false)), [200]);
+        // There is nothing to wait for.
+        peer.receive(head("Expect: 100-continue\r\n").as_bytes()).await;
+        assert_eq!(statuses(&peer.taken(false)), [200]);
+        // What is refused anyway is refused before the body.
+        let too_large = head("Expect: 100-continue\r\nContent-Length: 999999\r\n");
+        for (head, status) in [
+            (head(waits).replace("GET", "POST"), 405),
+            (head(waits).replace("GET", "BREW"), 501),
+            (head(waits).replace("100-continue", "a miracle"), 417),
+            (too_large, 413),
+        ] {
+            let peer = bench.connect();
+            peer.receive(head.as_bytes()).await;
+            assert!(peer.has_ended_sending(), "{head}");
+            let answer = peer.taken(false).remove(0);
+            assert_eq!((answer.status, answer.field("Connection")), (status, Some("close")));
+        }
+    });
 }
 
 #[test]
 fn a_long_head_that_drips_is_read_line_by_line() {
-    let (_site, mut bench) = bench();
-    let mut connection = bench.connect();
-    let fields = format!("A: {}\r\n", "x".repeat(3000)).repeat(4);
-    let head = format!("GET /hello.txt HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
-    for byte in head.as_bytes() {
-        assert!(bench.wire.sent.is_empty());
-        bench.receive(&mut connection, &[*byte]);
-    }
-    assert_eq!(statuses(&bench.taken(false)), [200]);
-    // And its limits are seen on time, though no line ends.
-    for (start, status, limit) in [
-        ("GET /".to_owned(), 414, bench.limits.line_bytes),
-        (head[..head.len() - 2].to_owned() + "B: ", 431, bench.limits.head_bytes),
-    ] {
-        let mut connection = bench.connect();
-        bench.receive(&mut connection, start.as_bytes());
-        let mut bytes = start.len();
-        while bench.wire.sent.is_empty() {
-            bench.receive(&mut connection, b"y");
-            bytes += 1;
+    on_files(async |bench, _| {
+        let peer = bench.connect();
+        let fields = format!("A: {}\r\n", "x".repeat(3000)).repeat(4);
+        let head = format!("GET /hello.txt HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        for byte in head.as_bytes() {
+            assert_eq!(peer.sent_bytes(), 0);
+            peer.receive(&[*byte]).await;
         }
-        assert_eq!((statuses(&bench.taken(false)), bytes), (vec![status], limit));
-    }
+        assert_eq!(statuses(&peer.taken(false)), [200]);
+        // And its limits are seen on time, though no line ends.
+        let limits = Limits::default();
+        for (start, status, limit) in [
+            ("GET /".to_owned(), 414, limits.line_bytes),
+            (head[..head.len() - 2].to_owned() + "B: ", 431, limits.head_bytes),
+        ] {
+            let peer = bench.connect();
+            peer.receive(start.as_bytes()).await;
+            let mut bytes = start.len();
+            while peer.sent_bytes() == 0 {
+                peer.receive(b"y").await;
+                bytes += 1;
+            }
+            assert_eq!((statuses(&peer.taken(false)), bytes), (vec![status], limit));
+        }
+    });
 }
 
 #[test]
 fn counts_what_it_did() {
-    let (_site, mut bench) = bench();
-    bench.answers(&[GET, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", b"\0"].concat());
-    assert_eq!(bench.counters.requests, 2);
-    assert_eq!(bench.counters.answers, [0, 0, 1, 0, 2, 0]);
+    on_files(async |bench, _| {
+        bench.answers(&[GET, b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", b"\0"].concat()).await;
+        assert_eq!(bench.counters().requests, 2);
+        assert_eq!(bench.counters().answers, [0, 0, 1, 0, 2, 0]);
+    });
 }
 
-/// Content that is there only when it was asked for once, and then fetched.
+/// Content that is there only when it was offered.
 struct Slow {
-    root: Root,
-    /// Of each question.
-    is_there: bool,
-    asked: u32,
+    offered: Option<Found>,
+    asked: u64,
 }
 
 impl Content for Slow {
-    fn find(
-        &mut self,
-        path: &[u8],
-        seen: crate::entity::Seen,
-        counters: &Counters,
-    ) -> crate::entity::Found {
-        self.asked += 1;
-        match std::mem::take(&mut self.is_there) {
-            true => self.root.find(path, seen, counters),
-            false => crate::entity::Found::Later,
-        }
+    fn find(&mut self, _: &[u8], _: Seen, _: &Counters) -> Found {
+        self.offered.take().unwrap_or_else(|| {
+            self.asked += 1;
+            Found::Later(self.asked)
+        })
+    }
+
+    fn offer(&mut self, found: Option<Found>) {
+        self.offered = found;
     }
 }
 
-fn slow() -> (Site, Bench<Slow>) {
-    let site = Site::new();
-    let root = Root::open(&site.root()).unwrap();
-    (site, Bench::new(Slow { root, is_there: false, asked: 0 }))
+fn on_slow(test: impl AsyncFnOnce(Bench<Slow>)) {
+    on_bench(Slow { offered: None, asked: 0 }, Limits::default(), test);
 }
 
-fn fetch(bench: &mut Bench<Slow>, connection: &mut Connection) {
-    bench.content.is_there = true;
-    bench.turn(|wire, turn| connection.content_ready(wire, turn));
-    bench.content.is_there = false;
+impl Bench<Slow> {
+    fn asked(&self) -> u64 {
+        self.shared.begin().content.asked
+    }
+
+    /// Ends the load that was asked for last.
+    fn load(&self) {
+        let number = self.asked();
+        self.shared.loads.done(number, &Found::Forbidden);
+    }
 }
 
 #[test]
 fn content_that_must_be_waited_for() {
-    let (_site, mut bench) = slow();
-    let mut connection = bench.connect();
-    bench.receive(&mut connection, &[GET, GET].concat());
-    assert_eq!((connection.wants(), bench.content.asked), (Wants::Content, 1));
-    assert!(!connection.is_idle() && bench.wire.sent.is_empty());
-    // Neither more requests, nor the end of them, nor time changes that.
-    bench.hand_in(&mut connection, GET);
-    bench.turn(|wire, turn| connection.end_of_input(wire, turn));
-    bench.now_ns = connection.deadline_ns();
-    bench.turn(|wire, turn| connection.expire(wire, turn));
-    assert!(connection.deadline_ns() > bench.now_ns, "the delay is not the peer's");
-    assert_eq!((connection.wants(), bench.content.asked), (Wants::Content, 1));
-    for answered in 1..=3 {
-        fetch(&mut bench, &mut connection);
-        bench.proceed(&mut connection);
-        assert_eq!(statuses(&bench.taken(false)), [200]);
-        let wants = if answered < 3 { Wants::Content } else { Wants::Nothing };
-        assert_eq!((connection.wants(), bench.counters.requests), (wants, 3.min(answered + 1)));
-    }
-    assert_eq!(connection.held_bytes(), 0);
+    on_slow(async |bench| {
+        let peer = bench.connect();
+        peer.receive(&[GET, GET].concat()).await;
+        assert_eq!((peer.wants(), bench.asked()), (Wants::Content, 1));
+        assert!(peer.busy.get() && peer.sent_bytes() == 0);
+        // Neither more requests, nor the end of them, nor time changes that.
+        peer.hand_in(GET).await;
+        peer.end_input().await;
+        for _ in 0..10 {
+            bench.pass(100 * S, &peer).await;
+        }
+        assert_eq!((peer.wants(), bench.asked()), (Wants::Content, 1));
+        for answered in 1..=3 {
+            bench.load();
+            peer.proceed().await;
+            assert_eq!(statuses(&peer.taken(false)), [403]);
+            let wants = if answered < 3 { Wants::Content } else { Wants::Nothing };
+            assert_eq!((peer.wants(), bench.counters().requests), (wants, 3.min(answered + 1)));
+        }
+        assert_eq!((bench.asked(), bench.shared.loads.len()), (3, 0));
+        assert_eq!(bench.counters().timed_out, 0);
+    });
 }
 
-/// It comes while the answer before it is on its way: then it is asked for anew.
+/// It comes while the answer before it is on its way: it is kept, and not asked for anew.
 #[test]
 fn content_that_comes_too_early() {
-    let (_site, mut bench) = slow();
-    let mut connection = bench.connect();
-    let options = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
-    bench.hand_in(&mut connection, &[options, GET].concat());
-    assert_eq!((connection.wants(), bench.content.asked), (Wants::Output, 1));
-    fetch(&mut bench, &mut connection);
-    assert_eq!((connection.wants(), bench.content.asked), (Wants::Output, 1));
-    bench.content.is_there = true;
-    bench.proceed(&mut connection);
-    assert_eq!((connection.wants(), bench.content.asked), (Wants::Input, 2));
-    assert_eq!(statuses(&bench.taken(false)), [204, 200]);
-    assert_eq!(bench.counters.requests, 2);
+    on_slow(async |bench| {
+        let peer = bench.connect();
+        let options = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
+        peer.room(Some(0));
+        peer.hand_in(&[options, GET].concat()).await;
+        assert_eq!((peer.wants(), bench.asked()), (Wants::Output, 1));
+        bench.load();
+        settle(&peer.pipe).await;
+        assert_eq!((peer.wants(), bench.asked()), (Wants::Output, 1));
+        peer.room(None);
+        peer.proceed().await;
+        assert_eq!((peer.wants(), bench.asked()), (Wants::Input, 1));
+        assert_eq!(statuses(&peer.taken(false)), [204, 403]);
+        assert_eq!(bench.counters().requests, 2);
+    });
 }
 
 /// The last answer of a connection is waited for, too, with the body of its request.
 #[test]
 fn content_of_a_last_request() {
-    let (_site, mut bench) = slow();
     for ending in [false, true] {
-        let mut connection = bench.connect();
-        bench.ending = ending;
-        let head =
-            b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
-        bench.receive(&mut connection, head);
-        bench.receive(&mut connection, b"123");
-        assert_eq!(connection.wants(), Wants::Content);
-        fetch(&mut bench, &mut connection);
-        bench.proceed(&mut connection);
-        let wants = if ending { Wants::Input } else { Wants::Nothing };
-        assert_eq!(connection.wants(), wants);
-        let answer = bench.taken(false).remove(0);
-        assert_eq!((answer.status, answer.field("Connection")), (200, Some("close")));
+        on_slow(async |bench| {
+            let peer = bench.connect();
+            if ending {
+                bench.shared.end();
+            }
+            let head = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3\r\n\r\n";
+            peer.receive(head).await;
+            peer.receive(b"123").await;
+            assert_eq!(peer.wants(), Wants::Content);
+            bench.load();
+            peer.proceed().await;
+            let wants = if ending { Wants::Input } else { Wants::Nothing };
+            assert_eq!(peer.wants(), wants);
+            let answer = peer.taken(false).remove(0);
+            assert_eq!((answer.status, answer.field("Connection")), (403, Some("close")));
+            assert_eq!(bench.counters().requests, 1);
+        });
     }
+}
+
+/// Whoever asks for what must be loaded and goes away leaves nothing behind, and others get it.
+#[test]
+fn who_is_gone_waits_for_nothing() {
+    on_slow(async |bench| {
+        let (gone, stays) = (bench.connect(), bench.connect());
+        gone.receive(GET).await;
+        bench.shared.begin().content.asked -= 1;
+        stays.receive(GET).await;
+        assert_eq!(bench.shared.loads.waiting(), 2, "they do not wait for the same");
+        gone.task.cancel();
+        assert_eq!(bench.shared.loads.waiting(), 1);
+        bench.load();
+        settle(&stays.pipe).await;
+        assert_eq!(statuses(&stays.taken(false)), [403]);
+        assert_eq!((bench.shared.loads.len(), gone.sent_bytes()), (0, 0));
+    });
 }
 
 proptest! {
@@ -591,6 +999,57 @@ proptest! {
         )
     ) {
         crate::fuzz::connection(&[&[pace], parts.concat().as_bytes()].concat());
+    }
+
+    /// Many requests at a time, over a wire that blocks now and then: each is answered once, in order.
+    #[test]
+    fn each_request_of_many_is_answered_once_and_in_order(
+        many in prop::collection::vec((0u32..99_990, 0usize..4, 0usize..1500), 1..150),
+        cuts in prop::collection::vec(1usize..5000, 1..20),
+        rooms in prop::collection::vec(1usize..100_000, 1..20),
+    ) {
+        let mut requests = Vec::new();
+        for &(at, kind, padding) in &many {
+            let padding = "x".repeat(padding);
+            let (method, body) = match kind {
+                0 => ("GET", "Content-Length: 3\r\n\r\nabc"),
+                1 => ("GET", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+                2 => ("POST", "\r\n"),
+                _ => ("GET", "\r\n"),
+            };
+            let range = format!("Range: bytes={at}-{}", at + 9);
+            requests.extend_from_slice(
+                format!("{method} /large.bin HTTP/1.1\r\nHost: a\r\nX: {padding}\r\n{range}\r\n{body}")
+                    .as_bytes(),
+            );
+        }
+        on_files(async |bench, _| {
+            let peer = bench.connect();
+            let mut rest = &requests[..];
+            let mut rooms = rooms.iter().cycle();
+            for &cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let piece = rest.split_off(..cut.min(rest.len())).unwrap();
+                peer.pipe.with(|state| {
+                    state.arrived.push_back(piece.to_vec());
+                    state.room = rooms.next().copied();
+                });
+                settle(&peer.pipe).await;
+            }
+            peer.room(None);
+            peer.catch_up().await;
+            let answers = peer.taken(false);
+            assert_eq!(answers.len(), many.len());
+            for (answer, &(at, kind, _)) in answers.iter().zip(&many) {
+                let range = format!("bytes {at}-{}/100000", at + 9);
+                let expected = (kind != 2).then_some(&range[..]);
+                assert_eq!(answer.field("Content-Range"), expected);
+                assert_eq!(answer.status, if kind == 2 { 405 } else { 206 });
+            }
+            assert_eq!(bench.counters().requests as usize, many.len());
+        });
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Entities that are kept at hand, bounded in number and bytes.
 //!
 //! Second chance: a hand goes round the slots and drops the first entity that was not asked for
-//! since it came by last. Nothing is served on trust: see [`Cache::find`].
+//! since it came by last. Nothing is served on trust: see [`Cache::find`]. A slot answers for a path and for
+//! what lies [beside] it, there or not: all of it is looked at together.
+//!
+//! [beside]: super::beside
 
-use super::load::Keep;
-use crate::entity::{Body, Entity, Seen};
+use super::{beside::Beside, load::Keep};
+use crate::entity::{Entity, Seen};
 use rustix::fs::Stat;
 use std::{
     collections::HashMap,
@@ -60,6 +63,7 @@ struct Slot {
     /// Where the file lies, below the root: the path, or the index below it.
     place: CString,
     identity: Identity,
+    beside: Option<Beside>,
     entity: Arc<Entity>,
     asked: bool,
     /// The epoch and the second in which the path was last seen to lead here.
@@ -95,13 +99,16 @@ impl Cache {
         &mut self,
         path: &[u8],
         seen: Seen,
-        look: impl FnOnce(&CStr, bool) -> Option<Identity>,
+        mut look: impl FnMut(&CStr, bool) -> Option<Identity>,
     ) -> Option<Arc<Entity>> {
         let index = *self.by_path.get(path)?;
         let slot = &mut self.slots[index];
         let is_trusted = slot.watched && seen.sure && slot.looked_s == seen.unix_s;
         if slot.epoch != seen.epoch && !is_trusted {
-            if look(&slot.place, slot.is_remote) != Some(slot.identity) {
+            let is_remote = slot.is_remote;
+            let is_same = look(&slot.place, is_remote) == Some(slot.identity)
+                && slot.beside.as_ref().is_none_or(|all| all.is_same(|it| look(it, is_remote)));
+            if !is_same {
                 // What is remote stays until what it is now has been loaded: whoever asks meanwhile
                 // must not look for himself.
                 if !slot.is_remote {
@@ -125,7 +132,7 @@ impl Cache {
 
     /// Keeps an entity, in another's place if need be.
     pub(super) fn keep(&mut self, path: &[u8], keep: Keep, entity: Arc<Entity>, seen: Seen) {
-        let Keep { place, identity, is_remote } = keep;
+        let Keep { place, identity, beside, is_remote } = keep;
         let Ok(place) = CString::new(place) else { return };
         if let Some(&index) = self.by_path.get(path) {
             self.drop_slot(index);
@@ -143,6 +150,7 @@ impl Cache {
             path,
             place,
             identity,
+            beside,
             entity,
             asked: false,
             epoch: seen.epoch,
@@ -164,14 +172,9 @@ impl Cache {
         self.slots.iter_mut().for_each(|slot| slot.is_remote = true);
     }
 
-    #[cfg(test)]
-    pub(super) fn wanted(&self) -> usize {
-        self.wanted.len()
-    }
-
-    /// Forgets them.
-    pub(super) fn forget_wanted(&mut self) {
-        self.wanted.clear();
+    /// Whether [`Cache::take_wanted`] or [`Cache::take_unwanted`] has something to say.
+    pub(super) fn wants_tending(&self) -> bool {
+        !self.wanted.is_empty() || !self.unwanted.is_empty()
     }
 
     /// The places that nobody wants to be watched any more.
@@ -185,6 +188,11 @@ impl Cache {
     /// Where the entity of a path lies.
     pub(super) fn place_of(&self, path: &[u8]) -> Option<&CStr> {
         Some(&self.slots[*self.by_path.get(path)?].place)
+    }
+
+    /// What was seen beside it, if that counts.
+    pub(super) fn beside(&self, path: &[u8]) -> Option<&Beside> {
+        self.slots[*self.by_path.get(path)?].beside.as_ref()
     }
 
     /// Everything on the path of an entity is watched from before it was seen like this. True if it
@@ -208,23 +216,18 @@ impl Cache {
             let slot = &mut self.slots[index];
             if slot.place.to_bytes() == place {
                 slot.watched = false;
-                if matches!(slot.entity.body(), Body::File(_)) {
+                if slot.entity.holds_file() {
                     self.drop_slot(index);
                 }
             }
         }
     }
 
-    /// Nothing is watched any more.
-    pub(super) fn doubt_all(&mut self) {
-        self.slots.iter_mut().for_each(|slot| slot.watched = false);
-    }
-
     /// Drops the entities that hold a file open. Says whether there were any.
     pub(super) fn drop_files(&mut self) -> bool {
         let before = self.slots.len();
         for index in (0..before).rev() {
-            if matches!(self.slots[index].entity.body(), Body::File(_)) {
+            if self.slots[index].entity.holds_file() {
                 self.drop_slot(index);
             }
         }

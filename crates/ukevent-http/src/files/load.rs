@@ -4,10 +4,16 @@
 //! (openat2(2), Linux 5.12), the content with `RWF_NOWAIT` (preadv2(2), Linux 4.14). Where it would
 //! have to ask the disk it says so, and the same is done by a thread that may wait.
 
-use super::{cache::Identity, media_type, open::Opener};
+use super::{
+    beside::{self, Beside},
+    cache::Identity,
+    listing, media_type,
+    open::Opener,
+};
 use crate::{
-    entity::{Body, Description, Entity, Found},
+    entity::{Alternates, Body, Description, Entity, Found},
     limits::SMALL_FILE_BYTES,
+    negotiation::Coding,
 };
 use rustix::{
     fs::{FileType, Stat, fstat, fstatfs},
@@ -38,6 +44,8 @@ pub(super) struct Loaded {
 pub(super) struct Keep {
     pub(super) place: Box<[u8]>,
     pub(super) identity: Identity,
+    /// What lay beside it, if that was looked for.
+    pub(super) beside: Option<Beside>,
     /// To look at it again may take as long as a network does.
     pub(super) is_remote: bool,
 }
@@ -52,7 +60,7 @@ pub(super) enum Patience {
 }
 
 /// Why there is no file.
-enum Failure {
+pub(super) enum Failure {
     Refused(Errno),
     WouldBlock,
 }
@@ -97,20 +105,66 @@ pub(super) fn load(
         let keep = is_settled(&stat, unix_s).then(|| Keep {
             place: place.as_slice().into(),
             identity: Identity::of(&stat),
+            beside: None,
             is_remote: is_remote(&file),
         });
-        let entity = match describe(&place, file, &stat, unix_s, patience) {
-            Ok(Some(entity)) => Arc::new(entity),
-            Ok(None) => continue,
-            Err(Failure::Refused(_)) => return Some(Found::Failed.into()),
-            Err(Failure::WouldBlock) => return None,
+        let look = Look { place: &place, coding: None, unix_s, patience };
+        let made = match opener.options.precompressed && beside::may_be(&place) {
+            false => describe(look, file, &stat, "").map(|made| Some((made?, keep))),
+            true => with_siblings(opener, look, file, &stat, keep),
         };
-        return Some(Loaded { found: Found::Entity(entity), keep });
+        return match made {
+            Ok(Some((entity, keep))) => {
+                Some(Loaded { found: Found::Entity(Arc::new(entity)), keep })
+            }
+            Ok(None) => continue,
+            Err(Failure::Refused(Errno::MFILE | Errno::NFILE)) => Some(Found::Exhausted.into()),
+            Err(Failure::Refused(_)) => Some(Found::Failed.into()),
+            Err(Failure::WouldBlock) => None,
+        };
     }
     Some(Found::Failed.into())
 }
 
-fn open(opener: &Opener, place: &[u8], patience: Patience) -> Result<(OwnedFd, Stat), Failure> {
+/// An entity with those beside it that hold it in a coding. `None` if something changed meanwhile.
+fn with_siblings(
+    opener: &Opener,
+    look: Look<'_>,
+    file: OwnedFd,
+    stat: &Stat,
+    keep: Option<Keep>,
+) -> Result<Option<(Entity, Option<Keep>)>, Failure> {
+    let siblings = beside::open(opener, look.place, stat, look.patience)?;
+    let mut codings = [const { None }; 3];
+    let (mut settled, mut remote) = (true, false);
+    for (coding, file, stat) in siblings.usable {
+        settled &= is_settled(&stat, look.unix_s);
+        // A link may lead to another file system.
+        remote |= is_remote(&file);
+        let look = Look { coding: Some(coding), ..look };
+        match describe(look, file, &stat, VARY)? {
+            Some(entity) => codings[coding.index()] = Some(Arc::new(entity)),
+            None => return Ok(None),
+        }
+    }
+    let varies = codings.iter().any(Option::is_some);
+    let Some(entity) = describe(look, file, stat, if varies { VARY } else { "" })? else {
+        return Ok(None);
+    };
+    let entity = if varies { entity.beside(Alternates::Codings(codings)) } else { entity };
+    let keep = keep.filter(|_| settled).map(|keep| Keep {
+        beside: Some(siblings.seen),
+        is_remote: keep.is_remote || remote,
+        ..keep
+    });
+    Ok(Some((entity, keep)))
+}
+
+pub(super) fn open(
+    opener: &Opener,
+    place: &[u8],
+    patience: Patience,
+) -> Result<(OwnedFd, Stat), Failure> {
     let file = match patience {
         Patience::Blocks => opener.open(place)?,
         Patience::None => opener.open_if_known(place).ok_or(Failure::WouldBlock)??,
@@ -118,6 +172,19 @@ fn open(opener: &Opener, place: &[u8], patience: Patience) -> Result<(OwnedFd, S
     let stat = fstat(&file)?;
     Ok((file, stat))
 }
+
+/// What is described, and how.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    /// Where the file lies, or that which it holds in a coding.
+    place: &'a [u8],
+    coding: Option<Coding>,
+    unix_s: u64,
+    patience: Patience,
+}
+
+/// What a resource says that has others beside it (RFC 9110, 12.5.5).
+const VARY: &str = "Vary: Accept-Encoding\r\n";
 
 /// What to say of a path that could not be opened.
 fn absent(
@@ -133,8 +200,14 @@ fn absent(
                 Patience::Blocks => opener.is_directory(path),
                 Patience::None => opener.is_directory_if_known(path)?,
             };
-            // A directory without an index is there, but is not listed.
-            if is_directory { Found::Forbidden } else { Found::Nothing }
+            match (is_directory, patience) {
+                (false, _) => Found::Nothing,
+                // It is there, but is not listed.
+                (true, _) if !opener.options.listing => Found::Forbidden,
+                // To read a directory waits for the disk, as long as it is.
+                (true, Patience::None) => return None,
+                (true, Patience::Blocks) => listing::of(opener, path),
+            }
         }
         Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG => Found::Nothing,
         // XDEV: the path leads out of the root. LOOP: through links without end. NXIO: to a
@@ -150,12 +223,12 @@ fn absent(
 
 /// Makes an entity of an open file. `None` if the file changed meanwhile.
 fn describe(
-    place: &[u8],
+    look: Look<'_>,
     file: OwnedFd,
     stat: &Stat,
-    unix_s: u64,
-    patience: Patience,
+    extra: &str,
 ) -> Result<Option<Entity>, Failure> {
+    let Look { place, coding, unix_s, patience } = look;
     let len = u64::try_from(stat.st_size).unwrap_or(0);
     let body = if len <= SMALL_FILE_BYTES {
         let content = read(&file, len, patience)?;
@@ -170,8 +243,10 @@ fn describe(
     let weak = if settled { "" } else { "W/" };
     let Identity { modified, changed, inode, .. } = Identity::of(stat);
     // The time of the last change of the inode, not of the content: the latter can be set back,
-    // and then two contents would have one tag.
-    let etag = format!("{weak}\"{:x}.{:x}-{len:x}-{inode:x}\"", changed.0, changed.1);
+    // and then two contents would have one tag. One inode may be linked as what it holds and as its
+    // coding: these are told apart by the suffix.
+    let suffix = coding.map_or("", Coding::suffix);
+    let etag = format!("{weak}\"{:x}.{:x}-{len:x}-{inode:x}{suffix}\"", changed.0, changed.1);
     let description = Description {
         media_type: &media_type::of(place),
         etag: Some(etag),
@@ -179,9 +254,9 @@ fn describe(
         modified_s: u64::try_from(modified.0).ok().map(|modified_s| modified_s.min(unix_s)),
         settled,
         len,
-        extra: "",
+        extra,
     };
-    Ok(Some(Entity::new(description, body)))
+    Ok(Some(Entity::coded(description, coding, body)))
 }
 
 fn read(file: &OwnedFd, len: u64, patience: Patience) -> Result<Vec<u8>, Failure> {

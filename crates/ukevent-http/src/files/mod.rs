@@ -25,7 +25,9 @@
 //! blocking anybody else. So is everything on a file system that asks a server or a process (NFS, SMB, FUSE
 //! and the like): it is opened and read anew by a thread for each batch that asks for it.
 
+mod beside;
 mod cache;
+mod listing;
 mod load;
 mod loader;
 mod media_type;
@@ -47,8 +49,18 @@ use rustix::{
     io::Errno,
 };
 use std::{ffi::CStr, path::Path, sync::Arc};
-use ukevent_queue::{Kind, Queue, Token};
+use ukevent_queue::Kind;
+pub(crate) use watch::Reports;
 use watch::Watches;
+
+/// What is served beside the files themselves. Nothing, unless it is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options {
+    /// Files that hold others in a coding: see [`beside`].
+    pub(crate) precompressed: bool,
+    /// Lists of directories without an index: see [`listing`].
+    pub(crate) listing: bool,
+}
 
 /// A directory whose files are served. Holds it open: it may be renamed meanwhile.
 #[derive(Debug)]
@@ -60,14 +72,18 @@ pub(crate) struct Root {
     loader: Option<Loader>,
     /// What the next look finds: it was asked for before.
     offered: Option<Found>,
-    /// What the last look must wait for.
-    joined: Option<u64>,
 }
 
 impl Root {
     /// Opens the directory. Looking for a file waits for the disk.
     pub(crate) fn open(path: &Path) -> Result<Self, Errno> {
         Ok(Self::of(Opener::new(path)?))
+    }
+
+    /// As [`Root::open`], with more than the files.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the builder has no such options yet"))]
+    pub(crate) fn open_with(path: &Path, options: Options) -> Result<Self, Errno> {
+        Ok(Self::of(Opener::new(path)?.with(options)))
     }
 
     /// As [`Root::open`], on a kernel without openat2(2).
@@ -83,7 +99,6 @@ impl Root {
             watches: Watches::default(),
             loader: None,
             offered: None,
-            joined: None,
         }
     }
 
@@ -91,11 +106,6 @@ impl Root {
     /// wait for their turn.
     pub(crate) fn load_elsewhere(&mut self, most: usize, tell: Tell) {
         self.loader = Some(Loader::new(Arc::clone(&self.opener), most, tell));
-    }
-
-    /// What [`Found::Later`] was said of since this was asked last: the number of the load.
-    pub(crate) fn take_joined(&mut self) -> Option<u64> {
-        self.joined.take()
     }
 
     /// What was loaded meanwhile, by number.
@@ -117,57 +127,38 @@ impl Root {
         all
     }
 
-    /// Lets the next look find this, whatever is there.
-    pub(crate) fn offer(&mut self, found: Option<Found>) {
-        self.offered = found;
-    }
-
     /// Whether looks may rely on reports of the queue.
     pub(crate) fn relies_on_reports(&self) -> bool {
         !self.watches.is_empty()
     }
 
     /// Takes a report of what is watched.
-    pub(crate) fn reported(&mut self, queue: &mut Queue, index: u32, kind: &Kind) {
-        for place in self.watches.reported(queue, index, kind) {
+    pub(crate) fn reported(&mut self, reports: &mut impl Reports, index: u32, kind: &Kind) {
+        for place in self.watches.reported(reports, index, kind) {
             self.cache.doubt(&place);
         }
     }
 
     /// Watches what is worth it, and no longer what is not.
-    pub(crate) fn tend(&mut self, queue: &mut Queue, token: &dyn Fn(u32) -> Token, unix_s: u64) {
+    pub(crate) fn tend(&mut self, reports: &mut impl Reports, unix_s: u64) {
         for path in self.cache.take_wanted() {
             let Some(place) = self.cache.place_of(&path).map(CStr::to_owned) else { continue };
-            let watched = self.watches.watch(queue, token, &self.opener, place.to_bytes());
+            let beside = self.cache.beside(&path);
+            let watched = self.watches.watch(reports, &self.opener, place.to_bytes(), beside);
             if watched.is_err() {
                 continue;
             }
             // What changed before it was watched is seen now.
-            if !self.cache.trust(&path, look(&self.opener, &place), unix_s) {
+            let is_same = beside.is_none_or(|all| all.is_same(|it| look(&self.opener, it)));
+            let seen = look(&self.opener, &place).filter(|_| is_same);
+            if !self.cache.trust(&path, seen, unix_s) {
                 self.cache.doubt(place.to_bytes());
-                self.watches.forget(queue, place.to_bytes());
+                self.watches.forget(reports, place.to_bytes());
             }
         }
         for place in self.cache.take_unwanted() {
-            self.watches.forget(queue, place.to_bytes());
+            self.watches.forget(reports, place.to_bytes());
         }
-    }
-
-    /// How many files would be worth it.
-    #[cfg(test)]
-    pub(crate) fn wanted(&self) -> usize {
-        self.cache.wanted()
-    }
-
-    /// Watches nothing of what would be worth it: nobody is there to do so.
-    pub(crate) fn forget_wanted(&mut self) {
-        self.cache.forget_wanted();
-    }
-
-    /// Takes every watch back.
-    pub(crate) fn unwatch(&mut self, queue: &mut Queue) {
-        self.watches.forget_all(queue);
-        self.cache.doubt_all();
     }
 
     fn keep(&mut self, path: &[u8], loaded: Loaded, seen: Seen) -> Found {
@@ -187,8 +178,8 @@ impl Root {
     }
 
     fn load_later(&mut self, path: &[u8], seen: Seen) -> Found {
-        self.joined = self.loader.as_mut().and_then(|loader| loader.ask(path, seen.unix_s));
-        if self.joined.is_some() { Found::Later } else { Found::Busy }
+        let load = self.loader.as_mut().and_then(|loader| loader.ask(path, seen.unix_s));
+        load.map_or(Found::Busy, Found::Later)
     }
 }
 
@@ -219,6 +210,14 @@ impl Content for Root {
             Found::Exhausted if self.let_go() => self.load(path, seen),
             found => found,
         }
+    }
+
+    fn offer(&mut self, found: Option<Found>) {
+        self.offered = found;
+    }
+
+    fn wants_tending(&self) -> bool {
+        self.cache.wants_tending()
     }
 
     fn let_go(&mut self) -> bool {

@@ -7,7 +7,7 @@
 //! Where the kernel or a filter has no openat2, the path is walked one directory at a time without
 //! following any link: nothing leads out either, but links below the directory are refused too.
 
-use super::load::is_remote;
+use super::{Options, load::is_remote};
 use rustix::{
     fs::{CWD, Mode, OFlags, ResolveFlags, open, openat, openat2},
     io::Errno,
@@ -30,6 +30,8 @@ const PLACE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC).union(OFlags::DIRECTOR
 #[derive(Debug)]
 pub(super) struct Opener {
     root: OwnedFd,
+    /// What else is looked for below it.
+    pub(super) options: Options,
     walks: bool,
     /// Whether the kernel can look for names in its memory alone.
     knows: bool,
@@ -46,7 +48,12 @@ impl Opener {
         let cached = beneath_with(root.as_fd(), b".", PLACE, ResolveFlags::CACHED);
         // Elsewhere, what is in memory must be asked for all the same.
         let knows = !walks && !is_remote(&root) && matches!(cached, Ok(_) | Err(Errno::AGAIN));
-        Ok(Self { root, walks, knows })
+        Ok(Self { root, options: Options::default(), walks, knows })
+    }
+
+    /// The same, with more than files to be found.
+    pub(super) fn with(self, options: Options) -> Self {
+        Self { options, ..self }
     }
 
     #[cfg(test)]
@@ -62,6 +69,18 @@ impl Opener {
     /// Opens a path for reading. The path is relative and has no `.`, no `..` and no empty segment.
     pub(super) fn open(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         self.open_as(path, READ)
+    }
+
+    /// Opens a directory, to read the names in it. The empty path is the root.
+    pub(super) fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        self.open_as(if path.is_empty() { b"." } else { path }, READ | OFlags::DIRECTORY)
+    }
+
+    /// The inode that a path leads to, for no more than to look at it, links followed or not as in
+    /// [`Opener::open`].
+    pub(super) fn place(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
+        self.open_as(path, PLACE.difference(OFlags::DIRECTORY))
     }
 
     /// Whether a path is a directory; the empty path is the root.

@@ -7,6 +7,8 @@ use crate::{
 };
 use std::{fs, os::unix::fs::symlink};
 
+mod beside;
+mod listing;
 mod watching;
 
 /// Looks at different times: every look is one of its own.
@@ -245,7 +247,6 @@ fn what_cannot_wait_for_the_disk_is_refused() {
     for round in 0..3 {
         let path = format!("never heard of {round}");
         assert!(matches!(look(&mut root, &path, soon_s()), Found::Busy));
-        assert_eq!(root.take_joined(), None);
     }
     assert!(Arc::ptr_eq(&large, &entity(&mut root, "large.bin")));
 }
@@ -259,13 +260,14 @@ fn what_is_remote_is_looked_at_elsewhere() {
     let before = entity(&mut root, "hello.txt");
     root.cache.be_remote();
     assert!(Arc::ptr_eq(&before, &entity(&mut root, "hello.txt")));
-    assert_eq!(root.wanted(), 0, "it cannot be watched");
+    assert!(!root.wants_tending(), "it cannot be watched");
     root.load_elsewhere(9, Box::new(|| {}));
     for content in ["changed", "once more"] {
         root.cache.be_remote();
         fs::write(site.root().join("hello.txt"), content).unwrap();
-        assert!(matches!(look(&mut root, "hello.txt", soon_s()), Found::Later));
-        let number = root.take_joined().expect("it is being loaded");
+        let Found::Later(number) = look(&mut root, "hello.txt", soon_s()) else {
+            panic!("it is not being loaded");
+        };
         testkit::wait_until("it is loaded", || root.loader.as_ref().unwrap().has_done());
         let seen = Seen { epoch: 0, unix_s: soon_s(), sure: true };
         let loaded = root.take_loaded(seen);

@@ -1,5 +1,5 @@
-//! What is watched for the sake of the files at hand: the files, and every directory on the path to
-//! them from the root on.
+//! What is watched for the sake of the files at hand: the files, what lies beside them in a coding, and
+//! every directory on the path to them from the root on.
 //!
 //! The queue's inode events tell what was written to a file, and which names of a directory mean
 //! something else by now. A report puts in doubt what it may concern, and nothing else: of a directory
@@ -11,7 +11,10 @@
 //! at the file afterwards, by its path: what changed before a watch was made is seen by this, and what
 //! changes later is reported.
 
-use super::open::Opener;
+use super::{
+    beside::{self, Beside},
+    open::Opener,
+};
 use crate::limits::WATCHED_DIRECTORIES;
 use rustix::{fs::fstatfs, io::Errno};
 use std::{
@@ -22,7 +25,15 @@ use std::{
         unix::ffi::OsStrExt,
     },
 };
-use ukevent_queue::{Changes, Inode, Key, Kind, Mode, Queue, Token};
+use ukevent_queue::{Changes, Inode, Key, Kind, RegisterError};
+
+/// Who reports what happens to inodes.
+pub(crate) trait Reports {
+    /// Registers an inode: what is reported of it is told with `index`.
+    fn register(&mut self, inode: Inode, index: u32) -> Result<Key, RegisterError>;
+    /// Ends a registration.
+    fn remove(&mut self, key: Key);
+}
 
 /// The watches, and what they are for.
 #[derive(Default)]
@@ -30,12 +41,20 @@ pub(super) struct Watches {
     places: Vec<Option<Watch>>,
     free: Vec<u32>,
     /// By path below the root, with the place among those above.
-    files: HashMap<Box<[u8]>, u32>,
+    files: HashMap<Box<[u8]>, Watched>,
     directories: HashMap<Box<[u8]>, u32>,
+}
+
+/// The watches of a file: its own, and, if what lies beside it counts, of what there was of that. What
+/// there was not, the directory tells of.
+struct Watched {
+    own: u32,
+    beside: Option<Vec<u32>>,
 }
 
 struct Watch {
     key: Key,
+    /// Where it lies, or the file that it lies beside.
     path: Box<[u8]>,
     /// Of a directory: how many watched files are below it.
     users: usize,
@@ -79,47 +98,58 @@ const LOCAL: [u32; 10] = [
 ];
 
 impl Watches {
-    /// Watches the file at a place and all directories on the way.
+    /// Watches the file at a place, what was seen beside it, and all directories on the way.
     pub(super) fn watch(
         &mut self,
-        queue: &mut Queue,
-        token: &dyn Fn(u32) -> Token,
+        reports: &mut impl Reports,
         opener: &Opener,
         place: &[u8],
+        beside: Option<&Beside>,
     ) -> Result<(), Unwatchable> {
         if self.files.contains_key(place) {
             return Ok(());
         }
         let mut watched = 0;
         let all = directories(place).try_for_each(|directory| {
-            self.use_directory(queue, token, opener, directory)?;
+            self.use_directory(reports, opener, directory)?;
             watched += 1;
             Ok(())
         });
         let all = all.and_then(|()| {
-            let inode = opener.inode(place, false)?;
-            let kind = u64::try_from(fstatfs(&inode)?.f_type).unwrap_or(0);
-            if !LOCAL.iter().any(|&local| u64::from(local) == kind & 0xffff_ffff) {
-                return Err(Unwatchable);
+            let mut file = |at: &[u8]| self.use_file(reports, opener, at, place);
+            let own = file(place)?;
+            let mut indices = Vec::new();
+            let others = beside.into_iter().flat_map(Beside::present);
+            let all = others.map(|it| file(it.to_bytes())).try_for_each(|index| {
+                indices.push(index?);
+                Ok(())
+            });
+            if all.is_err() {
+                for index in indices.into_iter().chain([own]) {
+                    self.remove(reports, index);
+                }
+                return all;
             }
-            let index = self.add(queue, token, &inode, place, false)?;
-            self.files.insert(place.into(), index);
+            let beside = beside.map(|_| indices);
+            self.files.insert(place.into(), Watched { own, beside });
             Ok(())
         });
         if all.is_err() {
             for directory in directories(place).take(watched) {
-                self.leave_directory(queue, directory);
+                self.leave_directory(reports, directory);
             }
         }
         all
     }
 
     /// Ends the watch of a file.
-    pub(super) fn forget(&mut self, queue: &mut Queue, place: &[u8]) {
-        if let Some(index) = self.files.remove(place) {
-            self.remove(queue, index);
+    pub(super) fn forget(&mut self, reports: &mut impl Reports, place: &[u8]) {
+        if let Some(Watched { own, beside }) = self.files.remove(place) {
+            for index in beside.into_iter().flatten().chain([own]) {
+                self.remove(reports, index);
+            }
             for directory in directories(place) {
-                self.leave_directory(queue, directory);
+                self.leave_directory(reports, directory);
             }
         }
     }
@@ -129,17 +159,10 @@ impl Watches {
         self.files.is_empty()
     }
 
-    /// Ends all watches.
-    pub(super) fn forget_all(&mut self, queue: &mut Queue) {
-        for place in self.files.keys().cloned().collect::<Vec<_>>() {
-            self.forget(queue, &place);
-        }
-    }
-
     /// Takes a report. The files that it puts in doubt are watched no more, and returned.
     pub(super) fn reported(
         &mut self,
-        queue: &mut Queue,
+        reports: &mut impl Reports,
         index: u32,
         kind: &Kind,
     ) -> Vec<Box<[u8]>> {
@@ -152,23 +175,43 @@ impl Watches {
             // The kernel lost some, of whomever.
             _ => Vec::new(),
         };
-        let doubtful: Vec<_> = if self.files.contains_key(&about[..]) {
-            vec![about.into()]
-        } else if self.directories.contains_key(&about[..]) {
-            self.files.keys().filter(|place| is_below(place, &about)).cloned().collect()
-        } else {
-            Vec::new()
-        };
+        let mut doubtful: Vec<Box<[u8]>> = Vec::new();
+        if self.directories.contains_key(&about[..]) {
+            doubtful.extend(self.files.keys().filter(|place| is_below(place, &about)).cloned());
+        }
+        if let Some(original) = beside::original(&about)
+            && self.files.get(original).is_some_and(|watched| watched.beside.is_some())
+        {
+            doubtful.push(original.into());
+        }
+        if self.files.contains_key(&about[..]) {
+            doubtful.push(about.into());
+        }
         for place in &doubtful {
-            self.forget(queue, place);
+            self.forget(reports, place);
         }
         doubtful
     }
 
+    /// Watches the file that lies `at` a place for the sake of the one at `place`.
+    fn use_file(
+        &mut self,
+        reports: &mut impl Reports,
+        opener: &Opener,
+        at: &[u8],
+        place: &[u8],
+    ) -> Result<u32, Unwatchable> {
+        let inode = opener.inode(at, false)?;
+        let kind = u64::try_from(fstatfs(&inode)?.f_type).unwrap_or(0);
+        if !LOCAL.iter().any(|&local| u64::from(local) == kind & 0xffff_ffff) {
+            return Err(Unwatchable);
+        }
+        self.add(reports, &inode, place, false)
+    }
+
     fn use_directory(
         &mut self,
-        queue: &mut Queue,
-        token: &dyn Fn(u32) -> Token,
+        reports: &mut impl Reports,
         opener: &Opener,
         path: &[u8],
     ) -> Result<(), Unwatchable> {
@@ -177,7 +220,7 @@ impl Watches {
             None if self.directories.len() >= WATCHED_DIRECTORIES => return Err(Unwatchable),
             None => {
                 let inode = opener.inode(path, true)?;
-                let index = self.add(queue, token, &inode, path, true)?;
+                let index = self.add(reports, &inode, path, true)?;
                 self.directories.insert(path.into(), index);
                 index
             }
@@ -188,21 +231,20 @@ impl Watches {
         Ok(())
     }
 
-    fn leave_directory(&mut self, queue: &mut Queue, path: &[u8]) {
+    fn leave_directory(&mut self, reports: &mut impl Reports, path: &[u8]) {
         let Some(&index) = self.directories.get(path) else { return };
         let Some(Some(watch)) = self.places.get_mut(index as usize) else { return };
         watch.users -= 1;
         if watch.users == 0 {
             self.directories.remove(path);
-            self.remove(queue, index);
+            self.remove(reports, index);
         }
     }
 
     /// Watches an inode by its descriptor, whatever its names mean.
     fn add(
         &mut self,
-        queue: &mut Queue,
-        token: &dyn Fn(u32) -> Token,
+        reports: &mut impl Reports,
         inode: &OwnedFd,
         path: &[u8],
         is_directory: bool,
@@ -210,8 +252,7 @@ impl Watches {
         let index = self.free.last().copied().unwrap_or(self.places.len() as u32);
         let changes = if is_directory { OF_DIRECTORY } else { OF_FILE };
         let inode = Inode::path(format!("/proc/self/fd/{}", inode.as_raw_fd())).on(changes);
-        let registered = queue.register(inode, token(index), Mode::Level);
-        let key = registered.map_err(|_| Unwatchable)?;
+        let key = reports.register(inode, index).map_err(|_| Unwatchable)?;
         let watch = Watch { key, path: path.into(), users: 0, is_directory };
         match self.free.pop() {
             Some(index) => self.places[index as usize] = Some(watch),
@@ -220,10 +261,10 @@ impl Watches {
         Ok(index)
     }
 
-    fn remove(&mut self, queue: &mut Queue, index: u32) {
+    fn remove(&mut self, reports: &mut impl Reports, index: u32) {
         if let Some(watch) = self.places.get_mut(index as usize).and_then(Option::take) {
             self.free.push(index);
-            drop(queue.remove(watch.key));
+            reports.remove(watch.key);
         }
     }
 }

@@ -1,13 +1,29 @@
 //! The page: that it is whole, and needs nothing from elsewhere.
 
 use super::*;
-use crate::testing::Bench;
+use crate::{
+    connection::serve,
+    limits::Limits,
+    out::Out,
+    rehearsal::{Pipe, rehearse, settle},
+    shared::Shared,
+    testing::Answer,
+};
+use std::rc::Rc;
+use ukevent_task::spawn;
 
-fn get(path: &str) -> crate::testing::Answer {
-    let mut bench = Bench::new(Page::new());
-    bench.counters.events = 7;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
-    bench.answers(request.as_bytes()).remove(0)
+fn get(path: &str) -> Answer {
+    let pipe = Pipe::default();
+    rehearse(async {
+        let shared = Rc::new(Shared::new(Page::new(), Limits::default(), Out::default()));
+        shared.count(|counters| counters.pauses = 7);
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        pipe.with(|state| state.arrived.push_back(request.into_bytes()));
+        let connection = spawn(serve(pipe.clone(), shared, |_| ()));
+        settle(&pipe).await;
+        assert!(!connection.has_ended());
+    });
+    Answer::all(&pipe.with(|state| std::mem::take(&mut state.sent)), |_| false).remove(0)
 }
 
 #[test]
@@ -21,7 +37,7 @@ fn serves_itself_and_its_counters() {
     let counters = get("/counters.json");
     assert_eq!(counters.field("Content-Type"), Some("application/json"));
     assert_eq!(counters.field("Cache-Control"), Some("no-store"));
-    assert!(counters.text().contains("\"events\":7,"), "{}", counters.text());
+    assert!(counters.text().contains("\"pauses\":7,"), "{}", counters.text());
     assert!(counters.text().contains("\"requests\":1,"), "{}", counters.text());
 }
 

@@ -171,6 +171,90 @@ fn values_line_by_line() {
     assert_eq!(request.value(Present::IF_RANGE), None);
 }
 
+/// RFC 9110, 7.2; RFC 3986, 3.2.2.
+#[test]
+fn hosts() {
+    for host in [
+        "",
+        "a",
+        "a:",
+        "a:80",
+        "a.b-c_d~e",
+        "192.0.2.1:8080",
+        "[::1]",
+        "[::1]:80",
+        "[2001:db8::192.0.2.1]",
+        "a%20b",
+        "a!$&'()*+,;=",
+        ":80",
+        "[v1.x:y]",
+        "[vF.~]:1",
+        "a..b",
+        "xn--bcher-kva.example",
+    ] {
+        assert!(is_host(host.as_bytes()), "{host:?}");
+    }
+    for no_host in [
+        "a b",
+        "a/b",
+        "u@a",
+        "a:b",
+        "a:80:80",
+        "a:-1",
+        "[",
+        "]",
+        "[]",
+        "[a]",
+        "a[::1]",
+        "[::1]a",
+        "[::1",
+        "::1",
+        "[::1]:80:80",
+        "[::1%25eth0]",
+        "[v.x]",
+        "[v1.]",
+        "[vx.y]",
+        "a%",
+        "a%2",
+        "a%zz",
+        "a\\b",
+        "a\"b",
+        "ü",
+        "http://a",
+        "a?b",
+        "a#b",
+        "[::1]:x",
+        "a\tb",
+    ] {
+        assert!(!is_host(no_host.as_bytes()), "{no_host:?}");
+    }
+}
+
+/// RFC 9110, 10.1.1: a list, whose only known member is 100-continue.
+#[test]
+fn expectations() {
+    for (lines, expected) in [
+        ("", Expect::Nothing),
+        ("Expect: 100-continue\r\n", Expect::Continue),
+        ("Expect: 100-Continue\r\n", Expect::Continue),
+        ("Expect: 100-continue, ,100-continue\r\n", Expect::Continue),
+        ("Expect: 100-continue\r\nExpect: 100-continue\r\n", Expect::Continue),
+        ("Expect:\r\n", Expect::Nothing),
+        ("Expect: 100-continue, x\r\n", Expect::Unknown),
+        ("Expect: x\r\nExpect: 100-continue\r\n", Expect::Unknown),
+        ("Expect: 100-continue;q=1\r\n", Expect::Unknown),
+        ("Expect: 100-continuee\r\n", Expect::Unknown),
+    ] {
+        for (version, expected) in [("1.1", expected), ("1.0", Expect::Nothing)] {
+            let input = format!("GET / HTTP/{version}\r\nHost: a\r\n{lines}\r\n");
+            let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
+            let parsed = parse(input.as_bytes(), &mut fields, &Limits::default());
+            let Parsed::Request(request) = parsed else { panic!("{input:?}: {parsed:?}") };
+            assert_eq!(request.expect, expected, "{input:?}");
+        }
+    }
+}
+
 proptest! {
     /// Whatever arrives, the first verdict over its beginnings is the verdict over all of it.
     #[test]

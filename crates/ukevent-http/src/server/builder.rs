@@ -1,64 +1,70 @@
 //! How a server is made.
 
-use super::{Ending, Listeners, Meaning, Peers, Server, Service, Tokens, accept};
+use super::{House, Listen, Listener, Seats, Server, Site, listen::Door};
 use crate::{
+    bell::Bell,
+    certificate::{Certificate, CertificateError, Identity},
     files::Root,
-    limits::{Limits, RECEIVE_BYTES, RECEIVE_FRAMES, SEND_BYTES, SEND_FRAMES},
+    limits::{Limits, SEND_BYTES, SEND_FRAMES},
+    out::Out,
     page::Page,
-    server::service::Site,
+    shared::Shared,
 };
 use rustix::process::Signal as SignalNumber;
 use std::{
-    collections::{HashMap, VecDeque},
     fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
 };
 use ukevent_buf::{Arena, ArenaError, FramePool, FramePoolBuilder, HugePages};
-use ukevent_queue::{Key, Merge, Mode, Queue, RegisterError, Signal, Socket, Timer, User};
+use ukevent_queue::{Key, Merge, NoSuchKey, Poster, RegisterError, Signal, User};
 use ukevent_sys::{
     Error,
     signal::{Disposition, disposition},
 };
+use ukevent_task::{EventSet, Events, Registered, net::Incoming, spawn};
 
 /// Makes servers.
 ///
 /// ```
 /// use std::time::Duration;
 /// use ukevent_http::{Limits, Server};
-/// use ukevent_queue::Queue;
+/// use ukevent_task::block_on;
 ///
 /// let directory = std::env::temp_dir();
-/// let mut queue = Queue::new()?;
-/// let server = Server::builder()
-///     .root(&directory)
-///     .listen("127.0.0.1:0".parse()?)
-///     .listen("127.0.0.1:0".parse()?)
-///     .limits(Limits { idle: Duration::from_secs(5), ..Limits::default() })
-///     .start(&mut queue)?;
-/// assert_eq!(server.addresses().len(), 2);
+/// block_on(async {
+///     let server = Server::builder()
+///         .root(&directory)
+///         .listen("127.0.0.1:0".parse()?)
+///         .listen("127.0.0.1:0".parse()?)
+///         .limits(Limits { idle: Duration::from_secs(5), ..Limits::default() })
+///         .start()?;
+///     assert_eq!(server.addresses().len(), 2);
+///     Ok::<_, Box<dyn std::error::Error>>(())
+/// })??;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
     root: Option<PathBuf>,
-    listen: Vec<SocketAddr>,
+    listen: Vec<(Listen, bool)>,
+    certificate: Option<Certificate>,
     limits: Limits,
     ends_by_signal: bool,
     share_port: bool,
-    first_token: u64,
 }
 
 /// Why a server could not be started. Says what and why, and converts into [`io::Error`].
 ///
 /// ```
 /// use ukevent_http::Server;
-/// use ukevent_queue::Queue;
+/// use ukevent_task::block_on;
 ///
-/// let mut queue = Queue::new()?;
-/// let error = Server::builder().root("/nowhere").start(&mut queue).expect_err("it is not there");
+/// let started = block_on(async { Server::builder().root("/nowhere").start() })?;
+/// let error = started.expect_err("it is not there");
 /// assert_eq!(error.to_string(), "/nowhere: open: No such file or directory (os error 2)");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -72,13 +78,20 @@ pub enum StartError {
         /// Why.
         error: Error,
     },
-    /// An address cannot be listened to.
+    /// It cannot listen there.
     Listen {
-        /// Which.
-        address: SocketAddr,
+        /// Where.
+        place: Listen,
         /// Why.
         error: Error,
     },
+    /// It is to listen there with TLS and has no certificate.
+    NoCertificate {
+        /// Where.
+        place: Listen,
+    },
+    /// The certificate cannot be used.
+    Certificate(CertificateError),
     /// The queue refused a registration.
     Register(RegisterError),
     /// There is no memory to receive into and to send from.
@@ -89,7 +102,11 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::Listen { address, error } => write!(f, "{address}: {error}"),
+            Self::Listen { place, error } => write!(f, "{place}: {error}"),
+            Self::NoCertificate { place } => {
+                write!(f, "{place}: TLS needs a certificate and its key")
+            }
+            Self::Certificate(error) => error.fmt(f),
             Self::Register(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
         }
@@ -104,12 +121,22 @@ impl From<RegisterError> for StartError {
     }
 }
 
+impl From<CertificateError> for StartError {
+    fn from(error: CertificateError) -> Self {
+        Self::Certificate(error)
+    }
+}
+
 impl From<StartError> for io::Error {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Root { error, .. } | StartError::Listen { error, .. } => error.into(),
             StartError::Register(error) => error.into(),
             StartError::Memory(error) => error.into(),
+            StartError::Certificate(error) => error.into(),
+            StartError::NoCertificate { .. } => {
+                Self::new(io::ErrorKind::InvalidInput, error.to_string())
+            }
         }
     }
 }
@@ -120,10 +147,10 @@ impl Builder {
         Self {
             root: None,
             listen: Vec::new(),
+            certificate: None,
             limits: Limits::default(),
             ends_by_signal: false,
             share_port: false,
-            first_token: 1 << 63,
         }
     }
 
@@ -138,8 +165,26 @@ impl Builder {
     }
 
     /// Listens here, too. Port 0 lets the kernel choose; an IPv6 address is for IPv6 alone.
-    pub fn listen(mut self, address: SocketAddr) -> Self {
-        self.listen.push(address);
+    pub fn listen(self, address: SocketAddr) -> Self {
+        self.listen_at(address)
+    }
+
+    /// Listens at an address, at a path, or on a socket that was handed over.
+    pub fn listen_at(mut self, place: impl Into<Listen>) -> Self {
+        self.listen.push((place.into(), false));
+        self
+    }
+
+    /// Listens here with TLS: 1.2 and 1.3, by rustls. Takes [`Builder::certificate`].
+    pub fn listen_tls(mut self, place: impl Into<Listen>) -> Self {
+        self.listen.push((place.into(), true));
+        self
+    }
+
+    /// Shows this certificate. It is read again when its files change, by the queue's own reports; what
+    /// cannot be used then is said on standard error, and what was there before stays.
+    pub fn certificate(mut self, certificate: Certificate) -> Self {
+        self.certificate = Some(certificate);
         self
     }
 
@@ -150,8 +195,7 @@ impl Builder {
     }
 
     /// Ends gently at `SIGTERM` and `SIGINT`, and at once at the second of them. One that the process
-    /// ignores when the server starts, as a shell's background jobs may, stays ignored. A queue that
-    /// watches signals belongs to the thread that registered them: start the server where it is to run.
+    /// ignores when the server starts, as a shell's background jobs may, stays ignored.
     pub const fn end_by_signal(mut self) -> Self {
         self.ends_by_signal = true;
         self
@@ -164,21 +208,16 @@ impl Builder {
         self
     }
 
-    /// The first of the 2^34 tokens that the server uses on the queue; for programs with tokens of
-    /// their own there. Default: 2^63.
-    pub const fn first_token(mut self, token: u64) -> Self {
-        self.first_token = token;
-        self
-    }
-
-    /// Opens the directory, listens, and registers all with the queue. From then on connections
-    /// wait in the backlog; they are served by [`Server::run`] or [`Server::handle`].
+    /// Opens the directory and listens. From then on connections wait in the backlog; they are served by
+    /// [`Server::run`].
     ///
     /// # Errors
-    /// [`StartError`]; nothing is left on the queue then.
-    pub fn start(self, queue: &mut Queue) -> Result<Server, StartError> {
-        let receive = FramePool::builder(RECEIVE_FRAMES, RECEIVE_BYTES).waker(queue.room_waker());
-        let frames = Arc::new(pool(receive)?);
+    /// [`StartError`]; nothing is left behind then.
+    ///
+    /// # Panics
+    /// Outside of a runtime of `ukevent-task`.
+    #[track_caller]
+    pub fn start(self) -> Result<Server, StartError> {
         let out = Arc::new(pool(FramePool::builder(SEND_FRAMES, SEND_BYTES))?);
         let mut site = match self.root {
             None => Site::Page(Page::new()),
@@ -190,33 +229,44 @@ impl Builder {
                 }
             },
         };
-        let tokens = Tokens { first: self.first_token };
-        let mut begun = Begun { queue, tokens, keys: Vec::new(), complete: false };
-        let mut listeners = Listeners::default();
-        for (index, &address) in self.listen.iter().enumerate() {
-            let (socket, bound) = accept::open(address, self.share_port)
-                .map_err(|error| StartError::Listen { address, error })?;
-            let socket = Socket::listener(socket).unwatched();
-            let key = begun.register(socket, Meaning::Listener(index))?;
-            listeners.add(key, bound);
+        let identity = self.certificate.map(Identity::load).transpose()?;
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        let (mut urls, mut paths) = (Vec::new(), Vec::new());
+        for (place, secure) in self.listen {
+            if secure && identity.is_none() {
+                return Err(StartError::NoCertificate { place });
+            }
+            let door = match Door::open(&place, self.share_port) {
+                Ok(door) => door,
+                Err(error) => return Err(StartError::Listen { place, error }),
+            };
+            addresses.extend(door.address());
+            urls.push(match (&door.place, secure) {
+                (Listen::Tcp(address), true) => format!("https://{address}/"),
+                (Listen::Tcp(address), false) => format!("http://{address}/"),
+                (other, _) => other.to_string(),
+            });
+            if let Listen::Unix(path) = door.place {
+                paths.push(path);
+            }
+            let incoming = Incoming::new(Registered::new(door.socket)?);
+            listeners.push(Listener { incoming, secure });
         }
-        let own = begun.keys.len();
-        let turn = begun.register(User::merged(Merge::Last), Meaning::Turn)?;
-        let stop = begun.register(User::merged(Merge::Last), Meaning::Stop)?;
-        let loaded = begun.register(User::merged(Merge::Last), Meaning::Loaded)?;
-        // It expires once in vain.
-        listeners.resume_by(begun.register(Timer::after(accept::PAUSE), Meaning::Resume)?);
+        let mut stops = EventSet::new();
+        let stopper = stops.add(User::merged(Merge::Last))?;
         if self.ends_by_signal {
-            begun.register_unless_ignored(SignalNumber::TERM, Meaning::Stop)?;
-            begun.register_unless_ignored(SignalNumber::INT, Meaning::Stop)?;
+            add_unless_ignored(&mut stops, SignalNumber::TERM)?;
+            add_unless_ignored(&mut stops, SignalNumber::INT)?;
         }
         // So that sending to a peer that is gone ends nobody.
-        begun.register_unless_ignored(SignalNumber::PIPE, Meaning::Nothing)?;
-        let poster = |queue: &Queue, key| {
-            queue.poster(key).map_err(|_| RegisterError::Invalid("a user source has a poster"))
+        let ignored = add_unless_ignored(&mut stops, SignalNumber::PIPE)?;
+        let poster = |events: Result<Poster, NoSuchKey>| {
+            events.map_err(|_| RegisterError::Invalid("a user source has a poster"))
         };
+        let stopper = poster(stops.poster(stopper))?;
+        let loaded = Events::of(User::merged(Merge::Last))?;
         if let Site::Files(root) = &mut site {
-            let loaded = poster(begun.queue, loaded)?;
+            let loaded = poster(loaded.poster())?;
             // One of each connection, and as many of connections that are gone.
             let most = self.limits.connections.saturating_mul(2).max(1);
             root.load_elsewhere(
@@ -227,28 +277,40 @@ impl Builder {
                 }),
             );
         }
-        let mut server = Server {
-            turn: poster(begun.queue, turn)?,
-            stop: poster(begun.queue, stop)?,
-            service: Service::new(site, self.limits, out, begun.queue),
+        let shared = Rc::new(Shared::new(site, self.limits, Out::new(out)));
+        let seats = Rc::new(Seats::new(Rc::clone(&shared)));
+        let house = Rc::new(House { shared, seats, identity, ending: Bell::default() });
+        let mut tasks =
+            vec![spawn(Rc::clone(&house).report()), spawn(Rc::clone(&house).take_loaded(loaded))];
+        if house.identity.is_some() {
+            tasks.push(spawn(Rc::clone(&house).renew_certificate()));
+        }
+        let accepting = Vec::new();
+        Ok(Server {
+            house,
             listeners,
-            peers: Peers::default(),
-            ending: Ending::default(),
-            tokens,
-            frames,
-            received: VecDeque::new(),
-            looked: 0,
-            expired: VecDeque::new(),
-            overdue: 0,
-            inputs: 0,
-            awaiting: HashMap::new(),
-            keys: begun.keys.split_off(own),
-        };
-        begun.complete = true;
-        server.start_accepting(begun.queue);
-        drop(begun);
-        Ok(server)
+            accepting,
+            addresses,
+            urls,
+            paths,
+            tasks,
+            stops,
+            stopper,
+            ignored,
+        })
     }
+}
+
+/// Watches a signal, unless the process ignores it.
+fn add_unless_ignored(
+    events: &mut EventSet,
+    signal: SignalNumber,
+) -> Result<Option<Key>, RegisterError> {
+    let signal = signal.as_raw();
+    if disposition(signal).is_ok_and(|now| now != Disposition::Ignore) {
+        return events.add(Signal::new(signal)?).map(Some);
+    }
+    Ok(None)
 }
 
 /// A pool with an arena of its own, in ordinary pages: what is never used takes no memory.
@@ -256,47 +318,4 @@ fn pool(sketch: FramePoolBuilder) -> Result<FramePool, StartError> {
     let arena = Arena::builder(sketch.arena_bytes()).huge_pages(HugePages::Never).build();
     let arena = arena.map_err(StartError::Memory)?;
     Ok(sketch.build(&arena).expect("the arena is as large as the pool asked"))
-}
-
-/// Registrations of a server that is not complete yet: dropped before it is, it takes them back.
-struct Begun<'q> {
-    queue: &'q mut Queue,
-    tokens: Tokens,
-    keys: Vec<Key>,
-    complete: bool,
-}
-
-impl Begun<'_> {
-    fn register(
-        &mut self,
-        source: impl Into<ukevent_queue::Source>,
-        meaning: Meaning,
-    ) -> Result<Key, RegisterError> {
-        let key = self.queue.register(source, self.tokens.of(meaning), Mode::Level)?;
-        self.keys.push(key);
-        Ok(key)
-    }
-
-    /// Watches a signal, unless the process ignores it.
-    fn register_unless_ignored(
-        &mut self,
-        signal: SignalNumber,
-        meaning: Meaning,
-    ) -> Result<(), RegisterError> {
-        let signal = signal.as_raw();
-        if disposition(signal).is_ok_and(|now| now != Disposition::Ignore) {
-            self.register(Signal::new(signal)?, meaning)?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        if !self.complete {
-            for key in self.keys.drain(..) {
-                drop(self.queue.remove(key));
-            }
-        }
-    }
 }

@@ -1,53 +1,35 @@
-//! The parts of the loop that need no client.
+//! The server as a whole, driven look by look in the thread of its clients.
 
-use super::*;
+use super::{listen::Door, *};
 use crate::{
-    limits::{HELD_BYTES, Limits, RECEIVE_BYTES},
+    limits::{Limits, REFUSED_CONNECTIONS},
+    out::Out,
     page::Page,
+    rehearsal::rehearse,
 };
-use peers::Peer;
 use proptest::prelude::*;
-use rustix::net::sockopt::{ipv6_v6only, socket_reuseaddr, tcp_nodelay};
-use service::Site;
-use std::{
-    collections::BTreeMap,
-    net::{TcpListener, TcpStream},
+use rustix::net::sockopt::{
+    ipv6_v6only, set_socket_recv_buffer_size, socket_reuseaddr, tcp_nodelay,
 };
-use ukevent_buf::Arena;
-use ukevent_queue::{BackendKind, User};
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    os::fd::OwnedFd,
+    time::Duration,
+};
+use ukevent_queue::BackendKind;
+use ukevent_task::Runtime;
 
-#[test]
-fn tokens_mean_what_they_were_made_for() {
-    for first in [0, 1000, 1 << 63, u64::MAX - 5] {
-        let tokens = Tokens { first };
-        for meaning in [
-            Meaning::Turn,
-            Meaning::Stop,
-            Meaning::GraceOver,
-            Meaning::Resume,
-            Meaning::Nothing,
-            Meaning::Loaded,
-            Meaning::Watch(0),
-            Meaning::Watch(100_000),
-            Meaning::Listener(3),
-            Meaning::Peer(0),
-            Meaning::Peer(u32::MAX),
-            Meaning::Deadline(7),
-        ] {
-            assert_eq!(tokens.meaning(tokens.of(meaning)), Some(meaning));
-        }
-        let (before, behind) = (first.wrapping_sub(1), first.wrapping_add(1 << 34));
-        assert_eq!(tokens.meaning(Token(before)), None);
-        assert_eq!(tokens.meaning(Token(behind)), None);
-    }
-}
+const PAGE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 /// A listener's options are those of the connections that it accepts.
 #[test]
 fn accepted_connections_send_without_delay() {
     // "Any address" is the one of IPv6 that would be one of IPv4 too.
     for (address, host) in [("127.0.0.1:0", "127.0.0.1"), ("[::]:0", "::1")] {
-        let (socket, bound) = accept::open(address.parse().unwrap(), false).unwrap();
+        let place = Listen::Tcp(address.parse().unwrap());
+        let Door { socket, place } = Door::open(&place, false).unwrap();
+        let Listen::Tcp(bound) = place else { panic!("{place}") };
         assert!(socket_reuseaddr(&socket).unwrap());
         assert_eq!(ipv6_v6only(&socket).ok(), bound.is_ipv6().then_some(true));
         let _client = TcpStream::connect((host, bound.port())).unwrap();
@@ -58,141 +40,158 @@ fn accepted_connections_send_without_delay() {
     }
 }
 
-fn peer(queue: &mut Queue, service: &mut Service, refused: bool) -> Peer {
-    let key = queue.register(User::each(1), Token(0), ukevent_queue::Mode::Level).unwrap();
-    Peer {
-        connection: crate::connection::Connection::new(&service.turn()),
-        key,
-        timer: key,
-        timer_ns: 0,
-        refused,
-        receiver: Receiver::Paused,
-        leaving: Leaving::default(),
-        awaits: None,
-    }
-}
-
 proptest! {
     #[test]
-    fn peers_agree_with_a_map(steps in prop::collection::vec((any::<bool>(), 0u32..8), 0..100)) {
-        let mut queue = Queue::new().unwrap();
-        let pool = FramePool::builder(1, 100).build(&Arena::new(1 << 16).unwrap()).unwrap();
-        let site = Site::Page(Page::new());
-        let mut service = Service::new(site, Limits::default(), Arc::new(pool), &queue);
-        let (mut peers, mut model) = (Peers::default(), BTreeMap::new());
-        for (insert, index) in steps {
-            if insert {
-                let place = peers.vacant();
-                let peer = peer(&mut queue, &mut service, index % 3 == 0);
-                prop_assert!(model.insert(place, (peer.key, peer.refused)).is_none());
-                peers.insert(peer);
-            } else {
-                let removed = peers.remove(index).map(|peer| (peer.key, peer.refused));
-                prop_assert_eq!(removed, model.remove(&index));
+    fn seats_agree_with_a_list(steps in prop::collection::vec((any::<bool>(), 0usize..8), 0..100)) {
+        rehearse(async {
+            let site = Site::Page(Page::new());
+            let shared = Rc::new(Shared::new(site, Limits::default(), Out::default()));
+            let seats = Rc::new(Seats::new(Rc::clone(&shared)));
+            let mut model = Vec::new();
+            for (take, number) in steps {
+                if take {
+                    let refused = number % 3 == 0;
+                    model.push((seats.take(refused), refused));
+                } else if number < model.len() {
+                    let left = seats.left.rung();
+                    drop(model.swap_remove(number));
+                    left.await;
+                }
+                let refused = model.iter().filter(|(_, refused)| *refused).count();
+                assert_eq!(seats.refused(), refused);
+                assert_eq!(seats.served(), model.len() - refused);
+                assert_eq!(shared.begin().counters.open as usize, seats.served());
+                assert_eq!(seats.is_empty(), model.is_empty());
+                let mut places: Vec<_> = model.iter().map(|(taken, _)| taken.index()).collect();
+                places.sort_unstable();
+                places.dedup();
+                assert_eq!(places.len(), model.len(), "two in one seat");
             }
-            let refused = model.values().filter(|(_, refused)| *refused).count();
-            prop_assert_eq!(peers.refused(), refused);
-            prop_assert_eq!(peers.served(), model.len() - refused);
-            prop_assert_eq!(peers.is_empty(), model.is_empty());
-            prop_assert_eq!(peers.indices(), model.keys().copied().collect::<Vec<_>>());
-            for index in 0..8 {
-                prop_assert_eq!(peers.at(index).map(|peer| peer.key), model.get(&index).map(|m| m.0));
-            }
-        }
+        });
     }
 }
 
-/// Takes events, without answering, until this is so.
-fn take_until(server: &mut Server, queue: &mut Queue, enough: fn(&mut Server) -> bool) {
-    while !enough(server) {
-        queue.wait(Wait::forever()).unwrap();
-        while let Some(event) = queue.next_event() {
-            assert_eq!(server.take(queue, event), None);
-        }
+/// Runs this on each backend.
+fn on_backends(test: impl AsyncFn(BackendKind)) {
+    for backend in BackendKind::REAL {
+        let queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+        let mut runtime = Runtime::with(queue);
+        runtime.block_on(test(backend)).unwrap();
+        let queue = runtime.into_queue().expect("nothing is left that uses it");
+        assert_eq!(queue.counters().registered, 0, "{backend}: something was left");
     }
 }
 
-/// What a connection said must not be heard as said by the next one in its place.
+fn builder() -> Builder {
+    Server::builder().listen("127.0.0.1:0".parse().unwrap())
+}
+
+impl Server {
+    /// Accepts from now on, without [`Server::run`].
+    fn accept(&mut self) {
+        for Listener { incoming, secure } in self.listeners.drain(..) {
+            self.accepting.push(spawn(Rc::clone(&self.house).accept_from(incoming, secure)));
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.addresses[0]).unwrap()
+    }
+}
+
+/// Lets the server work until this is so.
+async fn until(what: impl Fn() -> bool) {
+    while !what() {
+        look().await;
+    }
+}
+
+/// Lets the server work until it has answered this client.
+async fn answer(client: &mut TcpStream) -> String {
+    client.set_nonblocking(true).unwrap();
+    let mut answer = [0; 100_000];
+    let bytes = loop {
+        match client.read(&mut answer) {
+            Ok(bytes) => break bytes,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        look().await;
+    };
+    client.set_nonblocking(false).unwrap();
+    String::from_utf8(answer[..bytes].to_vec()).unwrap()
+}
+
+/// A request that was received is nobody's when its connection was ended, and not that of the next one in
+/// its seat.
 #[test]
-fn a_place_that_is_given_up_leaves_no_words_behind() {
-    let mut queue = Queue::new().unwrap();
-    let listen = "127.0.0.1:0".parse().unwrap();
-    let mut server = Server::builder().listen(listen).start(&mut queue).unwrap();
-    let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
-    std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    take_until(&mut server, &mut queue, |server| !server.received.is_empty());
-    assert!(
-        matches!(&server.received[0], Received { index: 0, input: Input::Bytes(it), .. } if it.len() == 27)
-    );
-    let _next = TcpStream::connect(server.addresses()[0]).unwrap();
-    let before = server.peers.at(0).unwrap().key;
-    server.step(&mut queue, 0, Step::Close);
-    take_until(&mut server, &mut queue, |server| server.peers.at(0).is_some());
-    assert_ne!(server.peers.at(0).unwrap().key, before, "the place is used again");
-    server.answer_all(&mut queue);
-    assert_eq!(server.counters().requests, 0);
+fn a_seat_that_is_given_up_leaves_no_words_behind() {
+    on_backends(async |backend| {
+        let mut server = builder().start().unwrap();
+        server.accept();
+        let mut client = server.connect();
+        until(|| server.counters().open == 1).await;
+        client.write_all(PAGE).unwrap();
+        server.house.seats.clear(true);
+        assert_eq!(server.counters().open, 0);
+        let mut next = server.connect();
+        until(|| server.counters().open == 1).await;
+        next.write_all(PAGE).unwrap();
+        assert!(answer(&mut next).await.starts_with("HTTP/1.1 200 "));
+        assert_eq!(server.counters().requests, 1, "{backend}");
+    });
 }
 
 /// A server, and a client that asks for a file which is watched by now.
 struct Hot {
     site: tempfile::TempDir,
-    queue: Queue,
     server: Server,
     client: TcpStream,
 }
 
 impl Hot {
-    fn new(backend: BackendKind) -> Self {
+    async fn new(limits: Limits) -> Self {
         let site = tempfile::tempdir().unwrap();
         std::fs::write(site.path().join("file"), "before").unwrap();
         // What changed a moment ago is not kept.
         std::thread::sleep(Duration::from_millis(3100));
-        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-        let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
-        let server = builder.start(&mut queue).unwrap();
-        let client = TcpStream::connect(server.addresses()[0]).unwrap();
-        let mut hot = Self { site, queue, server, client };
+        let mut server = builder().root(site.path()).limits(limits).start().unwrap();
+        server.accept();
+        let client = server.connect();
+        let mut hot = Self { site, server, client };
         for _ in 0..3 {
-            hot.ask();
-            assert!(hot.answer().ends_with("before"));
+            hot.ask("file");
+            assert!(hot.answer().await.ends_with("before"));
         }
-        assert!(hot.server.service.site.relies_on_reports(), "it is not watched");
+        assert!(hot.server.house.shared.relies_on_reports(), "it is not watched");
         hot
     }
 
-    /// Asks.
-    fn ask(&mut self) {
-        self.ask_for("file");
-    }
-
-    fn ask_for(&mut self, path: &str) {
+    fn ask(&mut self, path: &str) {
         let asked = format!("GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n");
-        std::io::Write::write_all(&mut self.client, asked.as_bytes()).unwrap();
+        self.client.write_all(asked.as_bytes()).unwrap();
     }
 
-    /// Lets the server receive that, which is not answering it.
-    fn receive(&mut self) {
-        self.receive_behind(3);
+    /// Lets the server receive what was asked, which is not answering it.
+    async fn receive(&self) {
+        let asked = self.server.house.shared.asked();
+        let requests = self.server.counters().requests;
+        until(|| self.server.house.shared.asked() > asked).await;
+        assert_eq!(self.server.counters().requests, requests, "it was answered without a look");
     }
 
-    /// The same, behind so many requests.
-    fn receive_behind(&mut self, requests: u64) {
-        while self.server.received.is_empty() {
-            self.server.batch(&mut self.queue).unwrap();
-            assert_eq!(self.server.counters().requests, requests, "it was answered without a look");
-        }
+    async fn answer(&mut self) -> String {
+        answer(&mut self.client).await
     }
 
-    /// Lets the server answer.
-    fn answer(&mut self) -> String {
-        self.client.set_nonblocking(true).unwrap();
-        let mut answer = [0; 1000];
-        loop {
-            self.server.batch(&mut self.queue).unwrap();
-            match std::io::Read::read(&mut self.client, &mut answer) {
-                Ok(bytes) => return String::from_utf8(answer[..bytes].to_vec()).unwrap(),
-                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
-            }
+    fn write(&self, path: &str, content: &str) {
+        std::fs::write(self.site.path().join(path), content).unwrap();
+    }
+
+    /// Makes reports, two for each.
+    fn stir(&self, path: &str, times: usize) {
+        for _ in 0..times {
+            self.write(path, "");
+            std::fs::remove_file(self.site.path().join(path)).unwrap();
         }
     }
 }
@@ -201,243 +200,225 @@ impl Hot {
 /// another look, which brings that.
 #[test]
 fn a_report_that_comes_behind_the_request() {
-    for backend in BackendKind::REAL {
-        let mut hot = Hot::new(backend);
-        hot.ask();
-        hot.receive();
+    on_backends(async |backend| {
+        let mut hot = Hot::new(Limits::default()).await;
+        hot.ask("file");
+        hot.receive().await;
         // The server cannot know that this was later.
-        std::fs::write(hot.site.path().join("file"), "after").unwrap();
-        assert!(hot.answer().ends_with("after"), "{backend}");
-    }
+        hot.write("file", "after");
+        assert!(hot.answer().await.ends_with("after"), "{backend}");
+    });
 }
 
-/// A look that brought so much that there may be more is not relied on.
+/// A look that brought so much that there may be more is not relied on; nor is one that brought more than
+/// is taken at a time.
 #[test]
 fn a_report_that_comes_behind_many_others() {
-    for backend in BackendKind::REAL {
-        let mut hot = Hot::new(backend);
-        hot.ask();
-        hot.receive();
-        for _ in 0..1000 {
-            std::fs::write(hot.site.path().join("other"), "").unwrap();
-            std::fs::remove_file(hot.site.path().join("other")).unwrap();
+    on_backends(async |backend| {
+        let mut hot = Hot::new(Limits::default()).await;
+        for others in [1000, 150] {
+            hot.write("file", "before");
+            hot.ask("file");
+            assert!(hot.answer().await.ends_with("before"), "{backend}");
+            // What changed just now is not kept.
+            std::thread::sleep(Duration::from_millis(3100));
+            for _ in 0..3 {
+                hot.ask("file");
+                assert!(hot.answer().await.ends_with("before"), "{backend}");
+            }
+            hot.ask("file");
+            hot.receive().await;
+            hot.stir("other", others);
+            hot.write("file", "after");
+            assert!(hot.answer().await.ends_with("after"), "{backend}: behind {others} others");
         }
-        std::fs::write(hot.site.path().join("file"), "after").unwrap();
-        assert!(hot.answer().ends_with("after"), "{backend}");
-    }
+    });
 }
 
 /// Reports that were read for what is not watched any more are not counted, and those behind them are not
 /// read yet.
 #[test]
 fn a_report_that_comes_behind_those_of_others_in_doubt() {
-    for backend in BackendKind::REAL {
-        let mut hot = Hot::new(backend);
+    on_backends(async |backend| {
+        let mut hot = Hot::new(Limits::default()).await;
         std::fs::create_dir(hot.site.path().join("b")).unwrap();
-        std::fs::write(hot.site.path().join("b/f"), "b").unwrap();
+        hot.write("b/f", "b");
         std::thread::sleep(Duration::from_millis(3100));
         // All in one second, in which the file is looked at once.
-        let into_second = || std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
-        std::thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(into_second())));
+        let into_second = std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos();
+        std::thread::sleep(Duration::from_nanos(1_000_000_000 - u64::from(into_second)));
         for _ in 0..4 {
-            hot.ask_for("b/f");
-            assert!(hot.answer().ends_with('b'));
-            hot.ask();
-            assert!(hot.answer().ends_with("before"));
+            hot.ask("b/f");
+            assert!(hot.answer().await.ends_with('b'));
+            hot.ask("file");
+            assert!(hot.answer().await.ends_with("before"));
         }
-        hot.ask();
-        hot.receive_behind(hot.server.counters().requests);
-        std::fs::write(hot.site.path().join("b/f"), "changed").unwrap();
-        for _ in 0..300 {
-            std::fs::write(hot.site.path().join("b/other"), "").unwrap();
-            std::fs::remove_file(hot.site.path().join("b/other")).unwrap();
-        }
-        std::fs::write(hot.site.path().join("file"), "after").unwrap();
-        assert!(hot.answer().ends_with("after"), "{backend}");
-    }
+        hot.ask("file");
+        hot.receive().await;
+        hot.write("b/f", "changed");
+        hot.stir("b/other", 300);
+        hot.write("file", "after");
+        assert!(hot.answer().await.ends_with("after"), "{backend}");
+    });
 }
 
-/// All pieces of an answer are sent by one registration of its file, which is not left behind.
+/// A timer of the connection that expires with the same look wakes it before whoever takes reports.
 #[test]
-fn a_file_is_registered_once_for_an_answer() {
-    let site = tempfile::tempdir().unwrap();
-    std::fs::write(site.path().join("large"), vec![7; 5_000_000]).unwrap();
-    for backend in BackendKind::REAL {
-        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-        let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
-        let mut server = builder.start(&mut queue).unwrap();
-        let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
-        let asked = b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
-        std::io::Write::write_all(&mut client, &asked).unwrap();
-        let mut reader = client.try_clone().unwrap();
-        let read = std::thread::spawn(move || {
-            std::io::copy(&mut std::io::Read::take(&mut reader, 10_000_000), &mut std::io::sink())
-        });
-        let (mut operations, mut files) = (Vec::new(), Vec::new());
-        let is_done = |server: &mut Server| {
-            server.counters().requests == 2 && server.peers.at(0).unwrap().connection.is_idle()
-        };
-        while !is_done(&mut server) {
-            server.batch(&mut queue).unwrap();
-            if let Some(Peer { leaving, .. }) = server.peers.at(0) {
-                operations.extend(leaving.operation);
-                files.extend(leaving.file);
-            }
-        }
-        operations.dedup();
-        files.dedup();
-        assert!(operations.len() >= 10, "{backend}: {} pieces", operations.len());
-        assert!(files.len() <= 2, "{backend}: {} registrations", files.len());
-        assert_eq!(server.peers.at(0).unwrap().leaving.file, None);
-        for file in files {
-            assert!(queue.owner_of::<Arc<OwnedFd>>(file).is_none(), "{backend}: it is left behind");
-        }
-        read.join().unwrap().unwrap();
-    }
+fn a_report_that_comes_behind_a_timer() {
+    on_backends(async |backend| {
+        // Somebody who takes nothing is looked at four times as often, from each answer on.
+        let limits = Limits { stall: Duration::from_millis(400), ..Limits::default() };
+        let mut hot = Hot::new(limits).await;
+        hot.ask("file");
+        hot.receive().await;
+        hot.write("file", "after");
+        std::thread::sleep(Duration::from_millis(110));
+        assert!(hot.answer().await.ends_with("after"), "{backend}");
+    });
 }
 
-/// A timer of a connection and what it sent in time come with one wait, in this order.
+/// A timer of a connection and what it sent in time come with one look, in this order.
 #[test]
 fn what_came_in_time_is_answered_though_the_timer_is_first() {
-    let limits = Limits { idle: Duration::from_secs(1), ..Limits::default() };
-    for backend in BackendKind::REAL {
-        for is_guest in [false, true] {
-            let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-            let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
-            let mut server = builder.limits(limits.clone()).start(&mut queue).unwrap();
-            let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
-            let ask = |client: &mut TcpStream| {
-                std::io::Write::write_all(client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-            };
-            let mut drive = |server: &mut Server, requests| {
-                while server.counters().requests < requests
-                    || !server.peers.at(0).unwrap().connection.is_idle()
-                {
-                    if !is_guest {
-                        server.batch(&mut queue).unwrap();
-                    } else {
-                        queue.wait(Wait::forever()).unwrap();
-                        while let Some(event) = queue.next_event() {
-                            assert_eq!(server.handle(&mut queue, event), None);
-                        }
-                    }
-                    assert_eq!(server.counters().open, 1, "{backend}: it was closed");
-                }
-            };
-            ask(&mut client);
-            drive(&mut server, 1);
-            ask(&mut client);
-            std::thread::sleep(Duration::from_millis(1100));
-            drive(&mut server, 2);
-        }
-    }
+    on_backends(async |backend| {
+        let limits = Limits { idle: Duration::from_millis(200), ..Limits::default() };
+        let mut server = builder().limits(limits).start().unwrap();
+        server.accept();
+        let mut client = server.connect();
+        client.write_all(PAGE).unwrap();
+        answer(&mut client).await;
+        client.write_all(PAGE).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 "), "{backend}");
+        assert_eq!(server.counters().open, 1, "{backend}: it was closed");
+    });
 }
 
 /// Whoever asks for what must be loaded and goes away leaves nothing behind.
 #[test]
 fn who_is_gone_waits_for_nothing() {
     let site = tempfile::tempdir().unwrap();
-    let mut queue = Queue::new().unwrap();
-    let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
-    let mut server = builder.start(&mut queue).unwrap();
-    let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
-    let asked = b"GET /never-heard-of HTTP/1.1\r\nHost: a\r\n\r\n";
-    std::io::Write::write_all(&mut client, asked).unwrap();
-    while server.awaiting.is_empty() {
-        server.batch(&mut queue).unwrap();
+    on_backends(async |backend| {
+        let mut server = builder().root(site.path()).start().unwrap();
+        server.accept();
+        let mut client = server.connect();
+        let house = Rc::clone(&server.house);
+        let asked = format!("GET /never-heard-of-{backend} HTTP/1.1\r\nHost: a\r\n\r\n");
+        client.write_all(asked.as_bytes()).unwrap();
+        until(|| house.shared.loads.len() > 0 || server.counters().answers[4] > 0).await;
         assert_eq!(server.counters().answers[4], 0, "it was known");
-    }
-    assert_eq!(server.awaiting.values().map(Vec::len).sum::<usize>(), 1);
-    server.step(&mut queue, 0, Step::Close);
-    assert_eq!(server.awaiting.values().map(Vec::len).sum::<usize>(), 0);
-    while !server.awaiting.is_empty() {
-        server.batch(&mut queue).unwrap();
-    }
+        assert_eq!(house.shared.loads.waiting(), 1);
+        house.seats.clear(true);
+        assert_eq!(house.shared.loads.waiting(), 0);
+        until(|| house.shared.loads.len() == 0).await;
+    });
 }
 
-/// Who was accepted when there were too many is let in before the end, if there is room by then.
+/// Who came when there were too many is let in before the end, if there is room by then.
 #[test]
 fn who_was_late_is_let_in_at_the_end() {
-    for backend in BackendKind::REAL {
-        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
-        let mut server = builder.start(&mut queue).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        std::io::Write::write_all(&mut client, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        server.listeners.late.push_back(listener.accept().unwrap().0.into());
-        let stopper = server.stopper();
+    on_backends(async |backend| {
+        let limits = Limits { connections: 2, ..Limits::default() };
+        let mut server = builder().limits(limits).start().unwrap();
+        server.accept();
+        let seats = Rc::clone(&server.house.seats);
+        let mut crowd = vec![seats.take(false), seats.take(false)];
+        crowd.extend((0..REFUSED_CONNECTIONS).map(|_| seats.take(true)));
+        // Who waits for one is accepted by the kernel's operation.
+        let mut early = server.connect();
+        until(|| server.counters().accepted == 1 || server.counters().pauses == 1).await;
+        early.write_all(PAGE).unwrap();
+        let mut late = server.connect();
+        late.write_all(PAGE).unwrap();
+        for _ in 0..10 {
+            look().await;
+        }
+        assert!(server.counters().accepted <= 1, "{backend}: there is no room");
+        server.stopper().stop();
+        drop(crowd);
         let read = std::thread::spawn(move || {
             let mut answer = String::new();
-            std::io::Read::read_to_string(&mut client, &mut answer).map(|_| answer)
+            late.read_to_string(&mut answer).map(|_| answer)
         });
-        stopper.stop();
-        server.run(&mut queue).unwrap();
+        drop(early);
+        server.run().await;
         let answer = read.join().unwrap().unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{backend}: {answer:?}");
-    }
+        assert_eq!(server.counters().accepted, 2, "{backend}");
+    });
 }
 
-/// A guest's loop watches nothing, and keeps no list of what would be worth it.
+/// Who is told that he is one too many is told it also while the server ends.
 #[test]
-fn a_guest_gathers_nothing() {
-    let site = tempfile::tempdir().unwrap();
-    std::fs::write(site.path().join("file"), "content").unwrap();
-    let file = std::fs::File::options().append(true).open(site.path().join("file")).unwrap();
-    file.set_modified(std::time::UNIX_EPOCH).unwrap();
-    std::thread::sleep(Duration::from_millis(3100));
-    let mut queue = Queue::new().unwrap();
-    let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
-    let mut server = builder.start(&mut queue).unwrap();
-    let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
-    for requests in 1..=5 {
-        std::io::Write::write_all(&mut client, b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        while server.counters().requests < requests {
-            queue.wait(Wait::forever()).unwrap();
-            while let Some(event) = queue.next_event() {
-                assert_eq!(server.handle(&mut queue, event), None);
-            }
+fn who_is_turned_away_hears_it_at_the_end() {
+    on_backends(async |backend| {
+        let limits = Limits { connections: 0, ..Limits::default() };
+        let mut server = builder().limits(limits).start().unwrap();
+        let mut clients: Vec<_> = (0..10).map(|_| server.connect()).collect();
+        for client in &mut clients {
+            client.write_all(PAGE).unwrap();
         }
-        let Site::Files(root) = &server.service.site else { panic!("files are served") };
-        assert_eq!(root.wanted(), 0);
-    }
+        server.stopper().stop();
+        let read = std::thread::spawn(move || {
+            clients.iter_mut().for_each(|client| {
+                let mut answer = String::new();
+                client.read_to_string(&mut answer).unwrap();
+                assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
+            });
+        });
+        server.run().await;
+        read.join().unwrap();
+        assert_eq!(server.counters().refused, 10, "{backend}");
+    });
 }
 
 /// One who sends on while he takes nothing is not received from beyond a bound; and is again when he
 /// has taken what was before.
 #[test]
 fn who_does_not_read_is_not_read_from() {
-    const MANY: usize = 20_000;
+    const MANY: usize = 200_000;
     let site = tempfile::tempdir().unwrap();
     std::fs::write(site.path().join("large"), vec![7; 20_000_000]).unwrap();
-    for backend in BackendKind::REAL {
-        let mut queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-        let builder = Server::builder().root(site.path()).listen("127.0.0.1:0".parse().unwrap());
-        let mut server = builder.start(&mut queue).unwrap();
-        let mut client = TcpStream::connect(server.addresses()[0]).unwrap();
-        let mut sender = client.try_clone().unwrap();
-        let sent = std::thread::spawn(move || {
-            let many = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".repeat(MANY);
-            let all = format!("GET /large HTTP/1.1\r\nHost: a\r\n\r\n{many}");
-            std::io::Write::write_all(&mut sender, all.as_bytes()).unwrap();
-            sender.shutdown(std::net::Shutdown::Write).unwrap();
-        });
-        let receiver = |server: &mut Server| server.peers.at(0).map(|peer| peer.receiver);
-        while receiver(&mut server) != Some(Receiver::Paused) {
-            server.batch(&mut queue).unwrap();
-            let held = server.peers.at(0).map_or(0, |peer| peer.connection.held_bytes());
-            assert!(held <= 2 * (HELD_BYTES + 2 * RECEIVE_BYTES), "{backend}: {held} bytes");
+    on_backends(async |backend| {
+        let mut server = builder().root(site.path()).start().unwrap();
+        // A socket of a known size, so that it is known where all is that was sent.
+        let listener = server.listeners[0].incoming.registered();
+        listener.with(|it: &OwnedFd| set_socket_recv_buffer_size(it, 100_000)).unwrap().unwrap();
+        let mut client = server.connect();
+        server.accept();
+        let many = "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n".repeat(MANY);
+        let all = format!("GET /large HTTP/1.1\r\nHost: a\r\n\r\n{many}");
+        client.set_nonblocking(true).unwrap();
+        let (mut sent, mut in_vain) = (0, 0);
+        while in_vain < 100 {
+            match client.write(&all.as_bytes()[sent..]) {
+                Ok(bytes) => (sent, in_vain) = (sent + bytes, 0),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    in_vain += 1;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+            assert!(sent < all.len(), "{backend}: all of it was received");
+            look().await;
         }
+        assert_eq!(server.counters().requests, 1, "{backend}: the file has not left");
+        client.set_nonblocking(false).unwrap();
+        let mut sender = client.try_clone().unwrap();
+        let send = std::thread::spawn(move || {
+            sender.write_all(&all.as_bytes()[sent..]).unwrap();
+            sender.shutdown(Shutdown::Write).unwrap();
+        });
         let stopper = server.stopper();
         let read = std::thread::spawn(move || {
             let mut all = Vec::new();
-            std::io::Read::read_to_end(&mut client, &mut all).unwrap();
+            client.read_to_end(&mut all).unwrap();
             stopper.stop();
             all.len()
         });
-        server.run(&mut queue).unwrap();
-        sent.join().unwrap();
+        server.run().await;
+        send.join().unwrap();
         assert!(read.join().unwrap() > 20_000_000);
         assert_eq!(server.counters().requests as usize, MANY + 1, "{backend}");
-    }
+    });
 }

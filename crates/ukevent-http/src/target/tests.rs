@@ -33,7 +33,7 @@ fn paths() {
         ("/.well-known/acme", ".well-known/acme"),
         ("http://host", ""),
         ("http://host/", ""),
-        ("HTTPS://host:80/a/b?c", "a/b"),
+        ("HTTP://host:80/a/b?c", "a/b"),
         ("http://[::1]?c", ""),
         ("/?", ""),
     ] {
@@ -68,6 +68,10 @@ fn malformed() {
         "ftp://host/",
         "http://u@host/",
         "http://a b/",
+        "http://:80/",
+        "http://a:b/",
+        "http://[::1/",
+        "http://a%/",
         "://a/",
         "*a",
         "?a",
@@ -104,6 +108,15 @@ fn hidden_or_impossible() {
         assert_eq!(path(target), Err(Refused::Nothing), "{target}");
     }
     assert_eq!(path("/.git/../a").as_deref(), Ok("a"));
+}
+
+/// RFC 9110, 7.4.
+#[test]
+fn what_is_for_a_secured_connection() {
+    for target in ["https://host/", "HTTPS://host:443/a?b", "https://[::1]"] {
+        assert_eq!(path(target), Err(Refused::Misdirected), "{target}");
+    }
+    assert_eq!(path("https://u@host/"), Err(Refused::Malformed));
 }
 
 #[test]

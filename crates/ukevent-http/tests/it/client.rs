@@ -8,8 +8,9 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use ukevent_http::{Builder, Counters, Limits, Server, Stopper};
-use ukevent_queue::{BackendKind, Queue, Wait, WaitError};
+use ukevent_http::{Builder, Counters, Limits, Meter, Server, Stopper};
+use ukevent_queue::{BackendKind, Queue};
+use ukevent_task::{Runtime, spawn, time::sleep};
 
 /// The backends that there are here, one at a time. That one is missing is said aloud. What is left open
 /// when the next one is asked for, and was not when the last one was given, fails the test.
@@ -32,8 +33,20 @@ pub(crate) fn backends() -> impl Iterator<Item = BackendKind> {
     })
 }
 
-pub(crate) fn queue(kind: BackendKind) -> Result<Queue, ukevent_queue::BuildError> {
+fn queue(kind: BackendKind) -> Result<Queue, ukevent_queue::BuildError> {
     ukevent_queue::Builder::new().backend(kind).build()
+}
+
+/// Runs this on a backend. Nothing may be left on the queue; what that counted is returned, too.
+pub(crate) fn run<T>(
+    kind: BackendKind,
+    what: impl Future<Output = T>,
+) -> (T, ukevent_queue::Counters) {
+    let mut runtime = Runtime::with(queue(kind).unwrap());
+    let result = runtime.block_on(what).unwrap();
+    let queue = runtime.into_queue().expect("nothing is left that uses the queue");
+    assert_eq!(queue.counters().registered, 0, "something was left on the queue");
+    (result, queue.counters())
 }
 
 /// A server at work.
@@ -51,42 +64,38 @@ impl Running {
     }
 
     pub(crate) fn with(kind: BackendKind, builder: Builder) -> Self {
-        Self::driven(kind, builder, |server, queue| server.run(queue).unwrap())
+        Self::beside(kind, builder, |_| std::future::ready(()))
     }
 
-    /// Starts it in a loop that shows its counters after every batch.
+    /// Starts it beside a task that shows its counters every millisecond.
     pub(crate) fn observed(kind: BackendKind, builder: Builder) -> (Self, Arc<Mutex<Counters>>) {
         let counters = Arc::new(Mutex::new(Counters::default()));
         let shown = Arc::clone(&counters);
-        let server = Self::driven(kind, builder, move |server, queue| {
-            while !server.has_ended() {
-                match queue.wait(Wait::forever()) {
-                    Err(WaitError::Interrupted) => continue,
-                    waited => waited.unwrap(),
-                };
-                while let Some(event) = queue.next_event() {
-                    assert_eq!(server.handle(queue, event), None);
-                }
-                *shown.lock().unwrap() = server.counters().clone();
+        let server = Self::beside(kind, builder, move |meter| async move {
+            loop {
+                *shown.lock().unwrap() = meter.counters();
+                sleep(Duration::from_millis(1)).await;
             }
         });
         (server, counters)
     }
 
-    fn driven(
+    /// Starts it beside another task.
+    fn beside<T: Future<Output = ()> + 'static>(
         kind: BackendKind,
         builder: Builder,
-        drive: impl FnOnce(&mut Server, &mut Queue) + Send + 'static,
+        task: impl FnOnce(Meter) -> T + Send + 'static,
     ) -> Self {
         let (tell, told) = std::sync::mpsc::channel();
-        // A queue that watches signals stays in its thread, so it is made there.
         let thread = std::thread::spawn(move || {
-            let mut queue = queue(kind).unwrap();
-            let mut server = builder.start(&mut queue).unwrap();
-            tell.send((server.addresses()[0], server.stopper())).unwrap();
-            drive(&mut server, &mut queue);
-            assert_eq!(queue.counters().registered, 0, "something was left on the queue");
-            (server.counters().clone(), queue.counters())
+            run(kind, async {
+                let mut server = builder.start().unwrap();
+                tell.send((server.addresses()[0], server.stopper())).unwrap();
+                let task = spawn(task(server.meter()));
+                server.run().await;
+                task.cancel();
+                server.counters()
+            })
         });
         let (address, stopper) = told.recv().expect("the server has started");
         Self { address, stopper, thread: Some(thread) }

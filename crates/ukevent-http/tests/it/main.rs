@@ -2,6 +2,7 @@
 // What is not there in a test has failed it.
 #![allow(clippy::unwrap_used)]
 
+mod cases;
 mod changing;
 mod client;
 mod ending;

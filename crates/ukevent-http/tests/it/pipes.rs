@@ -1,17 +1,20 @@
 //! `SIGPIPE`, where it ends a process: its action is the default one, which no Rust program has that
 //! did not ask for it.
 
-use crate::client::{Client, backends, queue};
+use crate::client::{Client, backends, run};
 use rustix::process::Signal;
 use std::{
+    cell::Cell,
     fs,
     net::{Shutdown, SocketAddr, TcpStream},
+    rc::Rc,
     thread,
 };
 use testkit::alone;
 use ukevent_http::Server;
-use ukevent_queue::{Kind, Queue, Wait, WaitError};
+use ukevent_queue::Kind;
 use ukevent_sys::signal::{Disposition, disposition};
+use ukevent_task::{Events, spawn};
 
 const CLIENTS: u64 = 200;
 
@@ -22,22 +25,25 @@ fn clients_that_leave_amid_an_answer_end_nobody() {
         fs::write(site.path().join("large"), vec![7; 8_000_000]).unwrap();
         sigpipe::reset();
         for kind in backends() {
-            let mut queue = queue(kind).unwrap();
-            let builder = Server::builder().root(site.path());
-            let mut server =
-                builder.listen("127.0.0.1:0".parse().unwrap()).start(&mut queue).unwrap();
-            let (address, stopper) = (server.addresses()[0], server.stopper());
-            let clients = thread::spawn(move || {
-                (0..CLIENTS).for_each(|_| leave(address));
-                let mut last = Client::over(TcpStream::connect(address).unwrap());
-                let answer = last.get("/nothing");
-                stopper.stop();
-                answer.status()
+            run(kind, async {
+                let builder = Server::builder().root(site.path());
+                let mut server = builder.listen("127.0.0.1:0".parse().unwrap()).start().unwrap();
+                let (address, stopper) = (server.addresses()[0], server.stopper());
+                let pipes = Rc::new(Cell::new(0));
+                let counting = spawn(count(Rc::clone(&pipes)));
+                let clients = thread::spawn(move || {
+                    (0..CLIENTS).for_each(|_| leave(address));
+                    let mut last = Client::over(TcpStream::connect(address).unwrap());
+                    let answer = last.get("/nothing");
+                    stopper.stop();
+                    answer.status()
+                });
+                server.run().await;
+                counting.cancel();
+                assert_eq!(clients.join().unwrap(), 404, "{kind}: it goes on");
+                assert_eq!(server.counters().requests, CLIENTS + 1, "{kind}");
+                assert!(pipes.get() > 0, "{kind}: nothing here was a danger to anybody");
             });
-            let pipes = run(&mut server, &mut queue);
-            assert_eq!(clients.join().unwrap(), 404, "{kind}: it goes on");
-            assert_eq!(server.counters().requests, CLIENTS + 1, "{kind}");
-            assert!(pipes > 0, "{kind}: nothing here was a danger to anybody");
             assert_eq!(disposition(PIPE), Ok(Disposition::Default), "{kind}: the end as before");
         }
     });
@@ -55,18 +61,12 @@ fn leave(address: SocketAddr) {
     assert!(client.read() > 0);
 }
 
-/// Serves to the end, and counts the signals.
-fn run(server: &mut Server, queue: &mut Queue) -> u64 {
-    let mut pipes = 0;
-    while !server.has_ended() {
-        match queue.wait(Wait::forever()) {
-            Err(WaitError::Interrupted) => continue,
-            waited => waited.unwrap(),
-        };
-        while let Some(event) = queue.next_event() {
-            pipes += u64::from(matches!(&event.kind, Kind::Signal(it) if it.signal == PIPE));
-            assert_eq!(server.handle(queue, event), None);
+/// Counts the signals, which whoever watches them is told of.
+async fn count(pipes: Rc<Cell<u64>>) {
+    let mut signals = Events::of(ukevent_queue::Signal::new(PIPE).unwrap()).unwrap();
+    loop {
+        if let Kind::Signal(_) = signals.next().await {
+            pipes.set(pipes.get() + 1);
         }
     }
-    pipes
 }

@@ -1,9 +1,16 @@
 //! What is served, and how.
 
-use crate::client::{Client, Running, backends, queue};
-use std::{fs, io::Read, net::TcpStream, sync::Arc, time::Duration};
+use crate::client::{Client, Running, backends, run};
+use std::{
+    fs,
+    io::Read,
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    time::Duration,
+};
 use ukevent_http::{Limits, Server, StartError};
-use ukevent_queue::{BackendKind, Kind, Mode, Queue, Timer, Token, Wait, WaitError};
+use ukevent_queue::BackendKind;
+use ukevent_task::{look, spawn, time::interval};
 
 fn pattern(bytes: usize) -> Vec<u8> {
     (0..bytes).map(|at| (at % 251) as u8).collect()
@@ -228,32 +235,33 @@ fn the_page_and_its_counters() {
 #[test]
 fn a_batch_larger_than_the_arena() {
     for kind in backends() {
-        let mut queue = queue(kind).unwrap();
-        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
-        let mut server = builder.start(&mut queue).unwrap();
-        let head = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(10_000));
-        let address = server.addresses()[0];
-        let mut clients: Vec<_> =
-            (0..50).map(|_| Client::over(TcpStream::connect(address).unwrap())).collect();
-        for client in &mut clients {
-            // Two and a half heads: what is left over must not get lost either.
-            client.send([&head[..], &head, &head[..5000]].concat());
-        }
-        let stopper = server.stopper();
-        let clients = std::thread::spawn(move || {
+        run(kind, async {
+            let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+            let mut server = builder.start().unwrap();
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(10_000));
+            let address = server.addresses()[0];
+            let mut clients: Vec<_> =
+                (0..50).map(|_| Client::over(TcpStream::connect(address).unwrap())).collect();
             for client in &mut clients {
-                assert_eq!((client.answer().status(), client.answer().status()), (200, 200));
+                // Two and a half heads: what is left over must not get lost either.
+                client.send([&head[..], &head, &head[..5000]].concat());
             }
-            for client in &mut clients {
-                client.send(&head[5000..]);
-                assert_eq!(client.answer().status(), 200);
-            }
-            drop(clients);
-            stopper.stop();
+            let stopper = server.stopper();
+            let clients = std::thread::spawn(move || {
+                for client in &mut clients {
+                    assert_eq!((client.answer().status(), client.answer().status()), (200, 200));
+                }
+                for client in &mut clients {
+                    client.send(&head[5000..]);
+                    assert_eq!(client.answer().status(), 200);
+                }
+                drop(clients);
+                stopper.stop();
+            });
+            server.run().await;
+            clients.join().unwrap();
+            assert_eq!(server.counters().requests, 150, "{kind}");
         });
-        server.run(&mut queue).unwrap();
-        clients.join().unwrap();
-        assert_eq!(server.counters().requests, 150, "{kind}");
     }
 }
 
@@ -299,71 +307,60 @@ fn a_changed_file_is_served_changed() {
 #[test]
 fn several_listeners_and_shared_ports() {
     for kind in backends() {
-        let mut queue = queue(kind).unwrap();
-        let free = "127.0.0.1:0".parse().unwrap();
-        let six = "[::1]:0".parse().unwrap();
-        let builder = Server::builder().listen(free).listen(six).share_port();
-        let mut server = builder.start(&mut queue).unwrap();
-        let addresses = server.addresses().to_vec();
-        let stopper = server.stopper();
-        let mut other_queue = Queue::new().unwrap();
-        let other = Server::builder().listen(addresses[0]).share_port();
-        let other = other.start(&mut other_queue).unwrap();
-        assert_eq!(other.addresses(), &addresses[..1]);
-        drop((other, other_queue));
-        let client = std::thread::spawn(move || {
-            for address in addresses {
-                let mut stream = TcpStream::connect(address).unwrap();
-                std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").unwrap();
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).unwrap();
-                assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-            }
-            stopper.stop();
+        run(kind, async {
+            let free = "127.0.0.1:0".parse().unwrap();
+            let six = "[::1]:0".parse().unwrap();
+            let builder = Server::builder().listen(free).listen(six).share_port();
+            let mut server = builder.start().unwrap();
+            let addresses = server.addresses().to_vec();
+            let stopper = server.stopper();
+            let other = Server::builder().listen(addresses[0]).share_port().start().unwrap();
+            assert_eq!(other.addresses(), &addresses[..1]);
+            drop(other);
+            // A ring lets go of it with the next look.
+            look().await;
+            let client = std::thread::spawn(move || {
+                for address in addresses {
+                    let answer = whole_answer(address);
+                    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+                }
+                stopper.stop();
+            });
+            server.run().await;
+            client.join().unwrap();
         });
-        server.run(&mut queue).unwrap();
-        client.join().unwrap();
     }
 }
 
-/// The server as a guest in a loop of the program's own.
+fn whole_answer(address: SocketAddr) -> String {
+    let mut answer = String::new();
+    let mut stream = TcpStream::connect(address).unwrap();
+    std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// Tasks of the program run beside it.
 #[test]
-fn beside_events_of_the_program() {
+fn beside_tasks_of_the_program() {
     for kind in backends() {
-        let mut queue = queue(kind).unwrap();
-        let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap()).first_token(1000);
-        let mut server = builder.start(&mut queue).unwrap();
-        let tick = Timer::every(Duration::from_millis(1));
-        let tick = queue.register(tick, Token(7), Mode::Level).unwrap();
-        let (address, stopper) = (server.addresses()[0], server.stopper());
-        let client = std::thread::spawn(move || {
-            let mut answer = String::new();
-            let mut stream = TcpStream::connect(address).unwrap();
-            std::io::Write::write_all(&mut stream, b"GET / HTTP/1.0\r\n\r\n").unwrap();
-            stream.read_to_string(&mut answer).unwrap();
-            stopper.stop();
-            answer
+        run(kind, async {
+            let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+            let mut server = builder.start().unwrap();
+            let (address, stopper) = (server.addresses()[0], server.stopper());
+            let ticks = spawn(async move {
+                let mut beats = interval(Duration::from_millis(1)).unwrap();
+                beats.tick().await
+            });
+            let client = std::thread::spawn(move || {
+                let answer = whole_answer(address);
+                stopper.stop();
+                answer
+            });
+            server.run().await;
+            assert!(client.join().unwrap().starts_with("HTTP/1.1 200 OK"));
+            assert!(ticks.await.unwrap() > 0);
         });
-        let mut ticks = 0;
-        while !server.has_ended() || ticks == 0 {
-            match queue.wait(Wait::forever()) {
-                Err(WaitError::Interrupted) => continue,
-                waited => waited.unwrap(),
-            };
-            while let Some(event) = queue.next_event() {
-                match server.handle(&mut queue, event) {
-                    None => {}
-                    Some(event) => {
-                        assert_eq!(event.token, Token(7));
-                        assert!(matches!(event.kind, Kind::Timer(_)));
-                        ticks += 1;
-                    }
-                }
-            }
-        }
-        assert!(client.join().unwrap().starts_with("HTTP/1.1 200 OK"));
-        queue.remove(tick).unwrap();
-        assert_eq!(queue.counters().registered, 0);
     }
 }
 
@@ -371,13 +368,13 @@ fn beside_events_of_the_program() {
 fn what_cannot_be_started_leaves_nothing_behind() {
     let _count = testkit::count_descriptors();
     let taken = Arc::new(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let mut queue = Queue::new().unwrap();
-    let free = "127.0.0.1:0".parse().unwrap();
-    let builder = Server::builder().listen(free).listen(taken.local_addr().unwrap());
-    let error = builder.start(&mut queue).unwrap_err();
-    assert!(matches!(error, StartError::Listen { .. }));
-    assert!(error.to_string().contains("bind: Address already in use"), "{error}");
-    let error = Server::builder().root("/nowhere").start(&mut queue).unwrap_err();
-    assert_eq!(error.to_string(), "/nowhere: open: No such file or directory (os error 2)");
-    assert_eq!(queue.counters().registered, 0);
+    run(BackendKind::Epoll, async {
+        let free = "127.0.0.1:0".parse().unwrap();
+        let builder = Server::builder().listen(free).listen(taken.local_addr().unwrap());
+        let error = builder.start().unwrap_err();
+        assert!(matches!(error, StartError::Listen { .. }));
+        assert!(error.to_string().contains("bind: Address already in use"), "{error}");
+        let error = Server::builder().root("/nowhere").start().unwrap_err();
+        assert_eq!(error.to_string(), "/nowhere: open: No such file or directory (os error 2)");
+    });
 }

@@ -344,14 +344,13 @@ const RUBBISH: &[Case] = &[
     ("SSH-2.0-OpenSSH_9.6\r\n", &["400"], Gently),
 ];
 
-fn answers_as_expected(bench: &mut Bench<Root>, case: Case, arrive: &[&[u8]], etag: &str) {
+async fn answers_as_expected(bench: &Bench<Settled>, case: Case, arrive: &[&[u8]], etag: &str) {
     let (request, expected, end) = case;
-    let mut connection = bench.connect();
+    let peer = bench.connect();
     for piece in arrive {
-        bench.receive(&mut connection, piece);
+        peer.receive(piece).await;
     }
-    let sent = std::mem::take(&mut bench.wire.sent);
-    let ended = std::mem::take(&mut bench.wire.ended);
+    let sent = peer.pipe.with(|state| std::mem::take(&mut state.sent));
     let is_head = |at: usize| expected.get(at).is_some_and(|expected| expected.contains("| HEAD"));
     let answers = Answer::all(&sent, is_head);
     assert_eq!(answers.len(), expected.len(), "{request:?}: {answers:?}");
@@ -380,7 +379,7 @@ fn answers_as_expected(bench: &mut Bench<Root>, case: Case, arrive: &[&[u8]], et
             assert!(holds, "{request:?}: {part:?}: {answer:?}");
         }
     }
-    let stands = match (ended, connection.wants()) {
+    let stands = match (peer.has_ended_sending(), peer.wants()) {
         (false, Wants::Input) => Never,
         (false, Wants::Nothing) => AtOnce,
         (true, Wants::Input) => Gently,
@@ -391,20 +390,22 @@ fn answers_as_expected(bench: &mut Bench<Root>, case: Case, arrive: &[&[u8]], et
 
 #[test]
 fn every_request_has_its_answer_however_it_arrives() {
-    let (_site, mut bench) = bench();
-    let hello = bench.answers(GET).remove(0);
-    let etag = hello.field("ETag").unwrap().to_owned();
-    let cases = [CONTENT, OTHERWISE, CONDITIONS, BODIES, RUBBISH].concat();
-    assert!(cases.len() >= 110, "{} requests", cases.len());
-    for case in cases {
-        let request = case.0.replace("ETAG", &etag).replace("DATE", DATE).replace("OLDER", OLDER);
-        let request = request.as_bytes();
-        answers_as_expected(&mut bench, case, &[request], &etag);
-        for cut in 1..request.len() {
-            let (left, right) = request.split_at(cut);
-            answers_as_expected(&mut bench, case, &[left, right], &etag);
+    on_files(async |bench, _| {
+        let hello = bench.answers(GET).await.remove(0);
+        let etag = hello.field("ETag").unwrap().to_owned();
+        let cases = [CONTENT, OTHERWISE, CONDITIONS, BODIES, RUBBISH].concat();
+        assert!(cases.len() >= 110, "{} requests", cases.len());
+        for case in cases {
+            let request =
+                case.0.replace("ETAG", &etag).replace("DATE", DATE).replace("OLDER", OLDER);
+            let request = request.as_bytes();
+            answers_as_expected(&bench, case, &[request], &etag).await;
+            for cut in 1..request.len() {
+                let (left, right) = request.split_at(cut);
+                answers_as_expected(&bench, case, &[left, right], &etag).await;
+            }
+            let bytes: Vec<&[u8]> = request.chunks(1).collect();
+            answers_as_expected(&bench, case, &bytes, &etag).await;
         }
-        let bytes: Vec<&[u8]> = request.chunks(1).collect();
-        answers_as_expected(&mut bench, case, &bytes, &etag);
-    }
+    });
 }

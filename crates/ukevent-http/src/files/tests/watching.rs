@@ -2,13 +2,26 @@
 
 use super::*;
 use std::{os::unix::fs::PermissionsExt, time::Duration};
-use ukevent_queue::{BackendKind, Mode, Timer, Wait};
+use ukevent_queue::{BackendKind, Inode, Key, Mode, Queue, RegisterError, Timer, Token, Wait};
 
-/// A root, and the queue that reports to it.
+/// A queue that reports with the index in the token.
+pub(super) struct Reporter(pub(super) Queue);
+
+impl Reports for Reporter {
+    fn register(&mut self, inode: Inode, index: u32) -> Result<Key, RegisterError> {
+        self.0.register(inode, Token(u64::from(index)), Mode::Level)
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.0.remove(key).expect("what is removed is there");
+    }
+}
+
+/// A root, and what reports to it.
 struct Bench {
     site: Site,
     root: Root,
-    queue: Queue,
+    reporter: Reporter,
     now_s: u64,
 }
 
@@ -16,7 +29,7 @@ impl Bench {
     fn new(site: Site, backend: BackendKind) -> Self {
         let root = Root::open(&site.root()).unwrap();
         let queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-        Self { site, root, queue, now_s: soon_s() }
+        Self { site, root, reporter: Reporter(queue), now_s: soon_s() }
     }
 
     /// Finds what a path names by now, as far as was reported.
@@ -25,7 +38,7 @@ impl Bench {
         let epoch = EPOCH.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let seen = Seen { epoch, unix_s: self.now_s, sure: true };
         let found = self.root.find(path.as_bytes(), seen, &Counters::default());
-        self.root.tend(&mut self.queue, &|index| Token(u64::from(index)), self.now_s);
+        self.root.tend(&mut self.reporter, self.now_s);
         found
     }
 
@@ -48,12 +61,27 @@ impl Bench {
     /// Takes everything that was reported.
     fn hear(&mut self) {
         loop {
-            self.queue.wait(Wait::now()).unwrap();
-            let Some(event) = self.queue.next_event() else { return };
-            self.root.reported(&mut self.queue, event.token.0 as u32, &event.kind);
-            while let Some(event) = self.queue.next_event() {
-                self.root.reported(&mut self.queue, event.token.0 as u32, &event.kind);
+            self.reporter.0.wait(Wait::now()).unwrap();
+            let mut heard = false;
+            while let Some(event) = self.reporter.0.next_event() {
+                self.root.reported(&mut self.reporter, event.token.0 as u32, &event.kind);
+                heard = true;
             }
+            if !heard {
+                return;
+            }
+        }
+    }
+
+    /// How much is registered.
+    fn registered(&self) -> u64 {
+        self.reporter.0.counters().registered
+    }
+
+    /// Puts everything in doubt.
+    fn doubt(&mut self) {
+        for index in 0..16 {
+            self.root.reported(&mut self.reporter, index, &Kind::Rescan);
         }
     }
 }
@@ -153,8 +181,8 @@ fn a_report_is_what_shows_a_change() {
                     }
                     other => panic!("{way}: {path}: {other:?}"),
                 }
-                bench.root.unwatch(&mut bench.queue);
-                assert_eq!(bench.queue.counters().registered, 0, "{way}: something is left");
+                bench.doubt();
+                assert_eq!(bench.registered(), 0, "{way}: something is left");
             }
         }
     }
@@ -177,9 +205,9 @@ fn other_names_do_not_matter() {
     }
     fs::rename(bench.site.root().join("bare"), bench.site.root().join("dir/bare")).unwrap();
     bench.hear();
-    assert_eq!(bench.queue.counters().registered, 3, "the file, its directory and the root");
+    assert_eq!(bench.registered(), 3, "the file, its directory and the root");
     // This is a change, and shows only by a report.
-    let counted = bench.queue.counters().events;
+    let counted = bench.reporter.0.counters().events;
     assert!(counted >= 10, "{counted}");
     assert!(Arc::ptr_eq(&before, &bench.entity("dir/page.txt")));
 }
@@ -199,13 +227,13 @@ fn what_was_in_doubt_is_watched_again() {
         bench.hear();
         bench.now_s += 10;
         bench.watch("dir/page.txt");
-        assert_eq!(bench.queue.counters().registered, 3);
+        assert_eq!(bench.registered(), 3);
     }
     fs::remove_file(dir.join("page.txt")).unwrap();
     assert!(matches!(bench.find("dir/page.txt"), Found::Entity(_)), "there was a look");
     bench.hear();
     assert!(matches!(bench.find("dir/page.txt"), Found::Nothing));
-    assert_eq!(bench.queue.counters().registered, 0);
+    assert_eq!(bench.registered(), 0);
     drop(before);
 }
 
@@ -218,13 +246,13 @@ fn what_cannot_be_watched_is_looked_at() {
         bench.entity("dir/up.txt");
     }
     assert!(bench.root.watches.is_empty());
-    assert_eq!(bench.queue.counters().registered, 0);
+    assert_eq!(bench.registered(), 0);
     fs::write(bench.site.root().join("hello.txt"), "changed").unwrap();
     assert_eq!(content(&bench.entity("link.txt")), b"changed");
     let mut proc = Root::open(Path::new("/proc/sys/kernel")).unwrap();
-    let watched = proc.watches.watch(&mut bench.queue, &|_| Token(1), &proc.opener, b"ostype");
+    let watched = proc.watches.watch(&mut bench.reporter, &proc.opener, b"ostype", None);
     assert!(watched.is_err());
-    assert_eq!(bench.queue.counters().registered, 0);
+    assert_eq!(bench.registered(), 0);
 }
 
 /// The space of a file that was removed is not held, though nobody asks for it any more.
@@ -250,7 +278,7 @@ fn after_an_overflow_everything_is_in_doubt() {
     let paths = ["hello.txt", "dir/page.txt", "large.bin"];
     let before: Vec<_> = paths.iter().map(|path| bench.watch(path)).collect();
     fs::remove_file(bench.site.root().join("hello.txt")).unwrap();
-    bench.root.reported(&mut bench.queue, 0, &Kind::Rescan);
+    bench.root.reported(&mut bench.reporter, 0, &Kind::Rescan);
     assert!(bench.root.watches.is_empty());
     assert!(matches!(bench.find("hello.txt"), Found::Nothing));
     assert!(Arc::ptr_eq(&before[1], &bench.entity("dir/page.txt")), "it was as before");
@@ -262,14 +290,14 @@ fn watches_are_bounded_by_what_is_kept() {
     let mut bench = Bench::new(Site::new(), BackendKind::Epoll);
     bench.watch("dir/page.txt");
     bench.watch("large.bin");
-    assert_eq!(bench.queue.counters().registered, 4);
+    assert_eq!(bench.registered(), 4);
     assert!(bench.root.let_go());
     bench.entity("dir/page.txt");
-    assert_eq!(bench.queue.counters().registered, 3);
+    assert_eq!(bench.registered(), 3);
     bench.now_s += 1;
     fs::remove_file(bench.site.root().join("dir/page.txt")).unwrap();
     assert!(matches!(bench.find("dir/page.txt"), Found::Nothing), "once a second it is looked at");
-    assert_eq!(bench.queue.counters().registered, 0);
+    assert_eq!(bench.registered(), 0);
 }
 
 /// A name that nobody asked for yet is not in the kernel's memory: it is loaded, and then it is.
@@ -277,10 +305,10 @@ fn watches_are_bounded_by_what_is_kept() {
 fn what_would_block_is_loaded_elsewhere() {
     let mut bench = Bench::new(Site::new(), BackendKind::Epoll);
     let user = ukevent_queue::User::merged(ukevent_queue::Merge::Last);
-    let key = bench.queue.register(user, Token(u64::MAX), Mode::Level).unwrap();
+    let key = bench.reporter.0.register(user, Token(u64::MAX), Mode::Level).unwrap();
     let limit = Timer::after(Duration::from_secs(60));
-    bench.queue.register(limit, Token(u64::MAX - 1), Mode::Level).unwrap();
-    let poster = bench.queue.poster(key).unwrap();
+    bench.reporter.0.register(limit, Token(u64::MAX - 1), Mode::Level).unwrap();
+    let poster = bench.reporter.0.poster(key).unwrap();
     bench.root.load_elsewhere(
         9,
         Box::new(move || {
@@ -288,11 +316,11 @@ fn what_would_block_is_loaded_elsewhere() {
         }),
     );
     assert!(matches!(bench.find("hello.txt"), Found::Entity(_)), "it was written just now");
-    assert_eq!(bench.root.take_joined(), None);
-    assert!(matches!(bench.find("never heard of"), Found::Later));
-    let number = bench.root.take_joined().expect("it is being loaded");
-    bench.queue.wait(Wait::forever()).unwrap();
-    assert_eq!(bench.queue.next_event().unwrap().token, Token(u64::MAX));
+    let Found::Later(number) = bench.find("never heard of") else {
+        panic!("it is not being loaded");
+    };
+    bench.reporter.0.wait(Wait::forever()).unwrap();
+    assert_eq!(bench.reporter.0.next_event().unwrap().token, Token(u64::MAX));
     let seen = Seen { epoch: 1, unix_s: bench.now_s, sure: true };
     let mut loaded = bench.root.take_loaded(seen);
     assert!(matches!(loaded.pop(), Some((of, Found::Nothing)) if of == number));

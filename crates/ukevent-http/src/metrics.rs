@@ -1,0 +1,202 @@
+//! The counters as Prometheus and OpenMetrics read them.
+//!
+//! A pure function of a [`Snapshot`]. Followed are the text exposition format 0.0.4 of Prometheus and
+//! OpenMetrics 1.0, which differ in how a counter's family is called, in units and in how they end.
+//!
+//! Durations are counted in fixed buckets, so two servers, or two runs, can be added up.
+
+use crate::counters::Counters;
+use std::{io::Write, time::Duration};
+
+/// Upper ends of the buckets of [`Latency`], both in nanoseconds and as they are written, in seconds. The
+/// last bucket has no end.
+const BUCKETS: [(u64, &str); 14] = [
+    (50_000, "0.00005"),
+    (100_000, "0.0001"),
+    (250_000, "0.00025"),
+    (500_000, "0.0005"),
+    (1_000_000, "0.001"),
+    (2_500_000, "0.0025"),
+    (5_000_000, "0.005"),
+    (10_000_000, "0.01"),
+    (25_000_000, "0.025"),
+    (100_000_000, "0.1"),
+    (500_000_000, "0.5"),
+    (1_000_000_000, "1.0"),
+    (5_000_000_000, "5.0"),
+    (30_000_000_000, "30.0"),
+];
+
+/// A histogram of durations.
+///
+/// ```
+/// use std::time::Duration;
+/// use ukevent_http::metrics::Latency;
+///
+/// let mut latency = Latency::default();
+/// latency.record(Duration::from_micros(80));
+/// latency.record(Duration::from_secs(60));
+/// assert_eq!(latency.count(), 2);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// How many fell into each bucket, and into none of them.
+    buckets: [u64; BUCKETS.len() + 1],
+    sum_ns: u128,
+}
+
+impl Latency {
+    /// Counts one. Allocates nothing.
+    pub fn record(&mut self, took: Duration) {
+        let ns = took.as_nanos();
+        let bucket = BUCKETS.partition_point(|&(end_ns, _)| u128::from(end_ns) < ns);
+        self.buckets[bucket] += 1;
+        self.sum_ns += ns;
+    }
+
+    /// How many were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.buckets.iter().sum()
+    }
+
+    /// Adds what another counted.
+    pub fn add(&mut self, other: &Self) {
+        for (ours, theirs) in self.buckets.iter_mut().zip(other.buckets) {
+            *ours += theirs;
+        }
+        self.sum_ns += other.sum_ns;
+    }
+}
+
+/// What is told, as it was at one moment.
+///
+/// ```
+/// use ukevent_http::{
+///     Counters,
+///     metrics::{Exposition, Latency, Snapshot},
+/// };
+///
+/// let snapshot = Snapshot { counters: Counters::default(), latency: Latency::default() };
+/// let mut out = Vec::new();
+/// snapshot.append(Exposition::Text, &mut out);
+/// let text = String::from_utf8(out)?;
+/// assert!(text.contains("# TYPE ukevent_http_requests_total counter\nukevent_http_requests_total 0\n"));
+/// # Ok::<(), std::string::FromUtf8Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// What the server counted.
+    pub counters: Counters,
+    /// From the end of a request's head until its answer has left.
+    pub latency: Latency,
+}
+
+/// A format of exposition.
+///
+/// ```
+/// use ukevent_http::metrics::Exposition;
+///
+/// assert!(Exposition::Text.media_type().starts_with("text/plain; version=0.0.4"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Exposition {
+    /// The text format of Prometheus, version 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.0.
+    OpenMetrics,
+}
+
+impl Exposition {
+    /// Its media type.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+impl Snapshot {
+    /// Puts the text behind what is in the buffer.
+    pub fn append(&self, exposition: Exposition, out: &mut Vec<u8>) {
+        let all = &self.counters;
+        let mut page = Page { exposition, out };
+        page.gauge("uptime_seconds", "Time since the server started.", all.uptime_s);
+        page.gauge("connections_open", "Connections that are open now.", all.open);
+        page.counter("connections_accepted", "Connections that were accepted.", all.accepted);
+        page.counter("connections_refused", "Connections beyond the limit.", all.refused);
+        page.counter("accept_pauses", "Times that accepting had to pause.", all.pauses);
+        page.counter(
+            "connections_timed_out",
+            "Connections whose peer took too long.",
+            all.timed_out,
+        );
+        page.counter("requests", "Requests that were answered.", all.requests);
+        page.family("responses", "counter", "Answers by the class of their status.");
+        for (class, count) in all.answers.iter().enumerate().skip(2) {
+            page.sample("responses_total", &format!("{{class=\"{class}xx\"}}"), count);
+        }
+        page.counter("sent_bytes", "Bytes that were sent, heads included.", all.bytes_sent);
+        page.counter("queue_events", "Events that the queue delivered.", all.events);
+        page.counter("queue_batches", "Times that the queue delivered events.", all.batches);
+        page.gauge("queue_largest_batch", "Most events in one batch.", all.largest_batch);
+        page.histogram("request_duration_seconds", "Time that an answer took.", &self.latency);
+        if exposition == Exposition::OpenMetrics {
+            out.extend_from_slice(b"# EOF\n");
+        }
+    }
+}
+
+/// A text in the making.
+struct Page<'o> {
+    exposition: Exposition,
+    out: &'o mut Vec<u8>,
+}
+
+impl Page<'_> {
+    /// What a family is: in the older format a counter's has the suffix of its samples.
+    fn family(&mut self, name: &str, kind: &str, what: &str) {
+        let is_text = self.exposition == Exposition::Text;
+        let suffix = if is_text && kind == "counter" { "_total" } else { "" };
+        let name = format!("ukevent_http_{name}{suffix}");
+        // A vector takes everything.
+        let _ = write!(self.out, "# HELP {name} {what}\n# TYPE {name} {kind}\n");
+        let unit = ["seconds", "bytes"].into_iter().find(|unit| name.ends_with(unit));
+        if let (false, Some(unit)) = (is_text, unit) {
+            let _ = writeln!(self.out, "# UNIT {name} {unit}");
+        }
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.out, "ukevent_http_{name}{labels} {value}");
+    }
+
+    fn gauge(&mut self, name: &str, what: &str, value: u64) {
+        self.family(name, "gauge", what);
+        self.sample(name, "", value);
+    }
+
+    fn counter(&mut self, name: &str, what: &str, value: u64) {
+        self.family(name, "counter", what);
+        self.sample(&format!("{name}_total"), "", value);
+    }
+
+    fn histogram(&mut self, name: &str, what: &str, latency: &Latency) {
+        self.family(name, "histogram", what);
+        let mut sum = 0;
+        let ends = BUCKETS.iter().map(|&(_, end)| end).chain(["+Inf"]);
+        for (count, end) in latency.buckets.iter().zip(ends) {
+            sum += count;
+            self.sample(&format!("{name}_bucket"), &format!("{{le=\"{end}\"}}"), sum);
+        }
+        let (s, ns) = (latency.sum_ns / 1_000_000_000, latency.sum_ns % 1_000_000_000);
+        self.sample(&format!("{name}_sum"), "", format_args!("{s}.{ns:09}"));
+        self.sample(&format!("{name}_count"), "", sum);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! The text, read again: by a reader of its own, and by promtool where it is installed.
+
+use super::*;
+use std::{
+    collections::{BTreeMap, HashSet},
+    process::{Command, Stdio},
+};
+
+fn snapshot() -> Snapshot {
+    let mut latency = Latency::default();
+    for us in [1, 50, 51, 900, 40_000, 31_000_000] {
+        latency.record(Duration::from_micros(us));
+    }
+    let counters = Counters {
+        uptime_s: 7,
+        open: 3,
+        accepted: 1 << 60,
+        answers: [0, 0, 5, 4, 3, 2],
+        requests: 14,
+        ..Counters::default()
+    };
+    Snapshot { counters, latency }
+}
+
+fn text(exposition: Exposition) -> String {
+    let mut out = Vec::new();
+    snapshot().append(exposition, &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+/// Family, its type, and its samples: name with labels, and value.
+type Families = BTreeMap<String, (String, Vec<(String, f64)>)>;
+
+/// Reads an exposition by its rules: HELP and TYPE before the samples, each family once and in one piece,
+/// each sample of the family above it.
+fn read(text: &str, exposition: Exposition) -> Families {
+    let mut families = Families::new();
+    let mut family = String::new();
+    let mut seen = HashSet::new();
+    let body = match exposition {
+        Exposition::Text => text,
+        Exposition::OpenMetrics => text.strip_suffix("# EOF\n").expect("an end"),
+    };
+    assert!(!body.contains("# EOF") && body.ends_with('\n'));
+    for line in body.lines() {
+        let words: Vec<_> = line.splitn(4, ' ').collect();
+        match words[..] {
+            ["#", "HELP", name, help] => {
+                assert!(!help.is_empty() && !families.contains_key(name), "{line}");
+                family = name.to_owned();
+                families.insert(family.clone(), Default::default());
+            }
+            ["#", "TYPE", name, kind] => {
+                assert_eq!(name, family);
+                assert!(["counter", "gauge", "histogram"].contains(&kind));
+                families.get_mut(name).unwrap().0 = kind.to_owned();
+            }
+            ["#", "UNIT", name, unit] => {
+                assert!(exposition == Exposition::OpenMetrics && name == family, "{line}");
+                assert!(name.ends_with(unit));
+            }
+            [sample, value] => {
+                let name = sample.split('{').next().unwrap();
+                assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+                let (kind, samples) = families.get_mut(&family).unwrap();
+                let suffixes: &[&str] = match (kind.as_str(), exposition) {
+                    ("counter", Exposition::OpenMetrics) => &["_total"],
+                    ("histogram", _) => &["_bucket", "_sum", "_count"],
+                    _ => &[""],
+                };
+                assert!(
+                    suffixes.iter().any(|suffix| name == format!("{family}{suffix}")),
+                    "{line}"
+                );
+                assert!(seen.insert(sample.to_owned()), "{line} twice");
+                samples.push((sample.to_owned(), value.parse().unwrap()));
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    families
+}
+
+#[test]
+fn both_formats_say_the_same() {
+    for (exposition, suffix) in [(Exposition::Text, "_total"), (Exposition::OpenMetrics, "")] {
+        let families = read(&text(exposition), exposition);
+        let value = |family: &str, sample: &str| {
+            let (_, samples) = &families[&format!("ukevent_http_{family}")];
+            samples.iter().find(|(name, _)| name == &format!("ukevent_http_{sample}")).unwrap().1
+        };
+        assert_eq!(value("connections_open", "connections_open"), 3.0);
+        assert_eq!(value(&format!("requests{suffix}"), "requests_total"), 14.0);
+        assert_eq!(
+            value(&format!("responses{suffix}"), "responses_total{class=\"4xx\"}"),
+            3.0,
+            "{families:?}"
+        );
+        let name = "request_duration_seconds";
+        let of = |sample: &str| value(name, &format!("{name}_{sample}"));
+        assert_eq!((of("count"), of("bucket{le=\"+Inf\"}")), (6.0, 6.0));
+        assert_eq!((of("bucket{le=\"0.00005\"}"), of("bucket{le=\"0.0001\"}")), (2.0, 3.0));
+        assert_eq!(of("bucket{le=\"30.0\"}"), 5.0);
+        assert!((of("sum") - 31.041002).abs() < 1e-9);
+        let (_, samples) = &families[&format!("ukevent_http_{name}")];
+        let buckets: Vec<f64> = samples.iter().map(|(_, value)| *value).take(15).collect();
+        assert!(buckets.is_sorted(), "{buckets:?}");
+        assert!(families.values().all(|(kind, samples)| !kind.is_empty() && !samples.is_empty()));
+        // 2^60 and one digit more than a float holds.
+        assert!(text(exposition).contains("_accepted_total 1152921504606846976\n"));
+    }
+}
+
+#[test]
+fn the_ends_of_buckets_are_what_they_say() {
+    for (ns, end) in BUCKETS {
+        assert!((end.parse::<f64>().unwrap() * 1e9 - ns as f64).abs() < 1e-3, "{end}");
+    }
+    assert!(BUCKETS.is_sorted());
+}
+
+#[test]
+fn two_make_one() {
+    let (mut sum, one) = (snapshot().latency, snapshot().latency);
+    sum.add(&one);
+    assert_eq!((sum.count(), sum.sum_ns), (12, 2 * one.sum_ns));
+}
+
+#[test]
+fn promtool_has_nothing_to_say() {
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut promtool = match promtool {
+        Ok(promtool) => promtool,
+        Err(error) => return testkit::skip(format_args!("promtool: {error}")),
+    };
+    let mut input = promtool.stdin.take().unwrap();
+    input.write_all(text(Exposition::Text).as_bytes()).unwrap();
+    drop(input);
+    let said = promtool.wait_with_output().unwrap();
+    let said = [said.stdout, said.stderr].concat();
+    assert!(said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}

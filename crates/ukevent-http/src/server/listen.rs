@@ -1,0 +1,146 @@
+//! Where a server listens: at an address, at a path, or on a socket that it was handed.
+
+use rustix::{
+    io::{Errno, fcntl_dupfd_cloexec},
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getsockname, listen,
+        socket_with,
+        sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay},
+    },
+};
+use std::{
+    fmt,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+use ukevent_sys::Error;
+
+/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Where to listen.
+///
+/// ```
+/// use std::net::SocketAddr;
+/// use ukevent_http::Listen;
+///
+/// let listen: Listen = "127.0.0.1:8080".parse::<SocketAddr>()?.into();
+/// assert_eq!(listen.to_string(), "127.0.0.1:8080");
+/// assert_eq!(Listen::Unix("/run/site".into()).to_string(), "unix:/run/site");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Listen {
+    /// At an address. Port 0 lets the kernel choose; an IPv6 address is for IPv6 alone.
+    Tcp(SocketAddr),
+    /// At a path, as a Unix socket. One that nobody listens at is replaced, and it is removed at the end.
+    Unix(PathBuf),
+    /// On a stream socket that listens already, such as a supervisor hands over.
+    Socket(Arc<OwnedFd>),
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<OwnedFd> for Listen {
+    fn from(socket: OwnedFd) -> Self {
+        Self::Socket(Arc::new(socket))
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Socket(_) => f.write_str("a socket that was handed over"),
+        }
+    }
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) socket: OwnedFd,
+    /// Where it is: the port is the one that the kernel chose.
+    pub(super) place: Listen,
+}
+
+impl Door {
+    pub(super) fn open(place: &Listen, share_port: bool) -> Result<Self, Error> {
+        match place {
+            Listen::Tcp(address) => at_address(*address, share_port),
+            Listen::Unix(path) => at_path(path),
+            Listen::Socket(socket) => {
+                let socket = fcntl_dupfd_cloexec(socket, 0).map_err(failed("fcntl"))?;
+                let place = match getsockname(&socket).ok().map(SocketAddr::try_from) {
+                    Some(Ok(address)) => Listen::Tcp(address),
+                    _ => place.clone(),
+                };
+                Ok(Self { socket, place })
+            }
+        }
+    }
+
+    /// Its address, if it has one.
+    pub(super) const fn address(&self) -> Option<SocketAddr> {
+        match self.place {
+            Listen::Tcp(address) => Some(address),
+            _ => None,
+        }
+    }
+}
+
+fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
+    move |errno| Error::new(call, errno.raw_os_error())
+}
+
+fn at_address(address: SocketAddr, share_port: bool) -> Result<Door, Error> {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = new_socket(family)?;
+    set_socket_reuseaddr(&socket, true).map_err(failed("setsockopt"))?;
+    if share_port {
+        set_socket_reuseport(&socket, true).map_err(failed("setsockopt"))?;
+    }
+    if address.is_ipv6() {
+        set_ipv6_v6only(&socket, true).map_err(failed("setsockopt"))?;
+    }
+    // Accepted connections have it from the listener.
+    set_tcp_nodelay(&socket, true).map_err(failed("setsockopt"))?;
+    bind(&socket, &address).map_err(failed("bind"))?;
+    listen(&socket, BACKLOG).map_err(failed("listen"))?;
+    let bound = getsockname(&socket).map_err(failed("getsockname"))?;
+    let place = Listen::Tcp(SocketAddr::try_from(bound).unwrap_or(address));
+    Ok(Door { socket, place })
+}
+
+fn at_path(path: &Path) -> Result<Door, Error> {
+    let address = SocketAddrUnix::new(path).map_err(failed("bind"))?;
+    let socket = new_socket(AddressFamily::UNIX)?;
+    match bind(&socket, &address) {
+        Err(Errno::ADDRINUSE) if is_deserted(&address) => {
+            rustix::fs::unlink(path).map_err(failed("unlink"))?;
+            bind(&socket, &address).map_err(failed("bind"))?;
+        }
+        bound => bound.map_err(failed("bind"))?,
+    }
+    listen(&socket, BACKLOG).map_err(failed("listen"))?;
+    Ok(Door { socket, place: Listen::Unix(path.to_owned()) })
+}
+
+/// Whether a socket is left there at which nobody listens.
+fn is_deserted(address: &SocketAddrUnix) -> bool {
+    let tried = new_socket(AddressFamily::UNIX).map(|socket| connect(&socket, address));
+    matches!(tried, Ok(Err(Errno::CONNREFUSED)))
+}
+
+fn new_socket(family: AddressFamily) -> Result<OwnedFd, Error> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    socket_with(family, SocketType::STREAM, flags, None).map_err(failed("socket"))
+}

@@ -1,0 +1,120 @@
+//! Who tells the content what has changed, and what was loaded.
+
+use super::House;
+use crate::{certificate::Certificate, entity::Content, files::Reports};
+use std::{
+    collections::HashMap, future::poll_fn, path::Path, pin::pin, rc::Rc, task::Poll, time::Duration,
+};
+use ukevent_queue::{Changes, Inode, Key, Kind, RegisterError};
+use ukevent_task::{EventSet, Events, time::timeout};
+
+/// What is asked of the directories of a certificate and its key.
+const OF_CERTIFICATE: Changes =
+    Changes::WRITTEN.union(Changes::MOVED_TO).union(Changes::CREATED).union(Changes::REMOVED);
+
+/// With no change for so long, the files of a certificate are read.
+const SETTLED: Duration = Duration::from_millis(200);
+
+/// What is watched for the sake of the files at hand.
+#[derive(Debug, Default)]
+struct Reporter {
+    events: EventSet,
+    /// By the registration: what the content calls it.
+    indices: HashMap<Key, u32>,
+}
+
+impl Reports for Reporter {
+    fn register(&mut self, inode: Inode, index: u32) -> Result<Key, RegisterError> {
+        let key = self.events.add(inode)?;
+        self.indices.insert(key, index);
+        Ok(key)
+    }
+
+    fn remove(&mut self, key: Key) {
+        self.indices.remove(&key);
+        self.events.remove(key);
+    }
+}
+
+/// What there is to do.
+enum Task {
+    Report(Key, Kind),
+    Tend,
+}
+
+impl House {
+    /// Takes reports of what is watched, and watches what is worth it.
+    ///
+    /// What a look at the queue brought of reports wakes this before the look is over. So a connection that
+    /// lets the others go first after a look sees here whether there was anything, if not all of it: how
+    /// much is taken at a time has its bound.
+    pub(super) async fn report(self: Rc<Self>) {
+        let mut reporter = Reporter::default();
+        loop {
+            let task = {
+                let mut tend = pin!(self.shared.tend.rung());
+                poll_fn(|cx| match reporter.events.poll_next(cx) {
+                    Poll::Ready((key, kind)) => Poll::Ready(Task::Report(key, kind)),
+                    Poll::Pending if self.shared.begin().content.wants_tending() => {
+                        Poll::Ready(Task::Tend)
+                    }
+                    Poll::Pending => tend.as_mut().poll(cx).map(|()| Task::Tend),
+                })
+                .await
+            };
+            let mut service = self.shared.begin();
+            match task {
+                Task::Report(key, kind) => {
+                    self.shared.took_report();
+                    // It may have been removed since.
+                    if let Some(&index) = reporter.indices.get(&key) {
+                        service.content.reported(&mut reporter, index, &kind);
+                    }
+                }
+                Task::Tend => {
+                    let unix_s = service.seen(false).unix_s;
+                    service.content.tend(&mut reporter, unix_s);
+                }
+            }
+            self.shared.rely_on_reports(service.content.relies_on_reports());
+        }
+    }
+
+    /// Reads the certificate again when its files change.
+    pub(super) async fn renew_certificate(self: Rc<Self>) {
+        let Some(identity) = &self.identity else { return };
+        let Certificate { chain, key } = identity.files();
+        let mut changes = EventSet::new();
+        // Its directory, because as a rule a new file takes the place of the old one, or a link to it.
+        for path in [chain, key] {
+            let above = path.parent().filter(|it| !it.as_os_str().is_empty());
+            let inode = Inode::path(above.unwrap_or(Path::new("."))).on(OF_CERTIFICATE);
+            if let Err(error) = changes.add(inode) {
+                eprintln!("{}: changes will not be seen: {error}", path.display());
+            }
+        }
+        loop {
+            changes.next().await;
+            // Two files change one after the other: what is there when it has been quiet for a while.
+            while timeout(SETTLED, changes.next()).await.is_ok() {}
+            if let Err(error) = identity.reload() {
+                eprintln!("the certificate was changed, and the one before stays: {error}");
+            }
+        }
+    }
+
+    /// Gives what was loaded to those who wait for it.
+    pub(super) async fn take_loaded(self: Rc<Self>, mut told: Events) {
+        loop {
+            told.next().await;
+            let loaded = {
+                let mut service = self.shared.begin();
+                let seen = service.seen(false);
+                service.content.take_loaded(seen)
+            };
+            for (number, found) in loaded {
+                self.shared.loads.done(number, &found);
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What all connections of a server share: the content, the clocks, the buffers, the counts.
+
+use crate::{
+    bell::Bell, connection::Turn, counters::Counters, date::Date, entity::Seen, limits::Limits,
+    loads::Loads, out::Out,
+};
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    time::{Duration, SystemTime},
+};
+use ukevent_task::{queue_counters, time::now};
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared<C> {
+    service: RefCell<Service<C>>,
+    pub(crate) limits: Limits,
+    pub(crate) loads: Loads,
+    relies_on_reports: Cell<bool>,
+    /// How many reports of changes were taken.
+    reports: Cell<u64>,
+    /// Rung when the content wants to be tended to.
+    pub(crate) tend: Bell,
+    ending: Cell<bool>,
+    /// Connections that are open.
+    open: Cell<usize>,
+    /// How often something was asked.
+    asked: Cell<u64>,
+}
+
+/// What a connection borrows while it answers.
+#[derive(Debug)]
+pub(crate) struct Service<C> {
+    pub(crate) content: C,
+    pub(crate) counters: Counters,
+    now: Duration,
+    epoch: u64,
+    started: Duration,
+    date: Date,
+    out: Out,
+    path: Vec<u8>,
+}
+
+impl<C> Shared<C> {
+    pub(crate) fn new(content: C, limits: Limits, out: Out) -> Self {
+        let service = Service {
+            content,
+            counters: Counters::default(),
+            now: Duration::ZERO,
+            epoch: 0,
+            started: now(),
+            date: Date::at(unix_s()),
+            out,
+            path: Vec::new(),
+        };
+        Self {
+            service: RefCell::new(service),
+            limits,
+            loads: Loads::default(),
+            relies_on_reports: Cell::new(false),
+            reports: Cell::new(0),
+            tend: Bell::default(),
+            ending: Cell::new(false),
+            open: Cell::new(0),
+            asked: Cell::new(0),
+        }
+    }
+
+    /// Lends the service, with clocks that were read since the last look at the queue. Not to be kept
+    /// across a wait.
+    pub(crate) fn begin(&self) -> RefMut<'_, Service<C>> {
+        let mut service = self.service.borrow_mut();
+        let now = now();
+        if service.now != now {
+            service.now = now;
+            service.epoch += 1;
+            service.date.set(unix_s());
+            let counted = queue_counters();
+            let counters = &mut service.counters;
+            (counters.events, counters.batches) = (counted.events, counted.waits);
+            counters.largest_batch = counted.batch_max;
+            service.counters.uptime_s = now.saturating_sub(service.started).as_secs();
+        }
+        service.counters.open = self.open.get() as u64;
+        service
+    }
+
+    pub(crate) fn set_open(&self, open: usize) {
+        self.open.set(open);
+    }
+
+    /// Counts something.
+    pub(crate) fn count(&self, what: impl FnOnce(&mut Counters)) {
+        what(&mut self.service.borrow_mut().counters);
+    }
+
+    /// Whether what is kept is relied on as long as nothing is reported of it.
+    pub(crate) fn relies_on_reports(&self) -> bool {
+        self.relies_on_reports.get()
+    }
+
+    pub(crate) fn rely_on_reports(&self, relies: bool) {
+        self.relies_on_reports.set(relies);
+    }
+
+    /// How many reports of changes were taken.
+    pub(crate) fn reports(&self) -> u64 {
+        self.reports.get()
+    }
+
+    pub(crate) fn took_report(&self) {
+        self.reports.set(self.reports.get() + 1);
+    }
+
+    /// Whether the server is ending.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    /// From now on every answer is the last of its connection.
+    pub(crate) fn end(&self) {
+        self.ending.set(true);
+    }
+
+    /// How often something was received.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.get()
+    }
+
+    pub(crate) fn was_asked(&self) {
+        self.asked.set(self.asked.get() + 1);
+    }
+}
+
+impl<C> Service<C> {
+    /// The point in time of a look at the content.
+    pub(crate) fn seen(&self, sure: bool) -> Seen {
+        Seen { epoch: self.epoch, unix_s: self.date.unix_s(), sure }
+    }
+
+    pub(crate) fn turn<'a>(&'a mut self, shared: &'a Shared<C>, sure: bool) -> Turn<'a, C> {
+        Turn {
+            content: &mut self.content,
+            limits: &shared.limits,
+            counters: &mut self.counters,
+            date: &self.date,
+            epoch: self.epoch,
+            sure,
+            ending: shared.is_ending(),
+            out: &mut self.out,
+            path: &mut self.path,
+        }
+    }
+}
+
+/// Seconds after 1970.
+fn unix_s() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
