@@ -105,6 +105,9 @@ pub(crate) const BARS: &[Bar] = &[
     Bar { table: "alloc", what: "≤ 5 % of the bytes wasted", contender: "ukevent NetAllocator", scope: &[("measure", &["wasted"])], against: Against::Nothing, limit: 5.0, side: Side::AtMost },
     Bar { table: "memory", what: "≤ 1 KiB for each idle connection of the echo", contender: OURS, scope: &[("measure", &["private"])], against: Against::Nothing, limit: 1.0, side: Side::AtMost },
     Bar { table: "memory", what: "≤ 1 KiB for each idle connection of ukevent serve", contender: "ukevent serve", scope: &[("measure", &["private"])], against: Against::Nothing, limit: 1.0, side: Side::AtMost },
+    Bar { table: "tasks", what: "a task is spawned and joined in ≤ 60 ns", contender: "ukevent-task", scope: &[("operation", &["spawn and join", "spawn and join 100"])], against: Against::Nothing, limit: 60.0, side: Side::AtMost },
+    Bar { table: "tasks", what: "a switch between two tasks ≤ 20 ns", contender: "ukevent-task", scope: &[("operation", &["switch"])], against: Against::Nothing, limit: 20.0, side: Side::AtMost },
+    Bar { table: "tasks", what: "a message between two tasks ≤ 20 ns", contender: "ukevent-task", scope: &[("operation", &["message"])], against: Against::Nothing, limit: 20.0, side: Side::AtMost },
 ];
 
 impl Bar {

@@ -69,11 +69,12 @@ enum Task {
     Reads,
     Alloc,
     Memory,
+    Tasks,
     Report,
 }
 
 impl Task {
-    const TABLES: [Self; 10] = [
+    const TABLES: [Self; 11] = [
         Self::Ready,
         Self::Timers,
         Self::Post,
@@ -84,6 +85,7 @@ impl Task {
         Self::Reads,
         Self::Alloc,
         Self::Memory,
+        Self::Tasks,
     ];
 
     const fn name(self) -> &'static str {
@@ -98,6 +100,7 @@ impl Task {
             Self::Reads => "reads",
             Self::Alloc => "alloc",
             Self::Memory => "memory",
+            Self::Tasks => "tasks",
             Self::Report => "report",
         }
     }
@@ -157,6 +160,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Task::Reads => tables::reads::run(&plan, &cores, &mut outcomes)?,
             Task::Alloc => tables::alloc::run(&plan, &cores, &mut outcomes),
             Task::Memory => tables::memory::run(&plan, &cores, &mut outcomes)?,
+            Task::Tasks => tables::tasks::run(&plan, &cores, &mut outcomes),
             Task::Report => {}
         }
         all_ok &= outcomes.iter().all(|outcome| outcome.ok);

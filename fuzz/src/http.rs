@@ -125,3 +125,17 @@ pub const RANGE: Target = Target {
         b"24:00:60",
     ],
 };
+
+/// The values of `Accept` and `Accept-Encoding`.
+pub const NEGOTIATION: Target = Target {
+    name: "negotiation",
+    run: fuzz::negotiation,
+    seeds: &[
+        b"gzip, deflate, br, zstd",
+        b"br;q=0.5, gzip;q=1.0, *;q=0",
+        b"identity;q=0, x-gzip",
+        b"text/html,application/json;q=0.9,*/*;q=0.8",
+        b"application/json;v=\"a,b\\\"\";q=0.7",
+    ],
+    words: &[b",", b";", b"q=", b"0.999", b"1.000", b"*", b"*/*", b"\"", b"\\", b"gzip", b"br"],
+};

@@ -35,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     http::CONNECTION,
     http::TARGET,
     http::RANGE,
+    http::NEGOTIATION,
     kernel::NETLINK,
     kernel::CHANGES,
     kernel::UEVENT,

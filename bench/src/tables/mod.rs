@@ -9,5 +9,6 @@ pub(crate) mod reads;
 pub(crate) mod ready;
 pub(crate) mod serve;
 mod server;
+pub(crate) mod tasks;
 pub(crate) mod timers;
 pub(crate) mod writes;

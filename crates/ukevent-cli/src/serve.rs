@@ -5,16 +5,20 @@ use crate::args::ServeArgs;
 use crate::failure::Failure;
 use crate::queue;
 use crate::tell::tell;
+use listenfd::ListenFd;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Instant;
-use ukevent_http::{Counters, Server, StartError};
+use ukevent_http::{Builder, Certificate, Counters, Listen, Server, StartError};
+use ukevent_task::Runtime;
 
 /// Serves until it is told to end. Blocks.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let limits = args.bounds.limits();
     raise_descriptors(limits.connections);
-    let mut queue = queue::build("serve", args.backend)?;
+    let queue = queue::build("serve", args.backend)?;
     let mut builder = Server::builder().limits(limits).end_by_signal();
     if let Some(root) = &args.root {
         builder = builder.root(root);
@@ -22,29 +26,73 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     if args.share_port {
         builder = builder.share_port();
     }
-    for address in &args.listen {
-        builder = builder.listen(*address);
+    let inherited = inherited()?;
+    if args.listen.is_empty() && args.listen_tls.is_empty() && inherited.is_empty() {
+        builder = builder.listen(SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)));
     }
-    let mut server = builder.start(&mut queue).map_err(cannot_start)?;
+    for place in args.listen.iter().cloned().chain(inherited) {
+        builder = builder.listen_at(place);
+    }
+    for place in args.listen_tls.iter().cloned() {
+        builder = builder.listen_tls(place);
+    }
+    if let (Some(chain), Some(key)) = (args.tls_cert.clone(), args.tls_key.clone()) {
+        builder = builder.certificate(Certificate { chain, key });
+    }
+    let by = queue.backend_reason();
+    Runtime::with(queue)
+        .block_on(serve(args, builder, &by))
+        .map_err(|error| Failure::Failed(format!("serve: {error}")))?
+}
+
+async fn serve(args: &ServeArgs, builder: Builder, by: &str) -> Result<(), Failure> {
+    let mut server = builder.start().map_err(cannot_start)?;
     let what = args.root.as_ref().map_or("a page about itself".into(), |it| it.to_string_lossy());
-    tell(format_args!("serve: {what}, by {}", queue.backend_reason()));
+    tell(format_args!("serve: {what}, by {by}"));
     print_addresses(&server);
     let begun = Instant::now();
-    let served = server.run(&mut queue);
+    server.run().await;
     let Counters { requests, accepted, bytes_sent, .. } = server.counters();
     tell(format_args!(
         "serve: {requests} requests on {accepted} connections, {bytes_sent} bytes sent in {:.1?}",
         begun.elapsed()
     ));
-    served.map_err(|error| Failure::Failed(format!("serve: {error}")))
+    Ok(())
+}
+
+/// Where it listens if nothing is said.
+const DEFAULT_PORT: u16 = 8080;
+
+/// The listening sockets that a supervisor handed over, as systemd does: `LISTEN_FDS` and `LISTEN_PID`
+/// (sd_listen_fds(3)).
+fn inherited() -> Result<Vec<Listen>, Failure> {
+    let mut handed = ListenFd::from_env();
+    let mut sockets = Vec::new();
+    for index in 0..handed.len() {
+        let tcp = handed.take_tcp_listener(index).map(|it| it.map(OwnedFd::from));
+        let socket = match tcp {
+            Ok(socket) => Ok(socket),
+            Err(_) => handed.take_unix_listener(index).map(|it| it.map(OwnedFd::from)),
+        };
+        match socket {
+            Ok(socket) => sockets.extend(socket.map(Listen::from)),
+            Err(_) => {
+                return Err(Failure::Failed(format!(
+                    "serve: inherited socket {index} is no listening stream socket: hand over \
+                     ListenStream= sockets only"
+                )));
+            }
+        }
+    }
+    Ok(sockets)
 }
 
 /// On standard output, where scripts find the port that the kernel chose. Serving does not depend on
 /// their being read.
 fn print_addresses(server: &Server) {
     let mut stdout = io::stdout();
-    for address in server.addresses() {
-        let _ = writeln!(stdout, "http://{address}/");
+    for url in server.urls() {
+        let _ = writeln!(stdout, "{url}");
     }
     let _ = stdout.flush();
 }

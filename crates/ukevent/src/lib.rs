@@ -1,7 +1,8 @@
 //! One queue for every kind of event on Linux: the crate to add.
 //!
 //! Everything here is re-exported from the crates below, of which a program need not know:
-//! `ukevent-queue` is the queue, its sources and its backends, `ukevent-buf` the memory for operations.
+//! `ukevent-queue` is the queue, its sources and its backends, `ukevent-task` the coroutines on it,
+//! `ukevent-buf` the memory for operations.
 //!
 //! ```
 //! use std::{process::Command, time::Duration};
@@ -36,6 +37,10 @@
 
 #[doc(inline)]
 pub use ukevent_queue::*;
+
+/// Coroutines on the queue: see `ukevent-task`.
+#[doc(inline)]
+pub use ukevent_task as task;
 
 /// Memory for operations: see `ukevent-buf`.
 #[doc(inline)]

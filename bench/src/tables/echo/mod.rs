@@ -21,6 +21,7 @@ use crate::rivals::{
     tokio_echo::Tokio,
     ukevent::{Epoll, IoUring},
     ukevent_echo::UkeventEcho,
+    ukevent_task_echo::UkeventTaskEcho,
 };
 use crate::system_calls::SystemCalls;
 use load::Load;
@@ -178,6 +179,7 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
 fn contenders() -> Vec<Contender<Setup>> {
     vec![
         Contender { name: "ukevent io_uring", round: round::<UkeventEcho<IoUring>> },
+        Contender { name: "ukevent-task", round: round::<UkeventTaskEcho> },
         Contender { name: "bare ring", round: round::<RingEcho> },
         Contender { name: "ukevent epoll", round: round::<UkeventEcho<Epoll>> },
         Contender { name: "bare epoll", round: round::<EpollEcho> },

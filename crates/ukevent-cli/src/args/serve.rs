@@ -5,7 +5,7 @@ use clap::{ArgAction, Args};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use ukevent::BackendKind;
-use ukevent_http::Limits;
+use ukevent_http::{Limits, Listen};
 
 /// Serve the files of a directory over HTTP.
 ///
@@ -20,15 +20,30 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
 
-    /// Listen here; several times for several addresses; port 0 lets the kernel choose
+    /// Listen here, or at unix:PATH; several times for several places; port 0 lets the kernel choose;
+    /// nowhere by default if there is --listen-tls or a socket that was inherited
+    /// [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = place, action = ArgAction::Append)]
+    pub(crate) listen: Vec<Listen>,
+
+    /// Listen here with TLS
     #[arg(
         long,
         value_name = "ADDRESS:PORT",
-        default_value = "127.0.0.1:8080",
-        value_parser = address,
+        value_parser = place,
         action = ArgAction::Append,
+        requires = "tls_cert",
     )]
-    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) listen_tls: Vec<Listen>,
+
+    /// The certificate for TLS and those that lead to a known one, in a PEM file; read again when it
+    /// changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Its private key, in a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
 
     /// Share the ports with other servers that do so too
     #[arg(long)]
@@ -104,9 +119,13 @@ impl Bounds {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "write ADDRESS:PORT, such as 127.0.0.1:8080, [::]:80 or 0.0.0.0:80 for all".to_owned()
+fn place(text: &str) -> Result<Listen, String> {
+    if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
+        return Ok(Listen::Unix(path.into()));
+    }
+    text.parse::<SocketAddr>().map(Listen::Tcp).map_err(|_| {
+        "write ADDRESS:PORT, such as 127.0.0.1:8080, [::]:80 or 0.0.0.0:80 for all; or unix:PATH"
+            .to_owned()
     })
 }
 
@@ -115,5 +134,7 @@ Examples:
   ukevent serve
   ukevent serve --root target/doc
   ukevent serve --root /srv/www --listen 0.0.0.0:80 --listen [::]:80
+  ukevent serve --root /srv/www --listen-tls 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
+  systemd-socket-activate -l 8080 ukevent serve
 
 Sizes are bytes, or 16K or 1M for 1024 times as many; times are 500ms, 10s, 1m.";
