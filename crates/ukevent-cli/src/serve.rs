@@ -1,7 +1,7 @@
 //! `ukevent serve`: the server of `ukevent-http` on a queue, and what is said about it.
 
 use crate::advice;
-use crate::args::ServeArgs;
+use crate::args::{LogFormat, ServeArgs};
 use crate::failure::Failure;
 use crate::queue;
 use crate::tell::tell;
@@ -11,7 +11,8 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
-use ukevent_http::{Builder, Certificate, Counters, Listen, Server, StartError};
+use ukevent_http::log::Format;
+use ukevent_http::{AccessLog, Builder, Certificate, Counters, Listen, LogTo, Server, StartError};
 use ukevent_task::Runtime;
 
 /// Serves until it is told to end. Blocks.
@@ -25,6 +26,22 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     }
     if args.share_port {
         builder = builder.share_port();
+    }
+    if args.precompressed {
+        builder = builder.precompressed();
+    }
+    if args.list {
+        builder = builder.listing();
+    }
+    if let Some(path) = &args.access_log {
+        let to = match path.as_os_str() == "-" {
+            true => LogTo::Stdout,
+            false => LogTo::File(path.clone()),
+        };
+        builder = builder.access_log(AccessLog { to, format: format(args.log_format) });
+    }
+    if let Some(place) = &args.metrics {
+        builder = builder.metrics(place.clone());
     }
     let inherited = inherited()?;
     if args.listen.is_empty() && args.listen_tls.is_empty() && inherited.is_empty() {
@@ -49,6 +66,9 @@ async fn serve(args: &ServeArgs, builder: Builder, by: &str) -> Result<(), Failu
     let mut server = builder.start().map_err(cannot_start)?;
     let what = args.root.as_ref().map_or("a page about itself".into(), |it| it.to_string_lossy());
     tell(format_args!("serve: {what}, by {by}"));
+    for url in server.metrics_urls() {
+        tell(format_args!("serve: counters at {url}metrics"));
+    }
     print_addresses(&server);
     let begun = Instant::now();
     server.run().await;
@@ -58,6 +78,14 @@ async fn serve(args: &ServeArgs, builder: Builder, by: &str) -> Result<(), Failu
         begun.elapsed()
     ));
     Ok(())
+}
+
+fn format(of: LogFormat) -> Format {
+    match of {
+        LogFormat::Common => Format::Common,
+        LogFormat::Combined => Format::Combined,
+        LogFormat::Json => Format::Json,
+    }
 }
 
 /// Where it listens if nothing is said.

@@ -47,6 +47,17 @@ pub(crate) enum Tail {
     Parts(Box<Parts>),
 }
 
+impl Tail {
+    /// How many bytes of content it is.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::File(part) => part.left,
+            Self::Parts(parts) => parts.len(),
+        }
+    }
+}
+
 impl From<Option<FilePart>> for Tail {
     fn from(part: Option<FilePart>) -> Self {
         part.map_or(Self::Nothing, Self::File)
@@ -65,7 +76,10 @@ pub(crate) fn answer<C: Content>(
 
 /// Writes an answer that ends the connection, to what is no request or gets none.
 pub(crate) fn refuse<C: Content>(status: Status, turn: &mut Turn<'_, C>) {
-    let fields = if status == Status::ServiceUnavailable { RETRY } else { b"" };
+    let fields = match status {
+        Status::ServiceUnavailable | Status::TooManyRequests => RETRY,
+        _ => b"",
+    };
     Reply { persistence: Persistence::Close, is_head: false, turn }.plain(status, fields);
 }
 

@@ -23,7 +23,6 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the loop does not ask it yet"))]
 mod addresses;
 mod bell;
 mod body;
@@ -37,6 +36,7 @@ mod exchange;
 mod files;
 #[doc(hidden)]
 pub mod fuzz;
+mod journal;
 mod limits;
 mod listing;
 mod loads;
@@ -44,7 +44,6 @@ pub mod log;
 pub mod metrics;
 mod negotiation;
 mod out;
-#[cfg_attr(not(test), expect(dead_code, reason = "connections do not ask it yet"))]
 mod pace;
 mod page;
 mod range;
@@ -60,5 +59,6 @@ mod testing;
 
 pub use certificate::{Certificate, CertificateError};
 pub use counters::Counters;
+pub use journal::{AccessLog, LogTo};
 pub use limits::Limits;
 pub use server::{Builder, Listen, Meter, Server, StartError, Stopper};

@@ -3,6 +3,10 @@
 //! What is unbounded is a way to be put out of service: each buffer, count and wait of this crate
 //! has its limit here, and reaching one has an answer that the peer can read.
 
+use crate::{
+    addresses::{Addresses, PerAddress, Rate},
+    pace::LeastRate,
+};
 use std::time::Duration;
 
 /// The bounds of a server.
@@ -49,6 +53,19 @@ pub struct Limits {
     /// How long requests that are being answered may take to finish once the server was told to
     /// end. Default: 10 s.
     pub grace: Duration,
+    /// Bytes a second at which a head or a body must come once it has begun, after [`Limits::slow`].
+    /// Slower: 408. Default: 0, any.
+    pub least_rate: u32,
+    /// How far a peer may be behind [`Limits::least_rate`]. Default: 5 s.
+    pub slow: Duration,
+    /// Connections of one address at a time; of IPv6 one /64 is an address. One more is answered 503 and
+    /// closed, and so for the next two. Default: 0, any.
+    pub address_connections: u32,
+    /// New connections of one address a second in the long run; ten times as many at once. Default: 0, any.
+    pub address_rate: u32,
+    /// Requests of one address a second in the long run; ten times as many at once. More: 429, and closed.
+    /// Default: 0, any.
+    pub address_requests: u32,
 }
 
 /// Header fields of a request. More: 431.
@@ -92,6 +109,30 @@ pub(crate) const STALL_LOOKS: u32 = 4;
 /// Bytes that a connection in its end throws away before it is closed for good.
 pub(crate) const LINGER_BYTES: u64 = 1 << 20;
 
+/// Addresses that are remembered at a time, at most.
+const ADDRESSES: usize = 16 * 1024;
+
+/// A burst is so many times what comes in a second.
+const BURST: u32 = 10;
+
+impl Limits {
+    pub(crate) const fn least_rate(&self) -> LeastRate {
+        LeastRate { bytes_per_s: self.least_rate, grace: self.slow }
+    }
+
+    /// What keeps count of addresses, if anything is asked of them.
+    pub(crate) fn addresses(&self) -> Option<Addresses> {
+        let rate =
+            |per_s: u32| (per_s > 0).then(|| Rate { burst: per_s.saturating_mul(BURST), per_s });
+        let limits = PerAddress {
+            open: (self.address_connections > 0).then_some(self.address_connections),
+            connections: rate(self.address_rate),
+            requests: rate(self.address_requests),
+        };
+        (limits != PerAddress::default()).then(|| Addresses::new(limits, ADDRESSES))
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -105,6 +146,11 @@ impl Default for Limits {
             stall: Duration::from_secs(30),
             linger: Duration::from_secs(2),
             grace: Duration::from_secs(10),
+            least_rate: 0,
+            slow: Duration::from_secs(5),
+            address_connections: 0,
+            address_rate: 0,
+            address_requests: 0,
         }
     }
 }

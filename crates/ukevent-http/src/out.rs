@@ -29,6 +29,11 @@ impl Out {
         self.buffer.len()
     }
 
+    /// What was gathered.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
     /// Goes on behind these, which were taken before.
     pub(crate) fn go_on(&mut self, taken: Buffer) {
         debug_assert!(self.buffer.is_empty(), "it is empty between turns");

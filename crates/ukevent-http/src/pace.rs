@@ -48,6 +48,7 @@ impl Pace {
     }
 
     /// Whether it is too slow by now.
+    #[cfg(test)]
     pub(crate) fn is_too_slow(&self, now_ns: u64) -> bool {
         self.deadline_ns() <= now_ns
     }

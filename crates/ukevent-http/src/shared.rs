@@ -1,8 +1,8 @@
 //! What all connections of a server share: the content, the clocks, the buffers, the counts.
 
 use crate::{
-    bell::Bell, connection::Turn, counters::Counters, date::Date, entity::Seen, limits::Limits,
-    loads::Loads, out::Out,
+    bell::Bell, connection::Turn, counters::Counters, date::Date, entity::Seen, journal::Log,
+    limits::Limits, loads::Loads, out::Out,
 };
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -16,6 +16,7 @@ pub(crate) struct Shared<C> {
     service: RefCell<Service<C>>,
     pub(crate) limits: Limits,
     pub(crate) loads: Loads,
+    pub(crate) log: Option<Log>,
     relies_on_reports: Cell<bool>,
     /// How many reports of changes were taken.
     reports: Cell<u64>,
@@ -57,6 +58,7 @@ impl<C> Shared<C> {
             service: RefCell::new(service),
             limits,
             loads: Loads::default(),
+            log: None,
             relies_on_reports: Cell::new(false),
             reports: Cell::new(0),
             tend: Bell::default(),
@@ -64,6 +66,12 @@ impl<C> Shared<C> {
             open: Cell::new(0),
             asked: Cell::new(0),
         }
+    }
+
+    /// The same with an access log.
+    pub(crate) fn logging(mut self, log: Option<Log>) -> Self {
+        self.log = log;
+        self
     }
 
     /// Lends the service, with clocks that were read since the last look at the queue. Not to be kept

@@ -19,6 +19,7 @@ pub(crate) enum Status {
     RangeNotSatisfiable,
     ExpectationFailed,
     MisdirectedRequest,
+    TooManyRequests,
     HeaderFieldsTooLarge,
     InternalServerError,
     NotImplemented,
@@ -46,6 +47,7 @@ impl Status {
             Self::RangeNotSatisfiable => "416 Range Not Satisfiable",
             Self::ExpectationFailed => "417 Expectation Failed",
             Self::MisdirectedRequest => "421 Misdirected Request",
+            Self::TooManyRequests => "429 Too Many Requests",
             Self::HeaderFieldsTooLarge => "431 Request Header Fields Too Large",
             Self::InternalServerError => "500 Internal Server Error",
             Self::NotImplemented => "501 Not Implemented",
@@ -75,6 +77,9 @@ impl Status {
             Self::RangeNotSatisfiable => "The content ends before the range that was asked for.",
             Self::ExpectationFailed => "The expectation of the request cannot be met.",
             Self::MisdirectedRequest => "This is asked for over TLS only, and this is not TLS.",
+            Self::TooManyRequests => {
+                "There were too many requests from this address; try again later."
+            }
             Self::HeaderFieldsTooLarge => {
                 "The head of the request is larger than is accepted here."
             }

@@ -4,7 +4,7 @@ mod manual;
 mod serve;
 mod watch;
 
-pub(crate) use serve::ServeArgs;
+pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use watch::{Colour, WatchArgs};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};

@@ -1,7 +1,7 @@
 //! `ukevent serve`: its flags. Every bound of the server is one of them.
 
 use crate::units::{Size, Time};
-use clap::{ArgAction, Args};
+use clap::{ArgAction, Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use ukevent::BackendKind;
@@ -53,8 +53,39 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "NAME", value_parser = super::backend())]
     pub(crate) backend: Option<BackendKind>,
 
+    /// Serve FILE.br, FILE.zst or FILE.gz for FILE to those who accept it
+    #[arg(long)]
+    pub(crate) precompressed: bool,
+
+    /// List directories that have no index.html
+    #[arg(long)]
+    pub(crate) list: bool,
+
+    /// Log requests here, or to standard output if it is -
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+
+    /// How the log looks
+    #[arg(long, value_name = "FORMAT", default_value = "combined", requires = "access_log")]
+    pub(crate) log_format: LogFormat,
+
+    /// Show the counters to Prometheus here, at /metrics
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = place)]
+    pub(crate) metrics: Option<Listen>,
+
     #[command(flatten)]
     pub(crate) bounds: Bounds,
+}
+
+/// How an access log looks.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum LogFormat {
+    /// As Apache and NCSA have it
+    Common,
+    /// The same with referer and user agent
+    Combined,
+    /// An object a line, with the time that it took
+    Json,
 }
 
 /// The bounds.
@@ -97,6 +128,26 @@ pub(crate) struct Bounds {
     #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().linger))]
     linger_time: Time,
 
+    /// Bytes a second at which a head or body must come once it has begun; slower, 408; 0 is any
+    #[arg(long, value_name = "SIZE", default_value_t = Size::of(Limits::default().least_rate as usize))]
+    least_rate: Size,
+
+    /// How far a peer may be behind that
+    #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().slow))]
+    slow_time: Time,
+
+    /// Connections of one address at a time; one more is answered 503; 0 is any
+    #[arg(long, value_name = "N", default_value_t = Limits::default().address_connections)]
+    address_connections: u32,
+
+    /// New connections of one address a second, ten times as many at once; 0 is any
+    #[arg(long, value_name = "N", default_value_t = Limits::default().address_rate)]
+    address_rate: u32,
+
+    /// Requests of one address a second, ten times as many at once; more are answered 429; 0 is any
+    #[arg(long, value_name = "N", default_value_t = Limits::default().address_requests)]
+    address_requests: u32,
+
     /// Time to finish answers in at the end
     #[arg(long, value_name = "TIME", default_value_t = Time(Limits::default().grace))]
     grace_time: Time,
@@ -115,6 +166,11 @@ impl Bounds {
             stall: self.stall_time.0,
             linger: self.linger_time.0,
             grace: self.grace_time.0,
+            least_rate: u32::try_from(self.least_rate.0).unwrap_or(u32::MAX),
+            slow: self.slow_time.0,
+            address_connections: self.address_connections,
+            address_rate: self.address_rate,
+            address_requests: self.address_requests,
         }
     }
 }

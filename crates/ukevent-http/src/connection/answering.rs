@@ -1,6 +1,6 @@
 //! Answering what has come: no waiting in here.
 
-use super::{Connection, EndedBy, Next, Pending, Phase, wire::Wire};
+use super::{Connection, EndedBy, Next, Pending, Phase, Seat, wire::Wire};
 use crate::{
     body::{Body, Progress},
     counters::Counters,
@@ -47,7 +47,7 @@ struct Step {
 
 impl<W: Wire, C: Content> Connection<W, C> {
     /// Answers the requests that the input begins with, as many as are whole and may be answered now.
-    pub(super) fn answer(&mut self) -> Next {
+    pub(super) fn answer(&mut self, seat: &impl Seat) -> Next {
         let shared = Rc::clone(&self.shared);
         let mut service = shared.begin();
         let mut turn = service.turn(&shared, self.sure);
@@ -74,6 +74,9 @@ impl<W: Wire, C: Content> Connection<W, C> {
             }
             let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
             match request::parse(rest, &mut fields, turn.limits) {
+                Parsed::Request(_) if !seat.may_ask() => {
+                    self.turn_down(Status::TooManyRequests, &mut turn);
+                }
                 Parsed::Request(request) => {
                     let step = self.request(&request, rest, &mut turn);
                     at += step.bytes;
@@ -85,7 +88,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
                 Parsed::NeedMore => {
                     if self.phase == Phase::Rest {
                         self.phase = Phase::Head;
-                        self.deadline.set(turn.limits.head);
+                        self.expect_within(turn.limits.head);
                     }
                     break Next::Receive;
                 }
@@ -143,7 +146,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         turn: &mut Turn<'_, C>,
     ) -> Option<Next> {
         turn.counters.requests += 1;
-        match self.try_answer(request, turn) {
+        match self.try_answer(request, head, turn) {
             Ok(()) => None,
             Err(Later(load)) => Some(Next::Content(head.to_vec(), load)),
         }
@@ -162,7 +165,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
         let load = match request::parse(head, &mut fields, turn.limits) {
             Parsed::Request(request) => {
-                self.try_answer(&request, &mut turn).err().map(|Later(load)| load)
+                self.try_answer(&request, head, &mut turn).err().map(|Later(load)| load)
             }
             Parsed::NeedMore | Parsed::Refuse(_) => {
                 debug_assert!(false, "this head was read before");
@@ -181,6 +184,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
     fn try_answer(
         &mut self,
         request: &Request<'_, '_>,
+        head: &[u8],
         turn: &mut Turn<'_, C>,
     ) -> Result<(), Later> {
         if turn.ending {
@@ -194,16 +198,25 @@ impl<W: Wire, C: Content> Connection<W, C> {
             None => Persistence::Stay,
         };
         self.phase = Phase::Rest;
+        let before = turn.out.len();
         self.tail = match exchange::answer(request, persistence, turn)? {
             Tail::Nothing => None,
             tail => Some(Box::new(tail)),
         };
+        if let Some(journal) = &mut self.journal {
+            let behind = self.tail.as_ref().map_or(0, |tail| tail.bytes());
+            journal.note(head, &turn.out.bytes()[before..], behind);
+        }
         Ok(())
     }
 
     /// Answers what cannot be answered otherwise, and ends.
     fn turn_down(&mut self, status: Status, turn: &mut Turn<'_, C>) {
+        let before = turn.out.len();
         exchange::refuse(status, turn);
+        if let Some(journal) = &mut self.journal {
+            journal.note(b"", &turn.out.bytes()[before..], 0);
+        }
         self.last = Some(EndedBy::Server);
         self.phase = Phase::Rest;
     }

@@ -27,16 +27,22 @@ use crate::{
     body::{Body, Progress},
     entity::Content,
     exchange::Tail,
+    journal::Journal,
     limits::LINGER_BYTES,
+    pace::Pace,
     request::Expect,
     response,
     shared::Shared,
     status::Status,
 };
-use std::{future::poll_fn, io, pin::pin, rc::Rc, task::Poll};
+use std::{future::poll_fn, io, net::IpAddr, pin::pin, rc::Rc, task::Poll, time::Duration};
 use ukevent_buf::Buffer;
-use ukevent_task::{look, time::Deadline, yield_now};
-use wire::Wire;
+use ukevent_task::{
+    look,
+    time::{Deadline, now},
+    yield_now,
+};
+use wire::{Probe, Wire};
 
 /// A connection at work.
 struct Connection<W, C> {
@@ -57,6 +63,17 @@ struct Connection<W, C> {
     tail: Option<Box<Tail>>,
     /// Whether the answer that is leaving is the last, and who wants it so.
     last: Option<EndedBy>,
+    /// If there is an access log.
+    journal: Option<Box<Journal>>,
+    /// How fast the head or body must come that is being received, if there is a least rate.
+    hurry: Option<Box<Hurry>>,
+}
+
+/// What has begun to come must go on.
+struct Hurry {
+    pace: Pace,
+    /// When all of it must be there, however fast it comes.
+    end_ns: u64,
 }
 
 /// Where in a request it stands.
@@ -109,6 +126,11 @@ impl From<io::Error> for Gone {
 /// Who wants to know whether something was asked that is not answered yet.
 pub(crate) trait Seat {
     fn is_busy(&self, busy: bool);
+
+    /// Whether another request is answered: so many in a time and no more.
+    fn may_ask(&self) -> bool {
+        true
+    }
 }
 
 impl<F: Fn(bool)> Seat for F {
@@ -148,6 +170,11 @@ impl<W: Wire, C: Content> Connection<W, C> {
     fn new(wire: W, shared: Rc<Shared<C>>) -> Result<Self, Gone> {
         // Without room for a timer there is no serving.
         let deadline = Deadline::after(shared.limits.head).map_err(|_| Gone)?;
+        let nobody = IpAddr::from([0, 0, 0, 0]);
+        let journal = shared
+            .log
+            .as_ref()
+            .map(|_| Box::new(Journal::new(wire.probe().peer().unwrap_or(nobody))));
         Ok(Self {
             wire,
             shared,
@@ -160,13 +187,15 @@ impl<W: Wire, C: Content> Connection<W, C> {
             answers: Buffer::default(),
             tail: None,
             last: None,
+            journal,
+            hurry: None,
         })
     }
 
     /// Answers requests until one of both sides wants no more; says which.
     async fn requests(&mut self, seat: &impl Seat) -> Result<EndedBy, Gone> {
         loop {
-            match self.answer() {
+            match self.answer(seat) {
                 Next::Receive => {
                     self.flush().await?;
                     if let Some(ended_by) = self.last {
@@ -208,6 +237,31 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.take_in(received)
     }
 
+    /// Something begins to come, and must be there after this time at the latest.
+    fn expect_within(&mut self, time: Duration) {
+        self.deadline.set(time);
+        let rate = self.shared.limits.least_rate();
+        if rate.bytes_per_s > 0 {
+            let now = nanoseconds(now());
+            let end_ns = now.saturating_add(nanoseconds(time));
+            self.hurry = Some(Box::new(Hurry { pace: Pace::new(rate, now), end_ns }));
+            self.hurry_on();
+        }
+    }
+
+    /// Something has come: bytes buy time.
+    fn hurry_on(&mut self) {
+        let Some(hurry) = &mut self.hurry else { return };
+        if self.phase == Phase::Rest {
+            self.hurry = None;
+            return;
+        }
+        let now = nanoseconds(now());
+        hurry.pace.moved(self.input.len().saturating_sub(self.looked_at) as u64, now);
+        let end_ns = hurry.end_ns.min(hurry.pace.deadline_ns());
+        self.deadline.set(Duration::from_nanos(end_ns.saturating_sub(now)));
+    }
+
     /// What has arrived by now.
     async fn arrived(&mut self) -> Option<io::Result<Buffer>> {
         look().await;
@@ -222,6 +276,10 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.input = joined(std::mem::take(&mut self.input), received);
         self.has_answered = false;
         self.shared.was_asked();
+        if let Some(journal) = &mut self.journal {
+            journal.received();
+        }
+        self.hurry_on();
         Ok(())
     }
 
@@ -256,7 +314,8 @@ impl<W: Wire, C: Content> Connection<W, C> {
         }
         self.flush().await?;
         self.phase = Phase::Body;
-        self.deadline.set(self.shared.limits.body);
+        self.looked_at = 0;
+        self.expect_within(self.shared.limits.body);
         loop {
             self.receive().await?;
             if self.last.is_some() {
@@ -341,6 +400,10 @@ impl<W: Wire, C: Content> Connection<W, C> {
     fn expects(expect: Expect, rest: &[u8]) -> bool {
         expect != Expect::Nothing && rest.is_empty()
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a future has to say when it is asked once.

@@ -39,6 +39,9 @@ impl<W: Wire, C: Content> Connection<W, C> {
             Phase::Body => limits.body,
         });
         self.has_answered = true;
+        if let (Some(journal), Some(log)) = (&mut self.journal, &self.shared.log) {
+            journal.left(log);
+        }
         Ok(())
     }
 

@@ -1,7 +1,14 @@
 //! What carries the bytes of a connection: a stream of the kernel's, or one with TLS in between.
 
-use rustix::net::{Shutdown, shutdown};
-use std::{future::poll_fn, io, os::fd::OwnedFd, rc::Rc, sync::Arc};
+use rustix::net::{Shutdown, getpeername, shutdown};
+use std::{
+    future::poll_fn,
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+    rc::Rc,
+    sync::Arc,
+};
 use ukevent_buf::Buffer;
 use ukevent_sys::socket::unsent_bytes;
 use ukevent_task::{
@@ -41,6 +48,10 @@ pub(crate) trait Wire {
 pub(crate) trait Probe {
     /// Bytes that the kernel took and that have not reached the peer yet, if that is known.
     fn unsent(&self) -> Option<u32>;
+    /// Who is at the other end, if it has an address.
+    fn peer(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// A stream socket.
@@ -92,6 +103,11 @@ impl Wire for Plain {
 }
 
 impl Probe for Rc<Registered> {
+    fn peer(&self) -> Option<IpAddr> {
+        let peer = self.with(|socket: &OwnedFd| getpeername(socket))?.ok()??;
+        SocketAddr::try_from(peer).ok().map(|address| address.ip())
+    }
+
     fn unsent(&self) -> Option<u32> {
         self.with(|socket: &OwnedFd| unsent_bytes(socket).ok().flatten()).flatten()
     }

@@ -75,13 +75,13 @@ pub(crate) struct Root {
 }
 
 impl Root {
-    /// Opens the directory. Looking for a file waits for the disk.
+    /// Opens the directory, and nothing else is served.
+    #[cfg(test)]
     pub(crate) fn open(path: &Path) -> Result<Self, Errno> {
         Ok(Self::of(Opener::new(path)?))
     }
 
     /// As [`Root::open`], with more than the files.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the builder has no such options yet"))]
     pub(crate) fn open_with(path: &Path, options: Options) -> Result<Self, Errno> {
         Ok(Self::of(Opener::new(path)?.with(options)))
     }

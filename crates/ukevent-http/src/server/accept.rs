@@ -5,7 +5,7 @@
 //! and if there are none it pauses until a connection leaves or for a while, as the descriptor may be
 //! another's.
 
-use super::House;
+use super::{House, seats::Share};
 use crate::{
     connection::{
         self, at_once,
@@ -15,8 +15,14 @@ use crate::{
     entity::Content,
     limits::REFUSED_CONNECTIONS,
 };
-use rustix::io::Errno;
-use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+use rustix::{io::Errno, net::getpeername};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
+    rc::Rc,
+    time::Duration,
+};
 use ukevent_task::{
     look,
     net::{Incoming, TcpStream},
@@ -25,7 +31,7 @@ use ukevent_task::{
 };
 
 /// How long a pause of accepting lasts, if no connection leaves meanwhile.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 impl House {
     /// Lets in whoever comes, until the server ends; then those who have come already, as far as there is
@@ -91,12 +97,16 @@ impl House {
     /// Whether so many are being turned away that no more can be.
     fn is_crowded(&self) -> bool {
         self.seats.refused() >= REFUSED_CONNECTIONS
-            && self.seats.served() >= self.shared.limits.connections
+            && (self.seats.served() >= self.shared.limits.connections
+                || self.seats.counts_addresses())
     }
 
     /// Takes in a connection, or tells it that it is one too many.
     fn welcome(&self, socket: OwnedFd, secure: bool) {
-        let refused = self.seats.served() >= self.shared.limits.connections;
+        let admitted = self.seats.admit(|| peer_of(&socket));
+        let is_full = self.seats.served() >= self.shared.limits.connections;
+        let refused = is_full || admitted.is_err();
+        let share = admitted.unwrap_or(None);
         self.shared.count(|counters| {
             counters.accepted += 1;
             counters.refused += u64::from(refused);
@@ -107,14 +117,14 @@ impl House {
         };
         let plain = Plain::new(stream.into_split());
         match self.identity.as_ref().filter(|_| secure).map(|identity| identity.session()) {
-            None => self.seat(plain, refused),
-            Some(Ok(session)) => self.seat(Tls::new(plain, session), refused),
+            None => self.seat(plain, share, refused),
+            Some(Ok(session)) => self.seat(Tls::new(plain, session), share, refused),
             Some(Err(_)) => self.shared.count(|counters| counters.refused += u64::from(!refused)),
         }
     }
 
-    fn seat(&self, wire: impl Wire + 'static, refused: bool) {
-        let taken = self.seats.take(refused);
+    fn seat(&self, wire: impl Wire + 'static, share: Share, refused: bool) {
+        let taken = self.seats.take(share, refused);
         let (index, shared) = (taken.index(), Rc::clone(&self.shared));
         let task = if refused {
             spawn(connection::refuse(wire, shared, taken))
@@ -123,6 +133,12 @@ impl House {
         };
         self.seats.seat(index, task);
     }
+}
+
+/// The address at the other end, if it has one.
+fn peer_of(socket: &OwnedFd) -> Option<IpAddr> {
+    let peer = getpeername(socket).ok()??;
+    SocketAddr::try_from(peer).ok().map(|address| address.ip())
 }
 
 /// The result of the first, if the second is not ready before.

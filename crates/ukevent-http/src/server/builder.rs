@@ -4,7 +4,8 @@ use super::{House, Listen, Listener, Seats, Server, Site, listen::Door};
 use crate::{
     bell::Bell,
     certificate::{Certificate, CertificateError, Identity},
-    files::Root,
+    files::{Options, Root},
+    journal::{AccessLog, Log},
     limits::{Limits, SEND_BYTES, SEND_FRAMES},
     out::Out,
     page::Page,
@@ -52,6 +53,9 @@ pub struct Builder {
     root: Option<PathBuf>,
     listen: Vec<(Listen, bool)>,
     certificate: Option<Certificate>,
+    metrics: Vec<Listen>,
+    log: Option<AccessLog>,
+    options: Options,
     limits: Limits,
     ends_by_signal: bool,
     share_port: bool,
@@ -148,6 +152,9 @@ impl Builder {
             root: None,
             listen: Vec::new(),
             certificate: None,
+            metrics: Vec::new(),
+            log: None,
+            options: Options { precompressed: false, listing: false },
             limits: Limits::default(),
             ends_by_signal: false,
             share_port: false,
@@ -188,6 +195,33 @@ impl Builder {
         self
     }
 
+    /// Serves `page.html.br`, `.zst` or `.gz` for `page.html` to whom accepts that coding, if such a file lies
+    /// beside it and is not older (RFC 9110, 12.5.3).
+    pub const fn precompressed(mut self) -> Self {
+        self.options.precompressed = true;
+        self
+    }
+
+    /// Lists directories that have no `index.html`, as a page or as JSON: up to 4,096 names, and none that
+    /// begins with a dot.
+    pub const fn listing(mut self) -> Self {
+        self.options.listing = true;
+        self
+    }
+
+    /// Keeps an access log.
+    pub fn access_log(mut self, log: AccessLog) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    /// Shows its counters here, at `/metrics`, in the text format of Prometheus: for those who may know
+    /// them, so at an address of its own.
+    pub fn metrics(mut self, place: impl Into<Listen>) -> Self {
+        self.metrics.push(place.into());
+        self
+    }
+
     /// With these bounds.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -221,7 +255,7 @@ impl Builder {
         let out = Arc::new(pool(FramePool::builder(SEND_FRAMES, SEND_BYTES))?);
         let mut site = match self.root {
             None => Site::Page(Page::new()),
-            Some(path) => match Root::open(&path) {
+            Some(path) => match Root::open_with(&path, self.options) {
                 Ok(root) => Site::Files(Box::new(root)),
                 Err(errno) => {
                     let error = Error::new("open", errno.raw_os_error());
@@ -231,7 +265,7 @@ impl Builder {
         };
         let identity = self.certificate.map(Identity::load).transpose()?;
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
-        let (mut urls, mut paths) = (Vec::new(), Vec::new());
+        let (mut urls, mut metrics_urls, mut paths) = (Vec::new(), Vec::new(), Vec::new());
         for (place, secure) in self.listen {
             if secure && identity.is_none() {
                 return Err(StartError::NoCertificate { place });
@@ -241,16 +275,20 @@ impl Builder {
                 Err(error) => return Err(StartError::Listen { place, error }),
             };
             addresses.extend(door.address());
-            urls.push(match (&door.place, secure) {
-                (Listen::Tcp(address), true) => format!("https://{address}/"),
-                (Listen::Tcp(address), false) => format!("http://{address}/"),
-                (other, _) => other.to_string(),
-            });
-            if let Listen::Unix(path) = door.place {
-                paths.push(path);
-            }
+            urls.push(url(&door.place, secure));
+            paths.extend(door.path());
             let incoming = Incoming::new(Registered::new(door.socket)?);
             listeners.push(Listener { incoming, secure });
+        }
+        let mut metrics = Vec::new();
+        for place in self.metrics {
+            let door = match Door::open(&place, self.share_port) {
+                Ok(door) => door,
+                Err(error) => return Err(StartError::Listen { place, error }),
+            };
+            metrics_urls.push(url(&door.place, false));
+            paths.extend(door.path());
+            metrics.push(Incoming::new(Registered::new(door.socket)?));
         }
         let mut stops = EventSet::new();
         let stopper = stops.add(User::merged(Merge::Last))?;
@@ -277,13 +315,26 @@ impl Builder {
                 }),
             );
         }
-        let shared = Rc::new(Shared::new(site, self.limits, Out::new(out)));
+        let log = self.log.as_ref().map(|log| Log::new(log.format));
+        let shared = Rc::new(Shared::new(site, self.limits, Out::new(out)).logging(log));
         let seats = Rc::new(Seats::new(Rc::clone(&shared)));
-        let house = Rc::new(House { shared, seats, identity, ending: Bell::default() });
+        let house = Rc::new(House {
+            shared,
+            seats,
+            identity,
+            log_to: self.log.map(|log| log.to),
+            ending: Bell::default(),
+        });
         let mut tasks =
             vec![spawn(Rc::clone(&house).report()), spawn(Rc::clone(&house).take_loaded(loaded))];
         if house.identity.is_some() {
             tasks.push(spawn(Rc::clone(&house).renew_certificate()));
+        }
+        if house.log_to.is_some() {
+            tasks.push(spawn(Rc::clone(&house).keep_log()));
+        }
+        for incoming in metrics {
+            tasks.push(spawn(Rc::clone(&house).show_metrics(incoming)));
         }
         let accepting = Vec::new();
         Ok(Server {
@@ -292,12 +343,22 @@ impl Builder {
             accepting,
             addresses,
             urls,
+            metrics_urls,
             paths,
             tasks,
             stops,
             stopper,
             ignored,
         })
+    }
+}
+
+/// How a place is reached.
+fn url(place: &Listen, secure: bool) -> String {
+    match (place, secure) {
+        (Listen::Tcp(address), true) => format!("https://{address}/"),
+        (Listen::Tcp(address), false) => format!("http://{address}/"),
+        (other, _) => other.to_string(),
     }
 }
 

@@ -88,6 +88,14 @@ impl Door {
         }
     }
 
+    /// Its path, if it has one.
+    pub(super) fn path(&self) -> Option<PathBuf> {
+        match &self.place {
+            Listen::Unix(path) => Some(path.clone()),
+            _ => None,
+        }
+    }
+
     /// Its address, if it has one.
     pub(super) const fn address(&self) -> Option<SocketAddr> {
         match self.place {

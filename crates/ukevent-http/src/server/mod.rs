@@ -8,6 +8,7 @@
 mod accept;
 mod builder;
 mod listen;
+mod metrics_page;
 mod reporting;
 mod seats;
 mod site;
@@ -15,7 +16,9 @@ mod site;
 pub use builder::{Builder, StartError};
 pub use listen::Listen;
 
-use crate::{bell::Bell, certificate::Identity, counters::Counters, shared::Shared};
+use crate::{
+    bell::Bell, certificate::Identity, counters::Counters, journal::LogTo, shared::Shared,
+};
 use seats::Seats;
 use site::Site;
 use std::{net::SocketAddr, path::PathBuf, rc::Rc};
@@ -71,6 +74,7 @@ pub struct Server {
     accepting: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
     urls: Vec<String>,
+    metrics_urls: Vec<String>,
     /// Of Unix sockets, which are removed at the end.
     paths: Vec<PathBuf>,
     tasks: Vec<JoinHandle<()>>,
@@ -95,6 +99,7 @@ struct House {
     shared: Rc<Shared<Site>>,
     seats: Rc<Seats>,
     identity: Option<Identity>,
+    log_to: Option<LogTo>,
     /// Rung when the server begins to end.
     ending: Bell,
 }
@@ -160,6 +165,12 @@ impl Server {
         &self.urls
     }
 
+    /// Where its counters are shown, for people.
+    #[must_use]
+    pub fn metrics_urls(&self) -> &[String] {
+        &self.metrics_urls
+    }
+
     /// What it counted so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -205,6 +216,9 @@ impl Server {
         // What is not over by then is ended.
         let _ = timeout(house.shared.limits.grace, first_of(gentle, again)).await;
         self.close();
+        if let (Some(log), Some(to)) = (&house.shared.log, &house.log_to) {
+            log.write_rest(to).await;
+        }
         // A ring lets go of what was closed with the next look.
         look().await;
     }

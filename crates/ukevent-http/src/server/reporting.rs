@@ -103,6 +103,13 @@ impl House {
         }
     }
 
+    /// Writes the access log.
+    pub(super) async fn keep_log(self: Rc<Self>) {
+        if let (Some(log), Some(to)) = (&self.shared.log, &self.log_to) {
+            log.write(to).await;
+        }
+    }
+
     /// Gives what was loaded to those who wait for it.
     pub(super) async fn take_loaded(self: Rc<Self>, mut told: Events) {
         loop {

@@ -1,12 +1,19 @@
 //! The connections, each in its seat, while they are served.
 
 use super::Site;
-use crate::{bell::Bell, connection, shared::Shared};
+use crate::{
+    addresses::{Addresses, Counted, Refused},
+    bell::Bell,
+    connection,
+    shared::Shared,
+};
 use std::{
     cell::{Cell, RefCell},
+    net::IpAddr,
     rc::Rc,
+    time::Duration,
 };
-use ukevent_task::JoinHandle;
+use ukevent_task::{JoinHandle, time::now};
 
 /// All seats.
 #[derive(Debug)]
@@ -16,6 +23,7 @@ pub(super) struct Seats {
     free: RefCell<Vec<usize>>,
     served: Cell<usize>,
     refused: Cell<usize>,
+    addresses: Option<RefCell<Addresses>>,
     /// Rung when somebody leaves.
     pub(super) left: Bell,
 }
@@ -27,9 +35,14 @@ struct Seat {
     is_busy: bool,
 }
 
+/// What a connection takes of what its address may have, if that is counted.
+pub(super) type Share = Option<Box<Counted>>;
+
 /// A seat that is taken, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
+    /// Its address's share.
+    share: Option<Box<Counted>>,
     seats: Rc<Seats>,
     index: usize,
     refused: bool,
@@ -37,8 +50,10 @@ pub(super) struct Taken {
 
 impl Seats {
     pub(super) fn new(shared: Rc<Shared<Site>>) -> Self {
+        let addresses = shared.limits.addresses().map(RefCell::new);
         Self {
             shared,
+            addresses,
             all: RefCell::default(),
             free: RefCell::default(),
             served: Cell::new(0),
@@ -47,8 +62,15 @@ impl Seats {
         }
     }
 
+    /// Whether an address may have another connection, which then counts; nothing, if nothing is asked.
+    pub(super) fn admit(&self, peer: impl FnOnce() -> Option<IpAddr>) -> Result<Share, Refused> {
+        let Some((addresses, peer)) = self.addresses.as_ref().zip(peer()) else { return Ok(None) };
+        let counted = addresses.borrow_mut().open(peer, nanoseconds(now()))?;
+        Ok(Some(Box::new(counted)))
+    }
+
     /// Takes a seat, or one of those who are one too many and only told so.
-    pub(super) fn take(self: &Rc<Self>, refused: bool) -> Taken {
+    pub(super) fn take(self: &Rc<Self>, share: Share, refused: bool) -> Taken {
         let count = if refused { &self.refused } else { &self.served };
         count.set(count.get() + 1);
         self.shared.set_open(self.served.get());
@@ -59,13 +81,18 @@ impl Seats {
         });
         // Who is turned away is to hear it.
         self.all.borrow_mut()[index].is_busy = refused;
-        Taken { seats: Rc::clone(self), index, refused }
+        Taken { share, seats: Rc::clone(self), index, refused }
     }
 
     /// Says which task sits in a seat.
     pub(super) fn seat(&self, index: usize, task: JoinHandle<()>) {
         let before = self.all.borrow_mut()[index].task.replace(task);
         drop(before);
+    }
+
+    /// Whether somebody may be turned away though there are seats.
+    pub(super) const fn counts_addresses(&self) -> bool {
+        self.addresses.is_some()
     }
 
     /// How many there are, but for those that are one too many.
@@ -107,11 +134,22 @@ impl connection::Seat for Taken {
     fn is_busy(&self, busy: bool) {
         self.seats.all.borrow_mut()[self.index].is_busy = busy;
     }
+
+    fn may_ask(&self) -> bool {
+        let Some((addresses, share)) = self.seats.addresses.as_ref().zip(self.share.as_ref())
+        else {
+            return true;
+        };
+        addresses.borrow_mut().request(share, nanoseconds(now())).is_ok()
+    }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
         let seats = &self.seats;
+        if let Some((addresses, share)) = seats.addresses.as_ref().zip(self.share.take()) {
+            addresses.borrow_mut().close(*share);
+        }
         let count = if self.refused { &seats.refused } else { &seats.served };
         count.set(count.get() - 1);
         seats.shared.set_open(seats.served.get());
@@ -120,4 +158,8 @@ impl Drop for Taken {
         drop(seat);
         seats.left.ring();
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -51,7 +51,7 @@ proptest! {
             for (take, number) in steps {
                 if take {
                     let refused = number % 3 == 0;
-                    model.push((seats.take(refused), refused));
+                    model.push((seats.take(None, refused), refused));
                 } else if number < model.len() {
                     let left = seats.left.rung();
                     drop(model.swap_remove(number));
@@ -322,8 +322,8 @@ fn who_was_late_is_let_in_at_the_end() {
         let mut server = builder().limits(limits).start().unwrap();
         server.accept();
         let seats = Rc::clone(&server.house.seats);
-        let mut crowd = vec![seats.take(false), seats.take(false)];
-        crowd.extend((0..REFUSED_CONNECTIONS).map(|_| seats.take(true)));
+        let mut crowd = vec![seats.take(None, false), seats.take(None, false)];
+        crowd.extend((0..REFUSED_CONNECTIONS).map(|_| seats.take(None, true)));
         // Who waits for one is accepted by the kernel's operation.
         let mut early = server.connect();
         until(|| server.counters().accepted == 1 || server.counters().pauses == 1).await;

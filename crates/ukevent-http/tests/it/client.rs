@@ -167,6 +167,28 @@ impl Client {
 
     /// The next answer, to anything but HEAD.
     pub(crate) fn answer(&mut self) -> Answer {
+        let answer = self.head();
+        let len = answer.field("Content-Length").map_or(0, |len| len.parse().unwrap());
+        while self.rest.len() < len {
+            assert!(self.read() > 0, "an end within an answer");
+        }
+        Answer { content: self.rest.drain(..len).collect(), ..answer }
+    }
+
+    /// The status of what is answered; nothing, if that is the end.
+    pub(crate) fn get_or_none(&mut self, path: &str) -> Option<u16> {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        self.stream.write_all(request.as_bytes()).ok()?;
+        while !self.rest.windows(4).any(|end| end == b"\r\n\r\n") {
+            let mut buffer = [0; 4096];
+            let bytes = read(&mut self.stream, &mut buffer).ok().filter(|&bytes| bytes > 0)?;
+            self.rest.extend_from_slice(&buffer[..bytes]);
+        }
+        Some(self.answer().status())
+    }
+
+    /// The next answer, to HEAD.
+    pub(crate) fn head(&mut self) -> Answer {
         let end = loop {
             match self.rest.windows(4).position(|end| end == b"\r\n\r\n") {
                 Some(end) => break end + 4,
@@ -174,12 +196,7 @@ impl Client {
             }
         };
         let head = String::from_utf8(self.rest.drain(..end).collect()).unwrap();
-        let answer = Answer { head, content: Vec::new() };
-        let len = answer.field("Content-Length").map_or(0, |len| len.parse().unwrap());
-        while self.rest.len() < len {
-            assert!(self.read() > 0, "an end within an answer");
-        }
-        Answer { content: self.rest.drain(..len).collect(), ..answer }
+        Answer { head, content: Vec::new() }
     }
 
     /// Reads once, and says how much came.

@@ -7,6 +7,7 @@ mod changing;
 mod client;
 mod ending;
 mod limits;
+mod options;
 mod pipes;
 mod pressing;
 mod serving;

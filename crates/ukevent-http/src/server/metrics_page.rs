@@ -1,0 +1,70 @@
+//! The counters at an address of their own, for Prometheus.
+
+use super::{House, Site};
+use crate::{
+    connection::{self, wire::Plain},
+    counters::Counters,
+    entity::{Body, Content, Description, Entity, Found, Seen},
+    metrics::{Exposition, Snapshot},
+    out::Out,
+    shared::Shared,
+};
+use std::{rc::Rc, sync::Arc};
+use ukevent_task::{
+    Scope,
+    net::{Incoming, TcpStream},
+    time::sleep,
+};
+
+/// Who may ask at a time. One more waits in the backlog.
+const MOST: usize = 16;
+
+/// What is served there: `/metrics`.
+struct MetricsPage(Rc<Shared<Site>>);
+
+impl Content for MetricsPage {
+    fn find(&mut self, path: &[u8], _: Seen, _: &Counters) -> Found {
+        if path != b"metrics" {
+            return Found::Nothing;
+        }
+        let snapshot =
+            Snapshot { counters: self.0.begin().counters.clone(), ..Snapshot::default() };
+        let mut text = Vec::new();
+        snapshot.append(Exposition::Text, &mut text);
+        let description = Description {
+            media_type: Exposition::Text.media_type(),
+            etag: None,
+            modified_s: None,
+            settled: false,
+            len: text.len() as u64,
+            extra: "Cache-Control: no-store\r\n",
+        };
+        Found::Entity(Arc::new(Entity::new(description, Body::Bytes(text.into()))))
+    }
+}
+
+impl House {
+    /// Shows the counters to whoever asks, until the server has ended.
+    pub(super) async fn show_metrics(self: Rc<Self>, mut incoming: Incoming) {
+        let content = MetricsPage(Rc::clone(&self.shared));
+        let shared = Rc::new(Shared::new(content, self.shared.limits.clone(), Out::default()));
+        let mut scope = Scope::new();
+        let mut seated = 0;
+        loop {
+            if seated >= MOST {
+                // Whatever it came to.
+                let _ = scope.join_next().await;
+                seated -= 1;
+                continue;
+            }
+            match incoming.accept().await.and_then(TcpStream::from_socket) {
+                Ok(stream) => {
+                    let wire = Plain::new(stream.into_split());
+                    scope.spawn(connection::serve(wire, Rc::clone(&shared), |_| ()));
+                    seated += 1;
+                }
+                Err(_) => sleep(super::accept::PAUSE).await,
+            }
+        }
+    }
+}
