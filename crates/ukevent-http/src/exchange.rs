@@ -97,7 +97,7 @@ impl<C: Content> Reply<'_, '_, C> {
             let fields = if status == Status::MethodNotAllowed { ALLOW } else { b"" };
             return Ok(self.plain(status, fields).into());
         }
-        let query = match target::resolve(request.target, self.turn.path) {
+        let query = match target::resolve_over(self.turn.secured, request.target, self.turn.path) {
             Ok(Target::Path { query }) => query,
             Ok(Target::Asterisk) if request.method == Method::Options => None,
             Ok(Target::Asterisk) | Err(Refused::Malformed) => {

@@ -155,6 +155,7 @@ impl<C> Service<C> {
             epoch: self.epoch,
             sure,
             ending: shared.is_ending(),
+            secured: false,
             out: &mut self.out,
             path: &mut self.path,
         }

@@ -38,11 +38,21 @@ pub(crate) enum Refused {
 /// Puts the path of `target` into `path`: without a slash at its beginning, with one at its end if
 /// it names a directory, and empty for the root.
 pub(crate) fn resolve<'b>(target: &'b str, path: &mut Vec<u8>) -> Result<Target<'b>, Refused> {
+    resolve_over(false, target, path)
+}
+
+/// The same over a connection that may be secured by TLS.
+pub(crate) fn resolve_over<'b>(
+    is_secured: bool,
+    target: &'b str,
+    path: &mut Vec<u8>,
+) -> Result<Target<'b>, Refused> {
     path.clear();
     if target == "*" {
         return Ok(Target::Asterisk);
     }
-    let target = if target.starts_with('/') { target } else { after_authority(target)? };
+    let target =
+        if target.starts_with('/') { target } else { after_authority(is_secured, target)? };
     if target.contains('#') {
         return Err(Refused::Malformed);
     }
@@ -59,7 +69,7 @@ pub(crate) fn resolve<'b>(target: &'b str, path: &mut Vec<u8>) -> Result<Target<
 
 /// The path and query of an absolute-form target. Its host replaces that of the Host field, and a
 /// server of one site ignores both.
-fn after_authority(target: &str) -> Result<&str, Refused> {
+fn after_authority(is_secured: bool, target: &str) -> Result<&str, Refused> {
     let (scheme, rest) = target.split_once("://").ok_or(Refused::Malformed)?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
@@ -70,7 +80,7 @@ fn after_authority(target: &str) -> Result<&str, Refused> {
     if !known || host.is_empty() || !is_host(authority.as_bytes()) {
         return Err(Refused::Malformed);
     }
-    if is_secure { Err(Refused::Misdirected) } else { Ok(rest) }
+    if is_secure && !is_secured { Err(Refused::Misdirected) } else { Ok(rest) }
 }
 
 /// An empty path is the root's (RFC 9110, 4.2.3). What comes out has no NUL in it, escaped or not: the

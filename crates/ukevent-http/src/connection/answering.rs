@@ -33,6 +33,8 @@ pub(crate) struct Turn<'a, C> {
     pub(crate) sure: bool,
     /// Whether the server is ending: every answer is the last of its connection.
     pub(crate) ending: bool,
+    /// Whether the request came over TLS.
+    pub(crate) secured: bool,
     /// Answers are gathered here. Empty between turns.
     pub(crate) out: &'a mut Out,
     /// Paths are made here.
@@ -51,6 +53,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         let shared = Rc::clone(&self.shared);
         let mut service = shared.begin();
         let mut turn = service.turn(&shared, self.sure);
+        turn.secured = W::IS_SECURED;
         turn.out.go_on(std::mem::take(&mut self.answers));
         let input = std::mem::take(&mut self.input);
         let mut at = 0;
@@ -158,6 +161,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         let shared = Rc::clone(&self.shared);
         let mut service = shared.begin();
         let mut turn = service.turn(&shared, self.sure && found.is_none());
+        turn.secured = W::IS_SECURED;
         if found.is_none() {
             turn.counters.requests += 1;
         }

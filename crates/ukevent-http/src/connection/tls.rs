@@ -79,6 +79,7 @@ impl Tls {
 impl Wire for Tls {
     type Probe = Rc<Registered>;
     type File = Registered;
+    const IS_SECURED: bool = true;
 
     async fn receive(&mut self) -> io::Result<Buffer> {
         loop {

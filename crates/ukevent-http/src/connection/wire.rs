@@ -22,6 +22,8 @@ pub(crate) trait Wire {
     type Probe: Probe;
     /// A file of which pieces are sent.
     type File;
+    /// Whether it is secured by TLS.
+    const IS_SECURED: bool = false;
 
     /// What comes next; empty at the end. Nothing is lost if it is dropped.
     async fn receive(&mut self) -> io::Result<Buffer>;

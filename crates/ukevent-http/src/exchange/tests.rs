@@ -18,12 +18,19 @@ struct Bench {
     limits: Limits,
     counters: Counters,
     epoch: u64,
+    secured: bool,
 }
 
 fn bench(site: &Site) -> Bench {
     let options = Options { precompressed: true, listing: true };
     let root = Root::open_with(&site.root(), options).unwrap();
-    Bench { root, limits: Limits::default(), counters: Counters::default(), epoch: 0 }
+    Bench {
+        root,
+        limits: Limits::default(),
+        counters: Counters::default(),
+        epoch: 0,
+        secured: false,
+    }
 }
 
 impl Bench {
@@ -39,6 +46,7 @@ impl Bench {
             epoch: self.epoch,
             sure: false,
             ending: false,
+            secured: self.secured,
             out: &mut out,
             path: &mut path,
         };
@@ -188,4 +196,6 @@ fn for_tls_only() {
     let mut bench = bench(&site);
     let request = b"GET https://a/hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(bench.answers(request)[0].status, 421);
+    bench.secured = true;
+    assert_eq!(bench.answers(request)[0].status, 200);
 }
