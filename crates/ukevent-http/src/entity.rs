@@ -49,6 +49,8 @@ pub(crate) struct Seen {
 #[derive(Clone, Debug)]
 pub(crate) enum Found {
     Entity(Arc<Entity>),
+    /// What goes on as long as it is watched: an event a second.
+    Live,
     /// A directory, named without its slash: 301.
     Directory,
     /// Something that may not be shown: 403.

@@ -22,6 +22,8 @@ use crate::{
 use std::sync::Arc;
 
 const ALLOW: &[u8] = b"Allow: GET, HEAD, OPTIONS\r\n";
+const LIVE: &[u8] = b"Cache-Control: no-store\r\nContent-Type: text/event-stream\r\n\
+    X-Content-Type-Options: nosniff\r\n";
 const RETRY: &[u8] = b"Retry-After: 1\r\n";
 
 /// What the head alone says against the request, whatever it names.
@@ -45,13 +47,24 @@ pub(crate) enum Tail {
     File(FilePart),
     /// Ranges of a file: [`Parts::walk`] them.
     Parts(Box<Parts>),
+    /// Events, until one of both sides ends the connection.
+    Live(Framing),
+}
+
+/// How the end of a content is told whose length nobody knows (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Chunked,
+    /// To a client of HTTP/1.0, which knows no chunks.
+    UntilClose,
 }
 
 impl Tail {
     /// How many bytes of content it is.
     pub(crate) fn bytes(&self) -> u64 {
         match self {
-            Self::Nothing => 0,
+            // What is live has no number that is known before.
+            Self::Nothing | Self::Live(_) => 0,
             Self::File(part) => part.left,
             Self::Parts(parts) => parts.len(),
         }
@@ -115,6 +128,7 @@ impl<C: Content> Reply<'_, '_, C> {
         let seen = Seen { epoch, sure, unix_s: self.turn.date.unix_s() };
         let part = match self.turn.content.find(self.turn.path, seen, self.turn.counters) {
             Found::Entity(entity) => return Ok(self.entity(request, &entity)),
+            Found::Live => return Ok(self.live(request)),
             Found::Directory => self.directory(query),
             Found::Forbidden => self.plain(Status::Forbidden, b""),
             Found::Nothing => self.plain(Status::NotFound, b""),
@@ -199,6 +213,22 @@ impl<C: Content> Reply<'_, '_, C> {
             self.turn.out.put(&bytes[offset as usize..(offset + len) as usize]);
         }
         FilePart::new(entity, offset, len).into()
+    }
+
+    /// The head of an answer that goes on. It is the last of its connection, whatever was said of that; but
+    /// for HEAD, which has only the head of it.
+    fn live(&mut self, request: &Request<'_, '_>) -> Tail {
+        self.begin(Status::Ok);
+        self.turn.out.put(LIVE);
+        if !request.is_1_0 {
+            self.turn.out.put(b"Transfer-Encoding: chunked\r\n");
+        }
+        if self.is_head {
+            response::end(self.turn.out, self.persistence);
+            return Tail::Nothing;
+        }
+        response::end(self.turn.out, Persistence::Close);
+        Tail::Live(if request.is_1_0 { Framing::UntilClose } else { Framing::Chunked })
     }
 
     fn whole(&mut self, entity: &Entity) -> (u64, u64) {

@@ -15,6 +15,7 @@
 //! - `out`: the memory in which answers are made, and from which they are sent;
 //! - the content: `files` below a directory, kept at hand as long as nothing is reported of them and
 //!   loaded by threads where that takes time, or `page`; both as `entity` describes it;
+//! - `latency` and `pulse`: how long answers took, and what those are told who watch the page;
 //! - `shared`: what all connections use, with `loads` and `bell` for those of them that wait for the work
 //!   of others;
 //! - `connection`: one connection from its first request to its end, a task over any wire; `rehearsal` is
@@ -37,6 +38,7 @@ mod files;
 #[doc(hidden)]
 pub mod fuzz;
 mod journal;
+mod latency;
 mod limits;
 mod listing;
 mod loads;
@@ -46,6 +48,7 @@ mod negotiation;
 mod out;
 mod pace;
 mod page;
+mod pulse;
 mod range;
 mod rehearsal;
 mod request;

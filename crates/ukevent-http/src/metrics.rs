@@ -5,11 +5,13 @@
 //!
 //! Durations are counted in fixed buckets, so two servers, or two runs, can be added up.
 
+pub use crate::latency::Latency;
+
 use crate::counters::Counters;
 use std::{io::Write, time::Duration};
 
-/// Upper ends of the buckets of [`Latency`], both in nanoseconds and as they are written, in seconds. The
-/// last bucket has no end.
+/// Upper ends of the buckets that are written, both in nanoseconds and as they are written, in seconds. All
+/// are ends in [`Latency`], too. The last bucket has no end.
 const BUCKETS: [(u64, &str); 14] = [
     (50_000, "0.00005"),
     (100_000, "0.0001"),
@@ -26,48 +28,6 @@ const BUCKETS: [(u64, &str); 14] = [
     (5_000_000_000, "5.0"),
     (30_000_000_000, "30.0"),
 ];
-
-/// A histogram of durations.
-///
-/// ```
-/// use std::time::Duration;
-/// use ukevent_http::metrics::Latency;
-///
-/// let mut latency = Latency::default();
-/// latency.record(Duration::from_micros(80));
-/// latency.record(Duration::from_secs(60));
-/// assert_eq!(latency.count(), 2);
-/// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Latency {
-    /// How many fell into each bucket, and into none of them.
-    buckets: [u64; BUCKETS.len() + 1],
-    sum_ns: u128,
-}
-
-impl Latency {
-    /// Counts one. Allocates nothing.
-    pub fn record(&mut self, took: Duration) {
-        let ns = took.as_nanos();
-        let bucket = BUCKETS.partition_point(|&(end_ns, _)| u128::from(end_ns) < ns);
-        self.buckets[bucket] += 1;
-        self.sum_ns += ns;
-    }
-
-    /// How many were counted.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.buckets.iter().sum()
-    }
-
-    /// Adds what another counted.
-    pub fn add(&mut self, other: &Self) {
-        for (ours, theirs) in self.buckets.iter_mut().zip(other.buckets) {
-            *ours += theirs;
-        }
-        self.sum_ns += other.sum_ns;
-    }
-}
 
 /// What is told, as it was at one moment.
 ///
@@ -88,7 +48,9 @@ impl Latency {
 pub struct Snapshot {
     /// What the server counted.
     pub counters: Counters,
-    /// From the end of a request's head until its answer has left.
+    /// From the receipt of a request's last bytes until its answer has left: the kernel took all of it. The
+    /// clock is read once in each look at the queue. An answer that goes on until somebody ends it is not
+    /// counted.
     pub latency: Latency,
 }
 
@@ -186,15 +148,14 @@ impl Page<'_> {
 
     fn histogram(&mut self, name: &str, what: &str, latency: &Latency) {
         self.family(name, "histogram", what);
-        let mut sum = 0;
-        let ends = BUCKETS.iter().map(|&(_, end)| end).chain(["+Inf"]);
-        for (count, end) in latency.buckets.iter().zip(ends) {
-            sum += count;
+        let count = latency.count();
+        let ends = BUCKETS.iter().map(|&(ns, end)| (latency.up_to(Duration::from_nanos(ns)), end));
+        for (sum, end) in ends.chain([(count, "+Inf")]) {
             self.sample(&format!("{name}_bucket"), &format!("{{le=\"{end}\"}}"), sum);
         }
-        let (s, ns) = (latency.sum_ns / 1_000_000_000, latency.sum_ns % 1_000_000_000);
+        let (s, ns) = (latency.sum_ns() / 1_000_000_000, latency.sum_ns() % 1_000_000_000);
         self.sample(&format!("{name}_sum"), "", format_args!("{s}.{ns:09}"));
-        self.sample(&format!("{name}_count"), "", sum);
+        self.sample(&format!("{name}_count"), "", count);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The page that the server shows about itself when it was given no directory.
 //!
-//! One file, with its style and script in it, and one resource that it asks for once a second. Both
-//! come from this process, and the policy sent along keeps the browser from fetching anything from
-//! elsewhere.
+//! One file, with its style and script in it, and a stream of events that it watches
+//! ([`pulse`](crate::pulse)). Both come from this process, and the policy sent along keeps the browser from
+//! fetching anything from elsewhere. For everybody else the counters are a resource of their own.
 
 use crate::{
     counters::Counters,
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 const HTML: &str = include_str!("page.html");
 
-/// Nothing is loaded but what the page holds, and its counters.
+/// Nothing is loaded but what the page holds, and its events.
 const POLICY: &str = "Cache-Control: no-store\r\n\
     Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; \
@@ -37,8 +37,9 @@ impl Content for Page {
             b"counters.json" => Found::Entity(Arc::new(entity(
                 "application/json",
                 "Cache-Control: no-store\r\n",
-                json(counters),
+                format!("{{{}}}\n", members(counters)),
             ))),
+            b"live" => Found::Live,
             _ => Found::Nothing,
         }
     }
@@ -51,8 +52,8 @@ fn entity(media_type: &str, extra: &str, content: String) -> Entity {
     Entity::new(description, Body::Bytes(content.into_bytes().into_boxed_slice()))
 }
 
-/// The counters as one JSON object of numbers.
-fn json(counters: &Counters) -> String {
+/// The counters as the members of a JSON object, all of them numbers.
+pub(crate) fn members(counters: &Counters) -> String {
     let Counters {
         uptime_s,
         open,
@@ -69,12 +70,12 @@ fn json(counters: &Counters) -> String {
     } = counters;
     let memory_bytes = resident_bytes().unwrap_or(0);
     format!(
-        "{{\"uptime_s\":{uptime_s},\"open\":{open},\"accepted\":{accepted},\"refused\":{refused},\
+        "\"uptime_s\":{uptime_s},\"open\":{open},\"accepted\":{accepted},\"refused\":{refused},\
          \"pauses\":{pauses},\"timed_out\":{timed_out},\"requests\":{requests},\
          \"success\":{success},\"redirection\":{redirection},\"client_error\":{client_error},\
          \"server_error\":{server_error},\"bytes_sent\":{bytes_sent},\"events\":{events},\
          \"batches\":{batches},\"largest_batch\":{largest_batch},\
-         \"memory_bytes\":{memory_bytes}}}\n"
+         \"memory_bytes\":{memory_bytes}"
     )
 }
 

@@ -1,8 +1,18 @@
 //! What all connections of a server share: the content, the clocks, the buffers, the counts.
 
 use crate::{
-    bell::Bell, connection::Turn, counters::Counters, date::Date, entity::Seen, journal::Log,
-    limits::Limits, loads::Loads, out::Out,
+    bell::Bell,
+    connection::Turn,
+    counters::Counters,
+    date::Date,
+    entity::Seen,
+    journal::Log,
+    latency::Latency,
+    limits::Limits,
+    loads::Loads,
+    metrics::Snapshot,
+    out::Out,
+    pulse::{Beat, Pulse},
 };
 use std::{
     cell::{Cell, RefCell, RefMut},
@@ -34,6 +44,8 @@ pub(crate) struct Shared<C> {
 pub(crate) struct Service<C> {
     pub(crate) content: C,
     pub(crate) counters: Counters,
+    pub(crate) latency: Latency,
+    pulse: Pulse,
     now: Duration,
     epoch: u64,
     started: Duration,
@@ -47,6 +59,8 @@ impl<C> Shared<C> {
         let service = Service {
             content,
             counters: Counters::default(),
+            latency: Latency::default(),
+            pulse: Pulse::default(),
             now: Duration::ZERO,
             epoch: 0,
             started: now(),
@@ -100,6 +114,24 @@ impl<C> Shared<C> {
     /// Counts something.
     pub(crate) fn count(&self, what: impl FnOnce(&mut Counters)) {
         what(&mut self.service.borrow_mut().counters);
+    }
+
+    /// Counts how long so many answers took.
+    pub(crate) fn record(&self, took: Duration, count: u32) {
+        self.service.borrow_mut().latency.record_all(took, count);
+    }
+
+    /// All that was counted so far.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let service = self.begin();
+        Snapshot { counters: service.counters.clone(), latency: service.latency.clone() }
+    }
+
+    /// What is to be told by now to those who watch.
+    pub(crate) fn beat(&self) -> Beat {
+        let service = &mut *self.begin();
+        let uptime = service.now.saturating_sub(service.started);
+        service.pulse.beat(uptime, &service.counters, &service.latency)
     }
 
     /// Whether what is kept is relied on as long as nothing is reported of it.

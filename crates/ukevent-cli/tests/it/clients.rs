@@ -1,4 +1,4 @@
-//! `ukevent serve` before clients that others wrote: curl, a browser, and three load generators. What
+//! `ukevent serve` before clients that others wrote: curl, and three load generators. What
 //! they complain of counts, and what they count must be what the server counted.
 //!
 //! A client that is not installed is a test that skips aloud. None is asked how long anything took.
@@ -38,11 +38,6 @@ impl Site {
         Self::of(tree, &["--root", root.to_str().unwrap()])
     }
 
-    /// A server of the page about itself.
-    fn about_itself() -> Self {
-        Self::of(TempTree::new(), &[])
-    }
-
     fn of(tree: TempTree, arguments: &[&str]) -> Self {
         let (server, address) = serve(ukevent(&["serve"]).args(arguments));
         Self { tree, server, url: format!("http://{address}") }
@@ -62,7 +57,6 @@ impl Site {
         let (stdout, stderr) = (self.file("stdout"), self.file("stderr"));
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).current_dir(self.tree.path());
-        // A browser leaves traces at home.
         command.env("HOME", self.tree.path());
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         let mut client = Child::spawn(&mut command);
@@ -97,7 +91,7 @@ impl Site {
 }
 
 /// Whether there is such a program. That there is not is said aloud.
-fn is_installed(program: &str) -> bool {
+pub(crate) fn is_installed(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).any(|folder| folder.join(program).is_file());
     if !found {
@@ -254,64 +248,4 @@ fn httperf_finds_no_fault() {
     assert!(said.contains("Reply status: 1xx=0 2xx=1000 3xx=0 4xx=0 5xx=0"), "{said}");
     assert_eq!(number(&said, "Errors: total"), 0, "{said}");
     assert_eq!(site.end(), (1000, 200));
-}
-
-/// Chromium without a screen, with a profile of its own; it talks to nobody but the server. Time is
-/// virtual: it passes as soon as nothing is left to load, and ends after a few turns of the page.
-fn chromium(site: &Site, task: &str) -> String {
-    let profile = format!("--user-data-dir={}", site.file("profile").display());
-    let arguments = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        "--virtual-time-budget=3500",
-        &profile,
-        task,
-        &site.url("/"),
-    ];
-    site.run("chromium", &arguments)
-}
-
-#[test]
-fn a_browser_shows_the_counters_live() {
-    if !is_installed("chromium") {
-        return;
-    }
-    let site = Site::about_itself();
-    let page = chromium(&site, "--dump-dom");
-    assert!(page.contains(r#"<body class="live">"#), "{page}");
-    let figure = |id: &str| {
-        let (_, behind) = page.split_once(&format!(r#"id="{id}">"#)).expect(id);
-        behind.split('<').next().unwrap()
-    };
-    for id in ["rate", "open", "accepted", "batch", "largest", "sent", "total", "memory", "uptime"]
-    {
-        assert!(figure(id).starts_with(|it: char| it.is_ascii_digit()), "{id}: {}", figure(id));
-    }
-    // The page itself, its counters at once, and again a second later: what a rate is made of.
-    let shown = figure("requests").parse::<u64>().unwrap();
-    assert!(shown >= 3, "{shown}");
-    let (requests, _) = site.end();
-    assert!(requests >= shown, "{requests}");
-}
-
-#[test]
-fn a_browser_draws_the_page() {
-    if !is_installed("chromium") {
-        return;
-    }
-    let site = Site::about_itself();
-    let picture = site.file("page.png");
-    chromium(&site, &format!("--screenshot={}", picture.display()));
-    let bytes = fs::read(picture).unwrap();
-    assert!(bytes.starts_with(b"\x89PNG\r\n\x1a\n"), "{} bytes", bytes.len());
-    // `IHDR`: the width and height.
-    assert!(bytes[16..20] != [0; 4] && bytes[20..24] != [0; 4], "{:?}", &bytes[16..24]);
-    assert!(bytes.ends_with(b"IEND\xaeB`\x82"), "cut off after {} bytes", bytes.len());
-    site.end();
 }

@@ -207,6 +207,8 @@ impl<W: Wire, C: Content> Connection<W, C> {
             Tail::Nothing => None,
             tail => Some(Box::new(tail)),
         };
+        // How long it takes is of interest if it has an end.
+        self.due += u32::from(!matches!(self.tail.as_deref(), Some(Tail::Live(_))));
         if let Some(journal) = &mut self.journal {
             let behind = self.tail.as_ref().map_or(0, |tail| tail.bytes());
             journal.note(head, &turn.out.bytes()[before..], behind);

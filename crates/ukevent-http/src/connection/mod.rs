@@ -14,9 +14,10 @@
 //! a reset may throw away at the peer what it has not read yet. A connection that the server ends therefore
 //! first closes its sending side and reads on for a while (RFC 9112, 9.6).
 //!
-//! What is rare (a body, a large file, the end) is a future in a box, because most connections rest.
+//! What is rare (a body, a large file, events, the end) is a future in a box, because most connections rest.
 
 mod answering;
+mod live;
 mod sending;
 pub(crate) mod tls;
 pub(crate) mod wire;
@@ -58,6 +59,9 @@ struct Connection<W, C> {
     sure: bool,
     /// Whether something was sent since the input came.
     has_answered: bool,
+    /// When the last of the input came, and how many answers to it have not left.
+    received: Duration,
+    due: u32,
     /// Answers that are to be sent, and what follows them.
     answers: Buffer,
     tail: Option<Box<Tail>>,
@@ -184,6 +188,8 @@ impl<W: Wire, C: Content> Connection<W, C> {
             phase: Phase::Rest,
             sure: false,
             has_answered: false,
+            received: Duration::ZERO,
+            due: 0,
             answers: Buffer::default(),
             tail: None,
             last: None,
@@ -195,7 +201,11 @@ impl<W: Wire, C: Content> Connection<W, C> {
     /// Answers requests until one of both sides wants no more; says which.
     async fn requests(&mut self, seat: &impl Seat) -> Result<EndedBy, Gone> {
         loop {
-            match self.answer(seat) {
+            let next = self.answer(seat);
+            if let Some(&Tail::Live(framing)) = self.tail.as_deref() {
+                return Box::pin(self.live(framing, seat)).await;
+            }
+            match next {
                 Next::Receive => {
                     self.flush().await?;
                     if let Some(ended_by) = self.last {
@@ -275,6 +285,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         }
         self.input = joined(std::mem::take(&mut self.input), received);
         self.has_answered = false;
+        self.received = now();
         self.shared.was_asked();
         if let Some(journal) = &mut self.journal {
             journal.received();

@@ -32,6 +32,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
             None => self.send(answers).await?,
             Some(tail) => Box::pin(self.send_tail(answers, *tail)).await?,
         }
+        self.have_left();
         let limits = &self.shared.limits;
         self.deadline.set(match self.phase {
             Phase::Rest => limits.idle,
@@ -39,13 +40,21 @@ impl<W: Wire, C: Content> Connection<W, C> {
             Phase::Body => limits.body,
         });
         self.has_answered = true;
-        if let (Some(journal), Some(log)) = (&mut self.journal, &self.shared.log) {
-            journal.left(log);
-        }
         Ok(())
     }
 
-    async fn send(&mut self, bytes: Buffer) -> Result<(), Gone> {
+    /// The answers have left: counts how long they took, and logs them.
+    pub(super) fn have_left(&mut self) {
+        let count = take(&mut self.due);
+        if count > 0 {
+            self.shared.record(now().saturating_sub(self.received), count);
+        }
+        if let (Some(journal), Some(log)) = (&mut self.journal, &self.shared.log) {
+            journal.left(log);
+        }
+    }
+
+    pub(super) async fn send(&mut self, bytes: Buffer) -> Result<(), Gone> {
         let count = bytes.len() as u64;
         let mut watch = Watch::new(self.wire.probe(), &self.shared);
         let sending = pin!(self.wire.send(bytes));
@@ -57,7 +66,8 @@ impl<W: Wire, C: Content> Connection<W, C> {
     /// Sends answers, and behind them what is not in memory of the last.
     async fn send_tail(&mut self, answers: Buffer, tail: Tail) -> Result<(), Gone> {
         match tail {
-            Tail::Nothing => self.send(answers).await,
+            // What is live is not sent from here, but by [`Connection::live`].
+            Tail::Nothing | Tail::Live(_) => self.send(answers).await,
             Tail::File(part) => {
                 let Some(file) = part.file() else { return Ok(()) };
                 let file = self.wire.file(file)?;

@@ -16,6 +16,7 @@ use ukevent_buf::{Arena, FramePool};
 use ukevent_queue::sim::Sim;
 use ukevent_task::{JoinHandle, block_on, net::TcpStream, spawn};
 
+mod live;
 mod table;
 
 const GET: &[u8] = b"GET /hello.txt HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -65,6 +65,7 @@ impl Bench {
         };
         match tail {
             Tail::Nothing => {}
+            Tail::Live(_) => panic!("files do not go on"),
             Tail::File(part) => read(&part, &mut sent),
             Tail::Parts(mut parts) => {
                 while let Some(part) = parts.walk(turn.out) {

@@ -117,13 +117,19 @@ fn the_ends_of_buckets_are_what_they_say() {
         assert!((end.parse::<f64>().unwrap() * 1e9 - ns as f64).abs() < 1e-3, "{end}");
     }
     assert!(BUCKETS.is_sorted());
+    // They are ends in the histogram, too.
+    for (ns, end) in BUCKETS {
+        let mut latency = Latency::default();
+        [ns, ns + 1].into_iter().for_each(|ns| latency.record(Duration::from_nanos(ns)));
+        assert_eq!(latency.up_to(Duration::from_nanos(ns)), 1, "{end}");
+    }
 }
 
 #[test]
 fn two_make_one() {
     let (mut sum, one) = (snapshot().latency, snapshot().latency);
     sum.add(&one);
-    assert_eq!((sum.count(), sum.sum_ns), (12, 2 * one.sum_ns));
+    assert_eq!((sum.count(), sum.sum_ns()), (12, 2 * one.sum_ns()));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     connection::{self, wire::Plain},
     counters::Counters,
     entity::{Body, Content, Description, Entity, Found, Seen},
-    metrics::{Exposition, Snapshot},
+    metrics::Exposition,
     out::Out,
     shared::Shared,
 };
@@ -27,8 +27,7 @@ impl Content for MetricsPage {
         if path != b"metrics" {
             return Found::Nothing;
         }
-        let snapshot =
-            Snapshot { counters: self.0.begin().counters.clone(), ..Snapshot::default() };
+        let snapshot = self.0.snapshot();
         let mut text = Vec::new();
         snapshot.append(Exposition::Text, &mut text);
         let description = Description {

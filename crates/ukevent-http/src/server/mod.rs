@@ -17,7 +17,8 @@ pub use builder::{Builder, StartError};
 pub use listen::Listen;
 
 use crate::{
-    bell::Bell, certificate::Identity, counters::Counters, journal::LogTo, shared::Shared,
+    bell::Bell, certificate::Identity, counters::Counters, journal::LogTo, metrics::Snapshot,
+    shared::Shared,
 };
 use seats::Seats;
 use site::Site;
@@ -143,6 +144,15 @@ impl Meter {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.0.shared.begin().counters.clone()
+    }
+
+    /// The same, and how long the answers took: what an exposition is made of.
+    ///
+    /// # Panics
+    /// Outside of the server's runtime.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.shared.snapshot()
     }
 }
 

@@ -7,6 +7,7 @@ mod changing;
 mod client;
 mod ending;
 mod limits;
+mod live;
 mod options;
 mod pipes;
 mod pressing;

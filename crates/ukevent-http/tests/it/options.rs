@@ -110,7 +110,9 @@ fn counters_for_prometheus() {
             assert_eq!(answer.status(), 200);
             assert!(answer.field("Content-Type").unwrap().contains("version=0.0.4"));
             let text = String::from_utf8(answer.content).unwrap();
-            assert!(text.contains("\nukevent_http_requests_total 2\n"), "{kind}: {text}");
+            for count in ["requests_total 2", "request_duration_seconds_count 2"] {
+                assert!(text.contains(&format!("\nukevent_http_{count}\n")), "{kind}: {text}");
+            }
         });
     }
 }
