@@ -209,6 +209,11 @@ impl Slots {
         self.slots.get_mut(key.index as usize).filter(|slot| slot.generation == key.generation)
     }
 
+    /// The same, to be looked at.
+    pub(crate) fn live_ref(&self, key: Key) -> Option<&Slot> {
+        self.slots.get(key.index as usize).filter(|slot| slot.generation == key.generation)
+    }
+
     /// The slot that a completion of this arming belongs to; `None` if it is stale.
     #[inline]
     pub(crate) fn armed(&mut self, index: u32, ticket: u32) -> Option<(Key, &mut Slot)> {

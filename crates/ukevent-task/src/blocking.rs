@@ -71,9 +71,14 @@ impl<T> Future for Blocking<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut *lock(&self.stage) {
-            Stage::Runs(waker) => {
-                *waker = Some(cx.waker().clone());
+        // Foreign code is cloned and dropped while nothing is locked.
+        let waker = cx.waker().clone();
+        let mut stage = lock(&self.stage);
+        match &mut *stage {
+            Stage::Runs(waits) => {
+                let before = waits.replace(waker);
+                drop(stage);
+                drop(before);
                 Poll::Pending
             }
             Stage::Over(result) => Poll::Ready(result.take().unwrap_or(Err(JoinError::Cancelled))),

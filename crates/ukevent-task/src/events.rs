@@ -163,14 +163,16 @@ impl EventSet {
     /// # Errors
     /// [`NoSuchKey`], if it is not.
     pub fn poster(&self, key: Key) -> Result<Poster, NoSuchKey> {
-        self.core.queue(|queue| queue.poster(key))
+        self.core.look_into(|queue| queue.poster(key))
     }
 
-    /// Ends a registration. What was told of it before may still come.
+    /// Ends a registration: nothing comes of it any more, and what came and was not taken is dropped. A key
+    /// that is none of this set's is passed over.
     pub fn remove(&mut self, key: Key) {
         if let Some(at) = self.keys.iter().position(|&other| other == key) {
             self.keys.swap_remove(at);
             self.core.remove(key);
+            self.core.forget(self.inbox, key);
         }
     }
 

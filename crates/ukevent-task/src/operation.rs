@@ -13,10 +13,12 @@ use ukevent_queue::{Completed, Key, Kind, Operation, StartError};
 /// leaves for the kernel with the queue's next wait.
 ///
 /// Dropped before its end it is cancelled; what it comes to all the same is dropped: a descriptor is
-/// closed, a buffer goes home. Of a continuous operation it gives the first result.
+/// closed, a buffer goes home. Of a continuous operation it gives the first result. Keep the
+/// [`Registered`](crate::Registered) that it names: dropping that ends it without a result, and who waits for it
+/// waits for ever.
 ///
 /// # Panics
-/// Outside of a runtime.
+/// Outside of a runtime; and when it is awaited again after its end.
 ///
 /// ```
 /// use std::fs::File;
@@ -55,6 +57,9 @@ pub(crate) fn returned(outcome: Result<Completed, Box<StartError>>) -> BufferRes
 }
 
 /// Made by [`perform`].
+///
+/// # Panics
+/// When it is polled again after it was ready.
 #[must_use = "dropping it cancels the operation"]
 pub struct Perform {
     core: Rc<Core>,

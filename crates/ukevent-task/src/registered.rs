@@ -43,7 +43,8 @@ impl Registered {
     /// Lets the queue own a descriptor.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`]; the owner is dropped. It is dropped inside of the queue then, so its own `Drop` must
+    /// not use the runtime.
     ///
     /// # Panics
     /// Outside of a runtime.
@@ -74,7 +75,8 @@ impl Registered {
     /// Shows the owner, if it was registered as a `T`.
     ///
     /// # Panics
-    /// If `what` registers, starts or ends anything in the queue, which is being looked at.
+    /// If `what` registers, starts or ends anything in the queue, which is being looked at. To look at it too
+    /// (its counters, the time) and to wake tasks is allowed.
     pub fn with<T: 'static, R>(&self, what: impl FnOnce(&T) -> R) -> Option<R> {
         self.core.look_into(|queue| queue.owner_of::<T>(self.key).map(what))
     }

@@ -130,6 +130,22 @@ impl EpollBackend {
         Ok(())
     }
 
+    /// Hands on the first reports of the kernel.
+    fn take(&mut self, count: usize, reports: &mut Vec<Completion>) {
+        for report in &self.reports[..count] {
+            let ticket = Ticket::from_bits(report.data());
+            if ticket.index == Ticket::WAKE.index {
+                continue;
+            }
+            let arm =
+                entry(&mut self.entries, ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
+            if arm == Arm::Level {
+                self.levels.push(ticket.index);
+            }
+            reports.push(Completion::ready(ticket, report.mask(), arm == Arm::Once));
+        }
+    }
+
     /// Whether this arming is the one that the slot has.
     pub(super) fn watches(&self, ticket: Ticket) -> bool {
         let entry = self.entries.get(ticket.index as usize).and_then(Option::as_ref);
@@ -236,21 +252,19 @@ impl Backend for EpollBackend {
         let timeout =
             if ready_already || patience.is_none() { Some(0) } else { patience.timeout_ns };
         self.system_calls += 1;
-        let count = match self.epoll.wait(&mut self.reports[..], timeout, patience.mask) {
+        let mut count = match self.epoll.wait(&mut self.reports[..], timeout, patience.mask) {
             Err(error) if ready_already && error.interrupted() => 0,
             count => count?,
         };
-        for report in &self.reports[..count] {
-            let ticket = Ticket::from_bits(report.data());
-            if ticket.index == Ticket::WAKE.index {
-                continue;
-            }
-            let arm =
-                entry(&mut self.entries, ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
-            if arm == Arm::Level {
-                self.levels.push(ticket.index);
-            }
-            reports.push(Completion::ready(ticket, report.mask(), arm == Arm::Once));
+        self.take(count, reports);
+        // A wait tells all that was so when it began, as that of the other backends does. The kernel gives what
+        // is ready in turn, so after as many as there are all have been told.
+        let mut taken = count;
+        while count == BATCH && taken < self.entries.len() {
+            self.system_calls += 1;
+            count = self.epoll.wait(&mut self.reports[..], Some(0), None)?;
+            self.take(count, reports);
+            taken += count;
         }
         Ok(())
     }

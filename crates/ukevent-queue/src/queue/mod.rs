@@ -193,11 +193,17 @@ impl Queue {
         }
     }
 
-    /// Whether the last wait left unread what it knew of, so that the others have their turn: then
-    /// something that happened before that wait may not be among its events. The next wait reads on.
+    /// Whether the last wait left unread reports that it knew of (of inodes, signals, processes, the network),
+    /// so that the others have their turn: then something that happened before that wait may not be among its
+    /// events. The next wait reads on. Operations that go on are no reports: a file that is being sent leaves
+    /// nothing unread.
     #[must_use]
-    pub const fn has_unread(&self) -> bool {
-        !self.hot.is_empty()
+    pub fn has_unread(&self) -> bool {
+        let is_report = |key: &Key| {
+            let slot = self.slots.live_ref(*key);
+            slot.is_some_and(|slot| !matches!(slot.state, State::Work(_)))
+        };
+        self.hot.iter().any(is_report)
     }
 
     /// What posts to a user source, from any thread.

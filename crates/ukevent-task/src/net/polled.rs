@@ -3,7 +3,7 @@
 use super::sender::{Sender, whole};
 use crate::registered::Registered;
 use crate::runtime::inboxes::{Bound, InboxId};
-use crate::time::timeout;
+use crate::time::Sleep;
 use std::io::{self, IoSlice};
 use std::panic::Location;
 use std::pin::Pin;
@@ -30,8 +30,8 @@ impl Sender {
     /// `AsyncWrite`.
     ///
     /// What was taken leaves whole, whatever is dropped: this call, or the sender itself. Then it has another
-    /// 30 seconds, as long as the runtime runs, before the stream is closed; to know that it has left,
-    /// wait for [`Sender::poll_flush`]. It holds memory only while it sends.
+    /// 30 seconds, as long as the runtime runs, before the stream is closed (none, if its queue is full); to
+    /// know that it has left, wait for [`Sender::poll_flush`]. It holds memory only while it sends.
     ///
     /// ```
     /// use std::future::poll_fn;
@@ -135,9 +135,10 @@ impl Drop for Sender {
     /// What was taken and has not left keeps the stream.
     fn drop(&mut self) {
         let Some(InFlight { inbox, .. }) = self.in_flight.take() else { return };
-        let leaving = Leaving { socket: Rc::clone(&self.socket), inbox };
         let core = Rc::clone(self.socket.core());
-        core.spawn(async { timeout(LINGER, leaving).await }, Location::caller()).detach();
+        let limit = Sleep::after(Rc::clone(&core), LINGER);
+        let leaving = Leaving { socket: Rc::clone(&self.socket), inbox, limit };
+        core.spawn(leaving, Location::caller()).detach();
     }
 }
 
@@ -145,16 +146,18 @@ impl Drop for Sender {
 struct Leaving {
     socket: Rc<Registered>,
     inbox: InboxId,
+    limit: Sleep,
 }
 
 impl Future for Leaving {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.socket.core().take(self.inbox, cx) {
-            Some(_) => Poll::Ready(()),
-            None => Poll::Pending,
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.socket.core().take(self.inbox, cx).is_some() {
+            return Poll::Ready(());
         }
+        // Without a timer it would keep a place of a full queue for as long as the peer likes.
+        self.limit.poll_over(cx).map(drop)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The receiving half of a stream.
 
 use crate::registered::Registered;
-use crate::runtime::inboxes::{Bound, InboxId};
+use crate::runtime::inboxes::{Bound, InboxId, own};
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -64,12 +64,23 @@ impl Receiver {
     ///
     /// # Errors
     /// What the kernel says of the connection, such as `ECONNRESET`. Then nothing more comes, and the next
-    /// call gives the end.
+    /// call gives the end. `OutOfMemory`, if the queue has as many registrations as it may, or there is no
+    /// memory for the pool: the next call tries again.
     pub async fn receive(&mut self) -> io::Result<Buffer> {
-        poll_fn(|cx| self.poll_receive(cx)).await
+        let mut waits = Waits { receiver: self, waited: false };
+        poll_fn(|cx| {
+            let polled = waits.receiver.poll_receive(cx);
+            waits.waited = polled.is_pending();
+            polled
+        })
+        .await
     }
 
-    /// The same for futures that are written by hand.
+    /// The same for futures that are written by hand. Who does not call it again when woken keeps a buffer of
+    /// the pool.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`].
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Buffer>> {
         if !self.held.is_empty() {
             return Poll::Ready(Ok(std::mem::take(&mut self.held)));
@@ -95,7 +106,10 @@ impl Receiver {
     }
 
     /// Shows what was received without taking it: at least a byte, or nothing at the end. Then
-    /// [`Receiver::consume`] takes what was used. As `AsyncBufRead`.
+    /// [`Receiver::consume`] takes what was used, which is to happen before waiting for long. As `AsyncBufRead`.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`].
     pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         if self.held.is_empty() {
             self.held = ready!(self.poll_receive(cx))?;
@@ -103,7 +117,8 @@ impl Receiver {
         Poll::Ready(Ok(&self.held))
     }
 
-    /// Takes so many bytes of what [`Receiver::poll_fill`] showed.
+    /// Takes so many bytes of what [`Receiver::poll_fill`] showed. What it leaves of a buffer of the pool is
+    /// copied out, once: it may stay for long.
     ///
     /// # Panics
     /// If it did not show so many.
@@ -111,13 +126,17 @@ impl Receiver {
         self.held.consume(bytes);
         if self.held.is_empty() {
             self.held = Buffer::default();
+        } else {
+            own(&mut self.held);
         }
     }
 
     /// Puts back what was received and not used: the next call gives it. What had been put back and not
-    /// received since comes behind it.
-    pub fn put_back(&mut self, bytes: Buffer) {
+    /// received since comes behind it. It is copied, if it is a
+    /// buffer of the pool.
+    pub fn put_back(&mut self, mut bytes: Buffer) {
         if self.held.is_empty() {
+            own(&mut bytes);
             self.held = bytes;
         } else {
             let both = [&bytes[..], &self.held[..]].concat();
@@ -156,6 +175,21 @@ impl Receiver {
         let key = core.queue(|queue| queue.start(operation, self.inbox.token()))?;
         self.state = State::Runs(key);
         Ok(())
+    }
+}
+
+/// A call that waits. Dropped by then, it leaves what comes to the next call, but not in a frame: those are
+/// everybody's.
+struct Waits<'a> {
+    receiver: &'a mut Receiver,
+    waited: bool,
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        if self.waited {
+            self.receiver.source.core().leave(self.receiver.inbox);
+        }
     }
 }
 

@@ -90,7 +90,8 @@ impl Sender {
     }
 
     /// Sends a part of a file without taking it through the program's memory, behind a header that leaves
-    /// with it: sendfile(2). The result is how many bytes of both; fewer if the file was cut short.
+    /// with it: sendfile(2). The result is how many bytes of both; fewer if the file was cut short. More than
+    /// `u32::MAX` are told as `u32::MAX`.
     ///
     /// # Errors
     /// As [`Sender::send`], and what reading the file meets.
@@ -122,7 +123,8 @@ impl Sender {
     pub fn start(&mut self, bytes: impl Into<Piece>) -> Sending {
         let piece = bytes.into();
         let count = piece.bytes().len();
-        Sending { performs: self.begin(Operation::send(self.socket.key(), piece)), count }
+        let performs = self.begin(Operation::send(self.socket.key(), piece));
+        Sending { performs, count, _socket: Rc::clone(&self.socket) }
     }
 
     fn begin(&mut self, operation: Operation) -> Perform {
@@ -152,12 +154,18 @@ pub(crate) fn whole(count: usize, sent: usize) -> io::Result<()> {
     Err(io::Error::new(io::ErrorKind::BrokenPipe, why))
 }
 
-/// What was started by [`Sender::start`]. Dropping it leaves that to itself.
+/// What was started by [`Sender::start`]. Dropping it leaves that to itself. It has a share of the stream, as
+/// each half has: while it is there, the stream is not closed.
+///
+/// # Panics
+/// When it is polled again after it was ready.
 #[derive(Debug)]
 #[must_use = "what is sent is to be waited for, before more is"]
 pub struct Sending {
     performs: Perform,
     count: usize,
+    /// What is done with a descriptor that is gone never ends.
+    _socket: Rc<Registered>,
 }
 
 impl Future for Sending {

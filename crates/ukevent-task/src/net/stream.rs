@@ -110,7 +110,8 @@ macro_rules! listener {
             /// Waits for the next connection. None is lost if it is dropped.
             ///
             /// # Errors
-            /// As [`Incoming::accept`](crate::net::Incoming::accept).
+            /// As [`Incoming::accept`](crate::net::Incoming::accept); and `OutOfMemory`, if the queue has as
+            /// many registrations as it may: then this connection is closed. None of them ends the listener.
             pub async fn accept(&mut self) -> std::io::Result<$stream> {
                 let socket = self.incoming.accept().await?;
                 let core = std::rc::Rc::clone(self.registered().core());

@@ -200,6 +200,33 @@ impl Inboxes {
         }
     }
 
+    /// Takes out what is of one registration; it is to be dropped when the table is no longer borrowed.
+    #[must_use]
+    pub(crate) fn forget(&mut self, id: InboxId, key: Key) -> VecDeque<(Key, Kind)> {
+        let Some(inbox) = self.find(id) else { return VecDeque::new() };
+        let mut all = inbox.more.take().map_or_else(VecDeque::new, |more| *more);
+        if let Some(first) = inbox.first.take() {
+            all.push_front(first);
+        }
+        let (forgotten, mut kept): (VecDeque<_>, VecDeque<_>) =
+            all.into_iter().partition(|(of, _)| *of == key);
+        inbox.first = kept.pop_front();
+        inbox.more = (!kept.is_empty()).then(|| Box::new(kept));
+        forgotten
+    }
+
+    /// Nobody waits any more: what came for who did gives its frame back. Who waited is to be dropped when
+    /// the table is no longer borrowed.
+    #[must_use]
+    pub(crate) fn leave(&mut self, id: InboxId) -> Waiter {
+        let Some(inbox) = self.find(id) else { return Waiter::Nobody };
+        // Only the first can have come while somebody waited.
+        if let Some((_, kind)) = &mut inbox.first {
+            copy_out(kind);
+        }
+        std::mem::take(&mut inbox.waiter)
+    }
+
     /// Says of a continuous operation that it was started anew, or of a source that it is to be enabled.
     /// Whether it had been cancelled or disabled.
     pub(crate) fn resumed(&mut self, id: InboxId) -> bool {
@@ -228,13 +255,19 @@ pub(crate) struct Contents {
     _waiter: Waiter,
 }
 
-/// Copies what was received out of its pool: what nobody has asked for may wait for long, and the frames
-/// are everybody's.
+/// Copies what was received out of its pool.
 fn copy_out(kind: &mut Kind) {
     if let Kind::Completed(done) = kind
         && let Payload::Buffer(buffer) = &mut done.payload
-        && buffer.frame_index().is_some()
     {
+        own(buffer);
+    }
+}
+
+/// Copies a buffer out of its pool: what nobody has asked for may wait for long, and the frames are
+/// everybody's.
+pub(crate) fn own(buffer: &mut Buffer) {
+    if buffer.frame_index().is_some() {
         *buffer = Buffer::from(buffer.to_vec());
     }
 }

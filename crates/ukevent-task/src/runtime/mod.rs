@@ -92,7 +92,7 @@ pub fn block_on<F: Future>(future: F) -> Result<F::Output, RunError> {
 #[must_use]
 #[track_caller]
 pub fn queue_counters() -> ukevent_queue::Counters {
-    current::expect("queue_counters").queue(|queue| queue.counters())
+    current::expect("queue_counters").look_into(Queue::counters)
 }
 
 /// Runs a future beside the others, on the runtime that runs the caller. It is first polled when its turn
@@ -360,12 +360,25 @@ impl Core {
         drop(contents);
     }
 
+    /// Drops what came of one registration and was not taken.
+    pub(crate) fn forget(&self, inbox: InboxId, key: Key) {
+        let forgotten = self.inboxes.borrow_mut().forget(inbox, key);
+        drop(forgotten);
+    }
+
+    /// Nobody waits any more for what comes to an inbox: it is kept as what nobody asked for.
+    pub(crate) fn leave(&self, inbox: InboxId) {
+        let waiter = self.inboxes.borrow_mut().leave(inbox);
+        drop(waiter);
+    }
+
     /// Whether the task may take what is there; if not, it is to be woken.
     #[inline]
     pub(crate) fn take_budget(&self) -> bool {
         let left = self.budget.get();
         self.budget.set(left.saturating_sub(1));
-        left > 0
+        // Whom another runtime polls gets no new budget of this one.
+        left > 0 || !self.polled.get().is_something()
     }
 
     /// Says what the task that is polled waits for, where no table tells.
@@ -419,6 +432,8 @@ impl Core {
     /// The loop.
     fn run<F: Future>(&self, mut main: Pin<&mut F>) -> Result<F::Output, WaitError> {
         self.schedule(MAIN);
+        // It may have been long since the run before.
+        self.now_ns.set(0);
         loop {
             self.watch.begin();
             let polled = self.batch(main.as_mut());
@@ -479,10 +494,10 @@ impl Core {
         count(&self.tally.turns);
         let looked_for = !self.lookers.borrow().is_empty();
         let is_busy = looked_for || !self.line.borrow().indices.is_empty();
-        if is_busy && !looked_for && self.inboxes.borrow().open_count() == 0 {
+        self.now_ns.set(0);
+        if is_busy && !looked_for && self.has_nothing_to_wait_for() {
             return Ok(());
         }
-        self.now_ns.set(0);
         let wait = if is_busy { Wait::now() } else { Wait::forever() };
         let waited = self.queue.borrow_mut().wait(wait);
         if !matches!(waited, Ok(_) | Err(WaitError::Interrupted)) {
@@ -498,6 +513,12 @@ impl Core {
         }
         self.take_woken();
         Ok(())
+    }
+
+    /// Nothing can come of a look at the queue. What was left to itself (a write, a child) has no inbox, but a
+    /// registration.
+    fn has_nothing_to_wait_for(&self) -> bool {
+        self.inboxes.borrow().open_count() == 0 && self.look_into(Queue::counters).registered == 0
     }
 
     /// All that had happened before this look is known.

@@ -109,6 +109,10 @@ impl Polled {
         Self { index, data: waker.data(), vtable: std::ptr::from_ref(waker.vtable()) }
     }
 
+    pub(crate) const fn is_something(&self) -> bool {
+        self.index != Self::NOTHING.index
+    }
+
     /// Who is to be told, for a future that is polled with this context.
     #[inline]
     pub(crate) fn waiter(&self, cx: &Context<'_>) -> Waiter {

@@ -32,8 +32,8 @@ pub struct Deadline {
     inbox: InboxId,
     key: Key,
     deadline_ns: u64,
-    /// When the timer expires; never if it has.
-    timer_ns: u64,
+    /// When the timer expires, unless it has.
+    timer_ns: Option<u64>,
 }
 
 impl Deadline {
@@ -49,7 +49,7 @@ impl Deadline {
         let core = current::expect("Deadline::after");
         let deadline_ns = core.now_ns().saturating_add(nanoseconds(time));
         let (inbox, key) = start(&core, deadline_ns)?;
-        Ok(Self { core, inbox, key, deadline_ns, timer_ns: deadline_ns })
+        Ok(Self { core, inbox, key, deadline_ns, timer_ns: Some(deadline_ns) })
     }
 
     /// Moves it to so far from now.
@@ -60,12 +60,12 @@ impl Deadline {
 
     /// Lets the timer expire by the deadline.
     fn keep(&mut self) {
-        if self.deadline_ns < self.timer_ns {
+        if self.timer_ns.is_none_or(|timer_ns| self.deadline_ns < timer_ns) {
             let timer = Timer::at(Clock::Monotonic, Duration::from_nanos(self.deadline_ns));
             let change = Change::new().timer(timer);
             let moved = self.core.queue(|queue| queue.modify(self.key, change));
             debug_assert!(moved.is_ok(), "it is registered as long as this is: {moved:?}");
-            self.timer_ns = self.deadline_ns;
+            self.timer_ns = Some(self.deadline_ns);
         }
     }
 
@@ -75,8 +75,8 @@ impl Deadline {
             let core = &self.core;
             let expired = core.take(self.inbox, cx).is_some();
             if expired {
-                self.timer_ns = u64::MAX;
-            } else if self.timer_ns != u64::MAX {
+                self.timer_ns = None;
+            } else if self.timer_ns.is_some() {
                 return Poll::Pending;
             }
             if self.deadline_ns <= core.now_ns() {

@@ -32,7 +32,7 @@ pub fn now() -> Duration {
 
 /// The monotonic time, read now, in nanoseconds.
 fn now_ns(core: &Core) -> u64 {
-    core.queue(|queue| nanoseconds(queue.time(Clock::Monotonic)))
+    core.look_into(|queue| nanoseconds(queue.time(Clock::Monotonic)))
 }
 
 /// As many as fit.

@@ -17,8 +17,7 @@ use ukevent_queue::{Clock, Key, Mode, RegisterError, Timer};
 #[track_caller]
 pub fn sleep(time: Duration) -> Sleep {
     let core = current::expect("sleep");
-    let deadline_ns = now_ns(&core).saturating_add(nanoseconds(time));
-    Sleep::until(core, deadline_ns)
+    Sleep::after(core, time)
 }
 
 /// Made by [`sleep`]. Dropping it costs nothing and leaves nothing.
@@ -35,8 +34,13 @@ impl Sleep {
         Self { core, deadline_ns, runs: None, over: false }
     }
 
+    pub(crate) fn after(core: Rc<Core>, time: Duration) -> Self {
+        let deadline_ns = now_ns(&core).saturating_add(nanoseconds(time));
+        Self::until(core, deadline_ns)
+    }
+
     /// Whether the time is over.
-    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RegisterError>> {
+    pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RegisterError>> {
         if self.over {
             return Poll::Ready(Ok(()));
         }

@@ -54,6 +54,10 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    pub(crate) const fn kind(&self) -> BackendKind {
+        self.kind
+    }
+
     pub(crate) fn runtime(&self) -> Runtime {
         let queue = Builder::new().backend(self.kind).build();
         Runtime::with(queue.expect("it could be built a moment ago"))

@@ -10,6 +10,7 @@
 #[macro_use]
 mod bench;
 
+mod attack;
 mod blocking;
 mod channel;
 mod cores;
