@@ -1,7 +1,8 @@
 //! `serve`: files over HTTP, the server on one core: 4 kB over 64 connections that are kept, by wrk; 1 MB
-//! and 100 MB over four, by a reader of our own that looks at every byte.
+//! and 100 MB over four, by a reader of our own that looks at every byte. Then the 4 kB over TLS 1.3, all with
+//! the same cipher, against nginx.
 
-use super::server::{Program, Server, Site, has_wrk, is_installed};
+use super::server::{Program, Server, Site, Tls, has_wrk, is_installed};
 use crate::Result;
 use crate::clock::Cores;
 use crate::measure::{Contender, Plan, Sample, alternate};
@@ -34,6 +35,11 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
     let mut setup = Setup { site, bytes: FILE_BYTES, seconds: plan.size(3, 1), requests: 0 };
     if has_wrk("serve of 4 kB") {
         alternate(plan, "serve", &contenders(false), &setup, outcomes);
+        if let Some(tls) = Tls::new("serve", &setup.site)? {
+            let secure = Secure { setup, tls };
+            alternate(plan, "serve", &secure_contenders(), &secure, outcomes);
+            setup = secure.setup;
+        }
     }
     for bytes in LARGE_BYTES {
         setup.bytes = bytes;
@@ -41,6 +47,38 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
         alternate(plan, "serve", &contenders(true), &setup, outcomes);
     }
     Ok(())
+}
+
+/// The same with TLS.
+struct Secure {
+    setup: Setup,
+    tls: Tls,
+}
+
+fn secure_contenders() -> Vec<Contender<Secure>> {
+    let mut contenders = vec![
+        Contender { name: "ukevent io_uring", round: |it| small_tls(it, IO_URING) },
+        Contender { name: "ukevent epoll", round: |it| small_tls(it, EPOLL) },
+    ];
+    if is_installed("nginx") {
+        contenders.push(Contender { name: "nginx", round: |it| small_tls(it, Program::Nginx) });
+    }
+    contenders
+}
+
+/// The measures have names of their own: what a bar says of the plain ones is not said of these.
+fn small_tls(Secure { setup, tls }: &Secure, program: Program) -> Result<Vec<Sample>> {
+    let server = setup.site.start_tls(program, tls)?;
+    let load = server.load(setup.bytes, CONNECTIONS, setup.seconds)?;
+    let sample = |measure: &str, unit, value| {
+        sample(setup, CONNECTIONS, measure, unit, value)
+            .counted(load.requests + load.errors, load.requests)
+    };
+    let cpu_ns = load.cpu_ns_per_request();
+    Ok(vec![
+        sample("rate over TLS", "requests/s", load.per_second).cpu(cpu_ns),
+        sample("cpu over TLS", "ns CPU/request", cpu_ns),
+    ])
 }
 
 /// Those that are here, said aloud of the others.

@@ -76,19 +76,23 @@ impl Site {
         self.folder.path().join("www")
     }
 
-    fn command(&self, program: Program, port: u16) -> Result<Command> {
+    fn command(&self, program: Program, port: u16, tls: Option<&Tls>) -> Result<Command> {
         match program {
             Program::Ukevent(backend) => {
                 let mut command = Command::new(&self.ukevent);
                 command.arg("serve").arg("--root").arg(self.content());
-                command.args(["--listen", &format!("127.0.0.1:{port}"), "--backend", backend]);
+                let listen = if tls.is_some() { "--listen-tls" } else { "--listen" };
+                command.args([listen, &format!("127.0.0.1:{port}"), "--backend", backend]);
+                if let Some(Tls { certificate, key, .. }) = tls {
+                    command.arg("--tls-cert").arg(certificate).arg("--tls-key").arg(key);
+                }
                 // As many and as long as nginx is told below.
                 command.args(["--connections", &CONNECTIONS.to_string(), "--idle-time", "600s"]);
                 Ok(command)
             }
             Program::Nginx => {
                 let prefix = self.folder.path();
-                fs::write(prefix.join("nginx.conf"), nginx_rules(&self.content(), port))?;
+                fs::write(prefix.join("nginx.conf"), nginx_rules(&self.content(), port, tls))?;
                 let mut command = Command::new("nginx");
                 command.arg("-p").arg(prefix).arg("-c").arg("nginx.conf");
                 command.arg("-e").arg("error.log");
@@ -119,11 +123,70 @@ impl Site {
     /// Starts a server on its core and waits until it answers. The calling thread, and what it starts
     /// from then on, is on the core of the load.
     pub(crate) fn start(&self, program: Program) -> Result<Server> {
+        self.start_with(program, None)
+    }
+
+    /// The same with TLS; of the others only nginx has it here.
+    pub(crate) fn start_tls(&self, program: Program, tls: &Tls) -> Result<Server> {
+        let mut server = self.start_with(program, Some(tls))?;
+        server.client_rules = Some(tls.client_rules.clone());
+        Ok(server)
+    }
+
+    fn start_with(&self, program: Program, tls: Option<&Tls>) -> Result<Server> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let words = self.folder.path().join("stderr");
-        let command = self.command(program, port)?;
+        let command = self.command(program, port, tls)?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         launch(command, address, (self.server_core, self.load_core), &words)
+    }
+}
+
+/// What TLS takes: a certificate of its own, made anew, and one cipher for all.
+pub(crate) struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    /// The configuration of OpenSSL for the client. It offers nothing else, so no server can choose.
+    client_rules: PathBuf,
+}
+
+const CLIENT_RULES: &str = "\
+openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = rules
+[rules]
+MinProtocol = TLSv1.3
+Ciphersuites = TLS_AES_256_GCM_SHA384
+";
+
+impl Tls {
+    /// `None`, said aloud, if something is missing here.
+    pub(crate) fn new(table: &str, site: &Site) -> Result<Option<Self>> {
+        if !is_installed("openssl") {
+            eprintln!("SKIPPED: {table} over TLS takes openssl, which is not installed");
+            return Ok(None);
+        }
+        let path = |name| site.folder.path().join(name);
+        let tls = Self {
+            certificate: path("certificate.pem"),
+            key: path("key.pem"),
+            client_rules: path("openssl.cnf"),
+        };
+        fs::write(&tls.client_rules, CLIENT_RULES)?;
+        let output = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args(["-nodes", "-days", "1", "-subj", "/CN=localhost", "-out"])
+            .arg(&tls.certificate)
+            .arg("-keyout")
+            .arg(&tls.key)
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            return Err(format!("openssl: {}", String::from_utf8_lossy(&output.stderr)).into());
+        }
+        Ok(Some(tls))
     }
 }
 
@@ -139,7 +202,7 @@ pub(crate) fn launch(
     pin(server_core)?;
     let child = command.spawn();
     pin(load_core)?;
-    let mut server = Server { child: child?, address };
+    let mut server = Server { child: child?, address, client_rules: None };
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         if let Some(status) = server.child.try_wait()? {
@@ -160,6 +223,8 @@ pub(crate) fn launch(
 pub(crate) struct Server {
     child: Child,
     address: SocketAddrV4,
+    /// With TLS: how its clients speak it.
+    client_rules: Option<PathBuf>,
 }
 
 impl Server {
@@ -184,10 +249,13 @@ impl Server {
     /// Loads it for some seconds over so many connections, one request after the other on each.
     pub(crate) fn load(&self, bytes: usize, connections: usize, seconds: u64) -> Result<Load> {
         let before = self.cpu_ns()?;
-        let output = Command::new("wrk")
+        let scheme = if self.client_rules.is_some() { "https" } else { "http" };
+        let mut command = Command::new("wrk");
+        command.envs(self.client_rules.iter().map(|rules| ("OPENSSL_CONF", rules)));
+        let output = command
             .args(["--threads=1", &format!("--connections={connections}")])
             .args([&format!("--duration={seconds}s"), "--timeout=5s"])
-            .arg(format!("http://{}{}", self.address, path_of(bytes)))
+            .arg(format!("{scheme}://{}{}", self.address, path_of(bytes)))
             .stdin(Stdio::null())
             .output()?;
         let cpu_ns = self.cpu_ns()? - before;
@@ -348,7 +416,18 @@ fn build() -> Result<PathBuf> {
     Ok(target.join("release").join("ukevent"))
 }
 
-fn nginx_rules(content: &Path, port: u16) -> String {
+fn nginx_rules(content: &Path, port: u16, tls: Option<&Tls>) -> String {
+    let (ssl, rules) = match tls {
+        None => ("", String::new()),
+        Some(Tls { certificate, key, .. }) => (
+            " ssl",
+            format!(
+                " ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
+                certificate.display(),
+                key.display()
+            ),
+        ),
+    };
     format!(
         "daemon off; master_process off; pid nginx.pid; error_log error.log;\n\
          events {{ worker_connections {CONNECTIONS}; }}\n\
@@ -359,7 +438,7 @@ fn nginx_rules(content: &Path, port: u16) -> String {
          keepalive_timeout 600s; keepalive_requests 1000000000;\n\
          client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
          uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
-         server {{ listen 127.0.0.1:{port} backlog=4096; root {}; }}\n\
+         server {{ listen 127.0.0.1:{port}{ssl} backlog=4096;{rules} root {}; }}\n\
          }}\n",
         content.display()
     )

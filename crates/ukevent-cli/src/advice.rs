@@ -12,6 +12,29 @@ pub(crate) const fn on_listening(kind: ErrorKind) -> &'static str {
     }
 }
 
+/// A path that cannot be listened at.
+pub(crate) const fn on_listening_at_path(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::AddrInUse => {
+            "; another program listens there (ss -lxp shows it), or what is there is no socket"
+        }
+        ErrorKind::NotFound => "; its directory must exist",
+        ErrorKind::PermissionDenied => "; writing to its directory must be permitted",
+        ErrorKind::InvalidFilename => "; the path of a socket has 107 bytes at most",
+        _ => "",
+    }
+}
+
+/// A certificate or a key that cannot be read.
+pub(crate) const fn on_reading_certificate(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NotFound => "; --tls-cert and --tls-key name files that exist",
+        ErrorKind::PermissionDenied => "; reading it must be permitted",
+        ErrorKind::IsADirectory => "; --tls-cert and --tls-key name files",
+        _ => "",
+    }
+}
+
 /// A directory that cannot be served.
 pub(crate) const fn on_opening(kind: ErrorKind) -> &'static str {
     match kind {

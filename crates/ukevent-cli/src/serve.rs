@@ -6,13 +6,16 @@ use crate::failure::Failure;
 use crate::queue;
 use crate::tell::tell;
 use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 use ukevent_http::log::Format;
-use ukevent_http::{AccessLog, Builder, Certificate, Counters, Listen, LogTo, Server, StartError};
+use ukevent_http::{
+    AccessLog, Builder, Certificate, CertificateError, Counters, Listen, LogTo, Server, StartError,
+};
 use ukevent_task::Runtime;
 
 /// Serves until it is told to end. Blocks.
@@ -102,12 +105,16 @@ fn inherited() -> Result<Vec<Listen>, Failure> {
             Ok(socket) => Ok(socket),
             Err(_) => handed.take_unix_listener(index).map(|it| it.map(OwnedFd::from)),
         };
+        // A connection, as `Accept=yes` hands over, is a stream socket too.
+        let listens = |socket: &OwnedFd| matches!(socket_acceptconn(socket), Ok(true));
         match socket {
-            Ok(socket) => sockets.extend(socket.map(Listen::from)),
-            Err(_) => {
+            Ok(socket) if socket.as_ref().is_none_or(listens) => {
+                sockets.extend(socket.map(Listen::from));
+            }
+            _ => {
                 return Err(Failure::Failed(format!(
                     "serve: inherited socket {index} is no listening stream socket: hand over \
-                     ListenStream= sockets only"
+                     ListenStream= sockets only, with Accept=no"
                 )));
             }
         }
@@ -128,6 +135,12 @@ fn print_addresses(server: &Server) {
 fn cannot_start(error: StartError) -> Failure {
     let said = error.to_string();
     let advice = match error {
+        StartError::Listen { place: Listen::Unix(_), error } => {
+            advice::on_listening_at_path(io::Error::from(error).kind())
+        }
+        StartError::Certificate(CertificateError::File { error, .. }) => {
+            advice::on_reading_certificate(error.kind())
+        }
         StartError::Listen { error, .. } => advice::on_listening(io::Error::from(error).kind()),
         StartError::Root { error, .. } => advice::on_opening(io::Error::from(error).kind()),
         _ => "",

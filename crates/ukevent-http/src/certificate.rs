@@ -1,13 +1,17 @@
 //! The certificate that a server shows, and what becomes of it when its files change.
 
+pub(crate) mod places;
+
 use rustls::{
-    ServerConfig, ServerConnection,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    InconsistentKeys, ServerConfig, ServerConnection,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 use std::{
-    cell::RefCell,
-    fmt, io,
-    path::{Path, PathBuf},
+    cell::{Cell, RefCell},
+    fmt, fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -22,22 +26,52 @@ pub struct Certificate {
 }
 
 /// Why a certificate cannot be used.
+///
+/// ```
+/// use ukevent_http::{Certificate, Server};
+/// use ukevent_task::block_on;
+///
+/// let files = Certificate { chain: "/nowhere/chain.pem".into(), key: "/nowhere/key.pem".into() };
+/// let started = block_on(async { Server::builder().certificate(files).start() })?;
+/// let error = started.expect_err("it is not there");
+/// assert_eq!(error.to_string(), "/nowhere/chain.pem: No such file or directory (os error 2)");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// A file cannot be read, or is no PEM file.
+    /// A file cannot be read.
     File {
         /// Which.
         path: PathBuf,
         /// Why.
-        error: rustls::pki_types::pem::Error,
+        error: io::Error,
+    },
+    /// A file is no PEM file.
+    Pem {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: pem::Error,
     },
     /// There is no certificate in the file.
     Empty {
         /// Which.
         path: PathBuf,
     },
-    /// The certificate and its key do not fit, or are of a kind that is not known.
+    /// There is no private key in the file, or one with a password.
+    NoKey {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The key is another one's.
+    OtherKey {
+        /// Where the certificate is.
+        chain: PathBuf,
+        /// Where the key is.
+        key: PathBuf,
+    },
+    /// The certificate or its key are of a kind that is not known.
     Refused(rustls::Error),
 }
 
@@ -45,7 +79,25 @@ impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, error } => write!(f, "{}: {error}", path.display()),
-            Self::Empty { path } => write!(f, "{}: there is no certificate in it", path.display()),
+            Self::Pem { path, error } => write!(f, "{}: no PEM file: {error}", path.display()),
+            Self::Empty { path } => {
+                write!(
+                    f,
+                    "{}: there is no certificate in it (PEM: BEGIN CERTIFICATE)",
+                    path.display()
+                )
+            }
+            Self::NoKey { path } => write!(
+                f,
+                "{}: there is no private key in it (PEM: BEGIN PRIVATE KEY; without a password)",
+                path.display()
+            ),
+            Self::OtherKey { chain, key } => write!(
+                f,
+                "{}: it is not the key of the first certificate in {}",
+                key.display(),
+                chain.display()
+            ),
             Self::Refused(error) => write!(f, "the certificate and its key: {error}"),
         }
     }
@@ -64,23 +116,32 @@ impl From<CertificateError> for io::Error {
 pub(crate) struct Identity {
     files: Certificate,
     config: RefCell<Arc<ServerConfig>>,
+    /// Of what was last read, whether it could be used or not.
+    read: Cell<u64>,
 }
 
 impl Identity {
     /// Reads the files. Blocks.
     pub(crate) fn load(files: Certificate) -> Result<Self, CertificateError> {
-        let config = RefCell::new(read(&files)?);
-        Ok(Self { files, config })
+        let contents = Contents::read(&files);
+        let read = Cell::new(contents.digest());
+        let config = RefCell::new(contents.config(&files)?);
+        Ok(Self { files, config, read })
     }
 
-    pub(crate) fn files(&self) -> &Certificate {
+    pub(crate) const fn files(&self) -> &Certificate {
         &self.files
     }
 
-    /// Reads the files again; what they were before stays, if they cannot be used. Blocks.
+    /// Reads the files again; what they were before stays, if they cannot be used. Files that are what they
+    /// were are not looked into: so of what cannot be used it says so once. Blocks.
     pub(crate) fn reload(&self) -> Result<(), CertificateError> {
-        let config = read(&self.files)?;
-        drop(self.config.replace(config));
+        let contents = Contents::read(&self.files);
+        let digest = contents.digest();
+        if self.read.replace(digest) != digest {
+            let config = contents.config(&self.files)?;
+            drop(self.config.replace(config));
+        }
         Ok(())
     }
 
@@ -90,24 +151,57 @@ impl Identity {
     }
 }
 
-fn read(files: &Certificate) -> Result<Arc<ServerConfig>, CertificateError> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error| CertificateError::File { path, error }
-    };
-    let chain = CertificateDer::pem_file_iter(&files.chain).map_err(failed(&files.chain))?;
-    let chain = chain.collect::<Result<Vec<_>, _>>().map_err(failed(&files.chain))?;
-    if chain.is_empty() {
-        return Err(CertificateError::Empty { path: files.chain.clone() });
+/// What the files hold.
+struct Contents {
+    chain: io::Result<Vec<u8>>,
+    key: io::Result<Vec<u8>>,
+}
+
+impl Contents {
+    fn read(files: &Certificate) -> Self {
+        Self { chain: fs::read(&files.chain), key: fs::read(&files.key) }
     }
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(failed(&files.key))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key));
-    let mut config = config.map_err(CertificateError::Refused)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // What a session is taken up again by is in the client's ticket, not in the server's memory.
-    config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(CertificateError::Refused)?;
-    Ok(Arc::new(config))
+
+    /// Tells one from another; not meant against somebody who looks for two that are the same.
+    fn digest(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for content in [&self.chain, &self.key] {
+            content.as_ref().map_err(io::Error::kind).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    fn config(self, files: &Certificate) -> Result<Arc<ServerConfig>, CertificateError> {
+        let unread = |path: &PathBuf| {
+            let path = path.clone();
+            move |error| CertificateError::File { path, error }
+        };
+        let chain = self.chain.map_err(unread(&files.chain))?;
+        let chain = CertificateDer::pem_slice_iter(&chain)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| CertificateError::Pem { path: files.chain.clone(), error })?;
+        if chain.is_empty() {
+            return Err(CertificateError::Empty { path: files.chain.clone() });
+        }
+        let key = self.key.map_err(unread(&files.key))?;
+        let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| match error {
+            pem::Error::NoItemsFound => CertificateError::NoKey { path: files.key.clone() },
+            error => CertificateError::Pem { path: files.key.clone(), error },
+        })?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key));
+        let mut config = config.map_err(|error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                CertificateError::OtherKey { chain: files.chain.clone(), key: files.key.clone() }
+            }
+            error => CertificateError::Refused(error),
+        })?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // What a session is taken up again by is in the client's ticket, not in the server's memory.
+        config.ticketer =
+            rustls::crypto::ring::Ticketer::new().map_err(CertificateError::Refused)?;
+        Ok(Arc::new(config))
+    }
 }

@@ -38,7 +38,7 @@ pub(crate) struct ServeArgs {
 
     /// The certificate for TLS and those that lead to a known one, in a PEM file; read again when it
     /// changes
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen_tls"])]
     pub(crate) tls_cert: Option<PathBuf>,
 
     /// Its private key, in a PEM file

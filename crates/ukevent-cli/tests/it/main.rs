@@ -10,6 +10,7 @@ mod clients;
 mod end;
 mod exec;
 mod output;
+mod places;
 mod serve;
 mod source;
 mod usage;

@@ -163,6 +163,9 @@ pub(crate) fn serve<W: Wire, C: Content, S: Seat>(
 pub(crate) async fn refuse<W: Wire, C: Content>(wire: W, shared: Rc<Shared<C>>, seat: impl Seat) {
     let Ok(mut connection) = Connection::new(wire, shared) else { return };
     seat.is_busy(true);
+    if !matches!(connection.deadline.guard(connection.wire.begin()).await, Ok(Ok(()))) {
+        return;
+    }
     connection.refuse(Status::ServiceUnavailable);
     if connection.flush().await.is_ok() {
         connection.linger().await;

@@ -1,6 +1,6 @@
 //! What carries the bytes of a connection: a stream of the kernel's, or one with TLS in between.
 
-use rustix::net::{Shutdown, getpeername, shutdown};
+use rustix::net::{SendFlags, Shutdown, getpeername, send, shutdown};
 use std::{
     future::poll_fn,
     io,
@@ -25,6 +25,10 @@ pub(crate) trait Wire {
     /// Whether it is secured by TLS.
     const IS_SECURED: bool = false;
 
+    /// Gets ready to send to somebody of whom nothing was received yet. Nothing is lost if it is dropped.
+    async fn begin(&mut self) -> io::Result<()> {
+        Ok(())
+    }
     /// What comes next; empty at the end. Nothing is lost if it is dropped.
     async fn receive(&mut self) -> io::Result<Buffer>;
     /// Lets all of these bytes leave.
@@ -66,6 +70,13 @@ pub(crate) struct Plain {
 impl Plain {
     pub(crate) fn new((receiver, sender): (Receiver, Sender)) -> Self {
         Self { receiver, sender }
+    }
+
+    /// Sends what the kernel takes of this at once. Only for a wire by which nothing is being sent.
+    pub(crate) fn send_now(&self, bytes: &[u8]) {
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        // Who does not get it is gone or takes nothing, and is left anyway.
+        let _ = self.sender.registered().with(|socket: &OwnedFd| send(socket, bytes, flags));
     }
 }
 

@@ -276,7 +276,7 @@ impl Builder {
             };
             addresses.extend(door.address());
             urls.push(url(&door.place, secure));
-            paths.extend(door.path());
+            paths.extend(door.file);
             let incoming = Incoming::new(Registered::new(door.socket)?);
             listeners.push(Listener { incoming, secure });
         }
@@ -287,7 +287,7 @@ impl Builder {
                 Err(error) => return Err(StartError::Listen { place, error }),
             };
             metrics_urls.push(url(&door.place, false));
-            paths.extend(door.path());
+            paths.extend(door.file);
             metrics.push(Incoming::new(Registered::new(door.socket)?));
         }
         let mut stops = EventSet::new();

@@ -1,11 +1,15 @@
 //! Where a server listens: at an address, at a path, or on a socket that it was handed.
 
 use rustix::{
-    io::{Errno, fcntl_dupfd_cloexec},
+    fs::{FileType, lstat, unlink},
+    io::{Errno, fcntl_dupfd_cloexec, ioctl_fionbio},
     net::{
         AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, getsockname, listen,
         socket_with,
-        sockopt::{set_ipv6_v6only, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay},
+        sockopt::{
+            set_ipv6_v6only, set_socket_reuseaddr, set_socket_reuseport, set_tcp_nodelay,
+            socket_acceptconn,
+        },
     },
 };
 use std::{
@@ -36,7 +40,8 @@ const BACKLOG: i32 = 4096;
 pub enum Listen {
     /// At an address. Port 0 lets the kernel choose; an IPv6 address is for IPv6 alone.
     Tcp(SocketAddr),
-    /// At a path, as a Unix socket. One that nobody listens at is replaced, and it is removed at the end.
+    /// At a path of at most 107 bytes, as a Unix socket. One that nobody listens at is replaced, and it is
+    /// removed at the end. Who may connect is decided by the process's umask(2) and by the directory.
     Unix(PathBuf),
     /// On a stream socket that listens already, such as a supervisor hands over.
     Socket(Arc<OwnedFd>),
@@ -70,6 +75,8 @@ pub(super) struct Door {
     pub(super) socket: OwnedFd,
     /// Where it is: the port is the one that the kernel chose.
     pub(super) place: Listen,
+    /// What it made in the file system.
+    pub(super) file: Option<SocketFile>,
 }
 
 impl Door {
@@ -79,20 +86,22 @@ impl Door {
             Listen::Unix(path) => at_path(path),
             Listen::Socket(socket) => {
                 let socket = fcntl_dupfd_cloexec(socket, 0).map_err(failed("fcntl"))?;
+                if !socket_acceptconn(&socket).map_err(failed("getsockopt"))? {
+                    // What accept(2) would say of it.
+                    return Err(failed("accept")(Errno::INVAL));
+                }
+                // What is handed over blocks as a rule, and accepting must not: whoever connected may be
+                // gone again.
+                ioctl_fionbio(&socket, true).map_err(failed("ioctl"))?;
                 let place = match getsockname(&socket).ok().map(SocketAddr::try_from) {
-                    Some(Ok(address)) => Listen::Tcp(address),
+                    Some(Ok(address)) => {
+                        set_tcp_nodelay(&socket, true).map_err(failed("setsockopt"))?;
+                        Listen::Tcp(address)
+                    }
                     _ => place.clone(),
                 };
-                Ok(Self { socket, place })
+                Ok(Self { socket, place, file: None })
             }
-        }
-    }
-
-    /// Its path, if it has one.
-    pub(super) fn path(&self) -> Option<PathBuf> {
-        match &self.place {
-            Listen::Unix(path) => Some(path.clone()),
-            _ => None,
         }
     }
 
@@ -125,27 +134,65 @@ fn at_address(address: SocketAddr, share_port: bool) -> Result<Door, Error> {
     listen(&socket, BACKLOG).map_err(failed("listen"))?;
     let bound = getsockname(&socket).map_err(failed("getsockname"))?;
     let place = Listen::Tcp(SocketAddr::try_from(bound).unwrap_or(address));
-    Ok(Door { socket, place })
+    Ok(Door { socket, place, file: None })
 }
 
 fn at_path(path: &Path) -> Result<Door, Error> {
     let address = SocketAddrUnix::new(path).map_err(failed("bind"))?;
     let socket = new_socket(AddressFamily::UNIX)?;
     match bind(&socket, &address) {
-        Err(Errno::ADDRINUSE) if is_deserted(&address) => {
-            rustix::fs::unlink(path).map_err(failed("unlink"))?;
+        Err(Errno::ADDRINUSE) if is_deserted(path, &address) => {
+            unlink(path).map_err(failed("unlink"))?;
             bind(&socket, &address).map_err(failed("bind"))?;
         }
         bound => bound.map_err(failed("bind"))?,
     }
+    let file = SocketFile::of(&socket, path)?;
     listen(&socket, BACKLOG).map_err(failed("listen"))?;
-    Ok(Door { socket, place: Listen::Unix(path.to_owned()) })
+    Ok(Door { socket, place: Listen::Unix(path.to_owned()), file: Some(file) })
 }
 
-/// Whether a socket is left there at which nobody listens.
-fn is_deserted(address: &SocketAddrUnix) -> bool {
-    let tried = new_socket(AddressFamily::UNIX).map(|socket| connect(&socket, address));
-    matches!(tried, Ok(Err(Errno::CONNREFUSED)))
+/// Whether a socket is left there at which nobody listens. (What is no socket refuses to be connected to,
+/// too, and is not ours to remove.)
+fn is_deserted(path: &Path, address: &SocketAddrUnix) -> bool {
+    let is_socket =
+        lstat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket);
+    let tried = || new_socket(AddressFamily::UNIX).map(|socket| connect(&socket, address));
+    is_socket && matches!(tried(), Ok(Err(Errno::CONNREFUSED)))
+}
+
+/// The file of a Unix socket that a server made; dropping it removes the file, unless another server has
+/// put its own there since.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    /// From the root, as the process may go elsewhere.
+    path: PathBuf,
+    /// Device and number.
+    identity: Option<(u64, u64)>,
+    /// Keeps the number from being another file's.
+    _socket: OwnedFd,
+}
+
+impl SocketFile {
+    fn of(socket: &OwnedFd, path: &Path) -> Result<Self, Error> {
+        let socket = fcntl_dupfd_cloexec(socket, 0).map_err(failed("fcntl"))?;
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self { identity: identity_of(&path), path, _socket: socket })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.identity.is_some() && identity_of(&self.path) == self.identity {
+            // If it cannot be removed, the next one who listens there replaces it.
+            let _ = unlink(&self.path);
+        }
+    }
+}
+
+/// Device and number of what is at a path.
+fn identity_of(path: &Path) -> Option<(u64, u64)> {
+    lstat(path).ok().map(|stat| (stat.st_dev, stat.st_ino))
 }
 
 fn new_socket(family: AddressFamily) -> Result<OwnedFd, Error> {

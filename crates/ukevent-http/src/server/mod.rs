@@ -9,6 +9,7 @@ mod accept;
 mod builder;
 mod listen;
 mod metrics_page;
+mod renewal;
 mod reporting;
 mod seats;
 mod site;
@@ -20,9 +21,10 @@ use crate::{
     bell::Bell, certificate::Identity, counters::Counters, journal::LogTo, metrics::Snapshot,
     shared::Shared,
 };
+use listen::SocketFile;
 use seats::Seats;
 use site::Site;
-use std::{net::SocketAddr, path::PathBuf, rc::Rc};
+use std::{net::SocketAddr, rc::Rc};
 use ukevent_queue::{Key, Kind, Poster};
 use ukevent_task::{EventSet, JoinHandle, look, net::Incoming, spawn, time::timeout};
 
@@ -77,7 +79,7 @@ pub struct Server {
     urls: Vec<String>,
     metrics_urls: Vec<String>,
     /// Of Unix sockets, which are removed at the end.
-    paths: Vec<PathBuf>,
+    paths: Vec<SocketFile>,
     tasks: Vec<JoinHandle<()>>,
     /// Tells to end.
     stops: EventSet,
@@ -236,10 +238,7 @@ impl Server {
     /// Ends everything at once.
     fn close(&mut self) {
         self.listeners.clear();
-        for path in self.paths.drain(..) {
-            // Somebody else may have removed it.
-            let _ = std::fs::remove_file(path);
-        }
+        self.paths.clear();
         for task in self.accepting.drain(..).chain(self.tasks.drain(..)) {
             task.cancel();
         }

@@ -1,19 +1,10 @@
 //! Who tells the content what has changed, and what was loaded.
 
 use super::House;
-use crate::{certificate::Certificate, entity::Content, files::Reports};
-use std::{
-    collections::HashMap, future::poll_fn, path::Path, pin::pin, rc::Rc, task::Poll, time::Duration,
-};
-use ukevent_queue::{Changes, Inode, Key, Kind, RegisterError};
-use ukevent_task::{EventSet, Events, time::timeout};
-
-/// What is asked of the directories of a certificate and its key.
-const OF_CERTIFICATE: Changes =
-    Changes::WRITTEN.union(Changes::MOVED_TO).union(Changes::CREATED).union(Changes::REMOVED);
-
-/// With no change for so long, the files of a certificate are read.
-const SETTLED: Duration = Duration::from_millis(200);
+use crate::{entity::Content, files::Reports};
+use std::{collections::HashMap, future::poll_fn, pin::pin, rc::Rc, task::Poll};
+use ukevent_queue::{Inode, Key, Kind, RegisterError};
+use ukevent_task::{EventSet, Events};
 
 /// What is watched for the sake of the files at hand.
 #[derive(Debug, Default)]
@@ -77,29 +68,6 @@ impl House {
                 }
             }
             self.shared.rely_on_reports(service.content.relies_on_reports());
-        }
-    }
-
-    /// Reads the certificate again when its files change.
-    pub(super) async fn renew_certificate(self: Rc<Self>) {
-        let Some(identity) = &self.identity else { return };
-        let Certificate { chain, key } = identity.files();
-        let mut changes = EventSet::new();
-        // Its directory, because as a rule a new file takes the place of the old one, or a link to it.
-        for path in [chain, key] {
-            let above = path.parent().filter(|it| !it.as_os_str().is_empty());
-            let inode = Inode::path(above.unwrap_or(Path::new("."))).on(OF_CERTIFICATE);
-            if let Err(error) = changes.add(inode) {
-                eprintln!("{}: changes will not be seen: {error}", path.display());
-            }
-        }
-        loop {
-            changes.next().await;
-            // Two files change one after the other: what is there when it has been quiet for a while.
-            while timeout(SETTLED, changes.next()).await.is_ok() {}
-            if let Err(error) = identity.reload() {
-                eprintln!("the certificate was changed, and the one before stays: {error}");
-            }
         }
     }
 

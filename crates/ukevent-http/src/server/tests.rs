@@ -28,7 +28,7 @@ fn accepted_connections_send_without_delay() {
     // "Any address" is the one of IPv6 that would be one of IPv4 too.
     for (address, host) in [("127.0.0.1:0", "127.0.0.1"), ("[::]:0", "::1")] {
         let place = Listen::Tcp(address.parse().unwrap());
-        let Door { socket, place } = Door::open(&place, false).unwrap();
+        let Door { socket, place, .. } = Door::open(&place, false).unwrap();
         let Listen::Tcp(bound) = place else { panic!("{place}") };
         assert!(socket_reuseaddr(&socket).unwrap());
         assert_eq!(ipv6_v6only(&socket).ok(), bound.is_ipv6().then_some(true));
