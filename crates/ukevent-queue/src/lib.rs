@@ -36,6 +36,7 @@
 
 mod backend;
 mod builder;
+mod by_slot;
 mod error;
 mod event;
 #[doc(hidden)]

@@ -9,6 +9,7 @@ mod browser;
 mod clients;
 mod end;
 mod exec;
+mod idle;
 mod output;
 mod places;
 mod serve;

@@ -1,6 +1,6 @@
 //! Answering what has come: no waiting in here.
 
-use super::{Connection, EndedBy, Next, Pending, Phase, Seat, wire::Wire};
+use super::{Connection, EndedBy, Next, Pending, Phase, Seat, Wait, wire::Wire};
 use crate::{
     body::{Body, Progress},
     counters::Counters,
@@ -137,7 +137,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
                     return answered(input.len(), self.answer_or_wait(request, head, turn));
                 }
                 let pending = Pending { head: head.to_vec(), body, expects };
-                answered(input.len(), Some(Next::Body(Box::new(pending))))
+                answered(input.len(), Some(Next::Wait(Box::new(Wait::Body(pending)))))
             }
         }
     }
@@ -151,7 +151,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         turn.counters.requests += 1;
         match self.try_answer(request, head, turn) {
             Ok(()) => None,
-            Err(Later(load)) => Some(Next::Content(head.to_vec(), load)),
+            Err(Later(load)) => Some(Next::Wait(Box::new(Wait::Content(head.to_vec(), load)))),
         }
     }
 

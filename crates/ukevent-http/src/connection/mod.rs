@@ -103,9 +103,14 @@ enum Next {
     Receive,
     /// What was answered is to leave first.
     Send,
+    /// Something else is to be waited for.
+    Wait(Box<Wait>),
+}
+
+enum Wait {
     /// The rest of a request's body must come.
-    Body(Box<Pending>),
-    /// What a request names is being looked for by somebody else.
+    Body(Pending),
+    /// What a request names is being looked for by somebody else, under this number.
     Content(Vec<u8>, u64),
 }
 
@@ -151,9 +156,13 @@ pub(crate) fn serve<W: Wire, C: Content, S: Seat>(
 ) -> impl Future<Output = ()> {
     let mut connection = Connection::new(wire, shared);
     async move {
-        // Borrowed, because what is moved in a future has its place in it twice.
-        let (Ok(connection), seat) = (&mut connection, &seat) else { return };
-        if let Ok(EndedBy::Server) = connection.requests(seat).await {
+        // Borrowed, and for the one wait only: what is moved in a future has its place in it twice, and what
+        // is kept over a wait has one.
+        let ended = match &mut connection {
+            Ok(connection) => connection.requests(&seat).await,
+            Err(Gone) => return,
+        };
+        if let (Ok(EndedBy::Server), Ok(connection)) = (ended, &mut connection) {
             Box::pin(connection.linger()).await;
         }
     }
@@ -208,31 +217,39 @@ impl<W: Wire, C: Content> Connection<W, C> {
             if let Some(&Tail::Live(framing)) = self.tail.as_deref() {
                 return Box::pin(self.live(framing, seat)).await;
             }
-            match next {
-                Next::Receive => {
-                    self.flush().await?;
-                    if let Some(ended_by) = self.last {
-                        return Ok(self.ended_by(ended_by).await);
-                    }
-                    let rests = self.phase == Phase::Rest;
-                    if rests && self.has_answered && self.shared.is_ending() {
-                        // What was sent said that the connection stays; it was not known then that the
-                        // server ends.
-                        let Some(received) = self.arrived().await else {
-                            return Ok(EndedBy::Server);
-                        };
-                        self.take_in(received?)?;
-                    } else {
-                        seat.is_busy(!self.input.is_empty());
-                        self.receive().await?;
-                        seat.is_busy(true);
-                    }
-                    self.be_sure().await;
+            let has_answered_all = match next {
+                Next::Receive => true,
+                Next::Send => false,
+                Next::Wait(wait) => {
+                    Box::pin(self.wait(*wait)).await?;
+                    continue;
                 }
-                Next::Send => self.flush().await?,
-                Next::Body(pending) => Box::pin(self.body(*pending)).await?,
-                Next::Content(head, load) => Box::pin(self.content(head, load)).await?,
+            };
+            self.flush().await?;
+            if !has_answered_all {
+                continue;
             }
+            if let Some(ended_by) = self.last {
+                return Ok(self.ended_by(ended_by).await);
+            }
+            let rests = self.phase == Phase::Rest;
+            if rests && self.has_answered && self.shared.is_ending() {
+                // What was sent said that the connection stays; it was not known then that the server ends.
+                let Some(received) = self.arrived().await else { return Ok(EndedBy::Server) };
+                self.take_in(received?)?;
+            } else {
+                seat.is_busy(!self.input.is_empty());
+                self.receive().await?;
+                seat.is_busy(true);
+            }
+            self.be_sure().await;
+        }
+    }
+
+    async fn wait(&mut self, wait: Wait) -> Result<(), Gone> {
+        match wait {
+            Wait::Body(pending) => self.body(pending).await,
+            Wait::Content(head, load) => self.content(head, load).await,
         }
     }
 

@@ -11,10 +11,12 @@ use crate::{
     range::parts::Parts,
     shared::Shared,
 };
+use pin_project_lite::pin_project;
 use std::{
     io,
     mem::take,
-    pin::{Pin, pin},
+    pin::Pin,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use ukevent_buf::Buffer;
@@ -27,10 +29,14 @@ impl<W: Wire, C: Content> Connection<W, C> {
             return Ok(());
         }
         self.keep_input();
-        let answers = take(&mut self.answers);
-        match self.tail.take() {
-            None => self.send(answers).await?,
-            Some(tail) => Box::pin(self.send_tail(answers, *tail)).await?,
+        // Nothing that is moved is kept over a wait: it would have its place in every connection.
+        if let Some(tail) = self.tail.take() {
+            let answers = take(&mut self.answers);
+            Box::pin(self.send_tail(answers, *tail)).await?;
+        } else {
+            let count = self.answers.len() as u64;
+            self.watched_answers().await?;
+            self.shared.count(|counters| counters.bytes_sent += count);
         }
         self.have_left();
         let limits = &self.shared.limits;
@@ -56,11 +62,20 @@ impl<W: Wire, C: Content> Connection<W, C> {
 
     pub(super) async fn send(&mut self, bytes: Buffer) -> Result<(), Gone> {
         let count = bytes.len() as u64;
-        let mut watch = Watch::new(self.wire.probe(), &self.shared);
-        let sending = pin!(self.wire.send(bytes));
-        watched(sending, &mut watch, &mut self.deadline).await?;
+        self.watched(bytes).await?;
         self.shared.count(|counters| counters.bytes_sent += count);
         Ok(())
+    }
+
+    fn watched_answers(&mut self) -> impl Future<Output = Result<(), Gone>> {
+        let answers = take(&mut self.answers);
+        self.watched(answers)
+    }
+
+    /// Sends this. Not an async function, in which what is sent, and its sending, would have a place twice.
+    fn watched(&mut self, bytes: Buffer) -> impl Future<Output = Result<(), Gone>> {
+        let probe = self.wire.probe();
+        Watched::new(self.wire.send(bytes), probe, &self.shared, &mut self.deadline)
     }
 
     /// Sends answers, and behind them what is not in memory of the last.
@@ -110,9 +125,9 @@ impl<W: Wire, C: Content> Connection<W, C> {
         while left > 0 {
             let piece = left.min(TURN_BYTES);
             let expected = head.len() as u64 + piece;
-            let mut watch = Watch::new(self.wire.probe(), &self.shared);
-            let sending = pin!(self.wire.send_file(take(&mut head), file, offset, piece));
-            let sent = watched(sending, &mut watch, &mut self.deadline).await?;
+            let probe = self.wire.probe();
+            let sending = self.wire.send_file(take(&mut head), file, offset, piece);
+            let sent = Watched::new(sending, probe, &self.shared, &mut self.deadline).await?;
             self.shared.count(|counters| counters.bytes_sent += sent);
             if sent != expected {
                 // The file is shorter than was announced: only closing says so.
@@ -124,50 +139,62 @@ impl<W: Wire, C: Content> Connection<W, C> {
     }
 }
 
-/// Looks after something that is being sent. Who empties the kernel's buffer slowly has not stalled: what is
-/// outstanding differs from look to look, whether the kernel took more meanwhile or not.
-struct Watch<'a, P, C> {
-    probe: P,
-    shared: &'a Shared<C>,
-    progress: Duration,
-    before: Option<Option<u32>>,
-}
-
-impl<'a, P: Probe, C> Watch<'a, P, C> {
-    fn new(probe: P, shared: &'a Shared<C>) -> Self {
-        Self { probe, shared, progress: now(), before: None }
-    }
-
-    /// When to look (again); nothing, if the peer took nothing for as long as it may.
-    fn look(&mut self) -> Option<Duration> {
-        let unsent = self.probe.unsent();
-        // What has all reached the peer waits for the server's own disk.
-        if self.before.replace(unsent) != Some(unsent) || unsent == Some(0) {
-            self.progress = now();
-        }
-        let stall = self.shared.limits.stall;
-        let left = (self.progress + stall).saturating_sub(now());
-        (left > Duration::ZERO).then(|| left.min(stall / STALL_LOOKS))
+pin_project! {
+    /// Something that is being sent, unless the peer takes nothing of it for as long as it may: it is looked
+    /// at several times within that. Who empties the kernel's buffer slowly has not stalled: what is
+    /// outstanding differs from look to look, whether the kernel took more meanwhile or not.
+    struct Watched<'a, S, P, C> {
+        #[pin]
+        sending: S,
+        probe: P,
+        shared: &'a Shared<C>,
+        deadline: &'a mut Deadline,
+        // In a box, because most have left before they are looked at.
+        seen: Option<Box<Seen>>,
     }
 }
 
-/// Waits until something has left, unless the peer takes nothing of it for as long as it may: it is looked
-/// at several times within that.
-async fn watched<T, P: Probe, C>(
-    mut sending: Pin<&mut impl Future<Output = io::Result<T>>>,
-    watch: &mut Watch<'_, P, C>,
-    deadline: &mut Deadline,
-) -> Result<T, Gone> {
-    deadline.set(watch.shared.limits.stall / STALL_LOOKS);
-    loop {
-        if let Ok(sent) = deadline.guard(sending.as_mut()).await {
-            return Ok(sent?);
-        }
-        match watch.look() {
-            Some(wait) => deadline.set(wait),
-            None => {
-                watch.shared.count(|counters| counters.timed_out += 1);
-                return Err(Gone);
+/// What was outstanding at the last look, and when that had changed.
+struct Seen {
+    unsent: Option<u32>,
+    changed: Duration,
+}
+
+impl<'a, S, P: Probe, C> Watched<'a, S, P, C> {
+    fn new(sending: S, probe: P, shared: &'a Shared<C>, deadline: &'a mut Deadline) -> Self {
+        deadline.set(shared.limits.stall / STALL_LOOKS);
+        Self { sending, probe, shared, deadline, seen: None }
+    }
+}
+
+/// Looks how far it is. When to look again; nothing, if the peer took nothing for as long as it may.
+fn look(probe: &impl Probe, seen: &mut Option<Box<Seen>>, stall: Duration) -> Option<Duration> {
+    let (unsent, now) = (probe.unsent(), now());
+    let seen = seen.get_or_insert_with(|| Box::new(Seen { unsent, changed: now }));
+    // What has all reached the peer waits for the server's own disk.
+    if seen.unsent != unsent || unsent == Some(0) {
+        **seen = Seen { unsent, changed: now };
+    }
+    let left = (seen.changed + stall).saturating_sub(now);
+    (left > Duration::ZERO).then(|| left.min(stall / STALL_LOOKS))
+}
+
+impl<T, S: Future<Output = io::Result<T>>, P: Probe, C> Future for Watched<'_, S, P, C> {
+    type Output = Result<T, Gone>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            if let Poll::Ready(sent) = this.sending.as_mut().poll(cx) {
+                return Poll::Ready(Ok(sent?));
+            }
+            ready!(this.deadline.poll_passed(cx));
+            match look(this.probe, this.seen, this.shared.limits.stall) {
+                Some(wait) => this.deadline.set(wait),
+                None => {
+                    this.shared.count(|counters| counters.timed_out += 1);
+                    return Poll::Ready(Err(Gone));
+                }
             }
         }
     }

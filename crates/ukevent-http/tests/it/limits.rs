@@ -221,12 +221,12 @@ fn memory_of_idle_connections() {
             let before = resident_bytes();
             connect(CONNECTIONS - 500);
             let each = (resident_bytes() - before) / (CONNECTIONS - 500) as u64;
-            assert!(each <= 1800, "{kind}: {each} bytes each");
+            assert!(each <= 1472, "{kind}: {each} bytes each");
         }
     });
 }
 
-fn resident_bytes() -> u64 {
+pub(crate) fn resident_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024

@@ -4,6 +4,7 @@
 
 mod cases;
 mod changing;
+mod chaos;
 mod client;
 mod ending;
 mod limits;

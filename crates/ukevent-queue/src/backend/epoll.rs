@@ -6,6 +6,7 @@
 //! reported ends the next wait too, so while the queue waits for more it is taken out (`parked`).
 
 use super::{Arm, Backend, Completion, EventFdWake, Patience, Poll, Tally, Ticket};
+use crate::by_slot::BySlot;
 use crate::post::Wake;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use ukevent_sys::Result;
@@ -15,6 +16,7 @@ use ukevent_sys::poll::PollMask;
 const EPERM: i32 = 1;
 /// Reports taken from the kernel at a time.
 const BATCH: usize = 256;
+const NOBODY: u32 = u32::MAX;
 
 /// What a slot has in the epoll set.
 struct Entry {
@@ -43,10 +45,9 @@ impl Entry {
 
 pub(crate) struct EpollBackend {
     epoll: Epoll,
-    /// By slot.
-    entries: Vec<Option<Entry>>,
-    /// Which slot watches the descriptor itself, by its number.
-    holders: Vec<Option<u32>>,
+    entries: BySlot<Entry>,
+    /// Which slot watches the descriptor itself, by its number; [`NOBODY`] if none does.
+    holders: Vec<u32>,
     parked: Vec<u32>,
     files: Vec<u32>,
     /// Levels reported since the queue began this wait.
@@ -64,7 +65,7 @@ impl EpollBackend {
         epoll.add(wake_fd, PollMask::IN, Trigger::Edge, Ticket::WAKE.to_bits())?;
         Ok(Self {
             epoll,
-            entries: Vec::new(),
+            entries: BySlot::new(),
             holders: Vec::new(),
             parked: Vec::new(),
             files: Vec::new(),
@@ -77,7 +78,7 @@ impl EpollBackend {
 
     fn add(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
         let number = poll.fd as usize;
-        let watched_already = self.holders.get(number).is_some_and(Option::is_some);
+        let watched_already = self.holders.get(number).is_some_and(|&holder| holder != NOBODY);
         let duplicate =
             watched_already.then(|| ukevent_sys::descriptor::duplicate(poll.fd)).transpose()?;
         let mut entry = Entry { ticket, poll, duplicate, place: Place::Set };
@@ -91,16 +92,19 @@ impl EpollBackend {
             Err(error) => return Err(error),
         }
         if entry.duplicate.is_none() {
-            *at(&mut self.holders, number) = Some(ticket.index);
+            if number >= self.holders.len() {
+                self.holders.resize(number + 1, NOBODY);
+            }
+            self.holders[number] = ticket.index;
         }
-        *at(&mut self.entries, ticket.index as usize) = Some(entry);
+        self.entries.insert(ticket.index, entry);
         Ok(())
     }
 
     /// Puts back what was taken out for the wait before.
     fn unpark(&mut self) -> Result<()> {
         while let Some(index) = self.parked.pop() {
-            let Some(entry) = entry(&mut self.entries, index) else { continue };
+            let Some(entry) = self.entries.find_mut(index) else { continue };
             if entry.place != Place::Parked {
                 continue;
             }
@@ -119,7 +123,7 @@ impl EpollBackend {
     /// Takes the levels that were reported out of the set.
     fn park(&mut self) -> Result<()> {
         for index in self.levels.drain(..) {
-            let Some(entry) = entry(&mut self.entries, index) else { continue };
+            let Some(entry) = self.entries.find_mut(index) else { continue };
             if entry.place == Place::Set && entry.poll.arm == Arm::Level {
                 self.system_calls += 1;
                 self.epoll.remove(entry.fd())?;
@@ -137,8 +141,7 @@ impl EpollBackend {
             if ticket.index == Ticket::WAKE.index {
                 continue;
             }
-            let arm =
-                entry(&mut self.entries, ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
+            let arm = self.entries.find(ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
             if arm == Arm::Level {
                 self.levels.push(ticket.index);
             }
@@ -148,8 +151,7 @@ impl EpollBackend {
 
     /// Whether this arming is the one that the slot has.
     pub(super) fn watches(&self, ticket: Ticket) -> bool {
-        let entry = self.entries.get(ticket.index as usize).and_then(Option::as_ref);
-        entry.is_some_and(|entry| entry.ticket == ticket)
+        self.entries.find(ticket.index).is_some_and(|entry| entry.ticket == ticket)
     }
 
     /// The epoll instance's own descriptor.
@@ -165,7 +167,7 @@ impl EpollBackend {
     /// `again`: levels were reported in this wait; what is tried once more was armed since.
     fn report_files(&mut self, again: bool, reports: &mut Vec<Completion>) {
         for index in &self.files {
-            let Some(entry) = entry(&mut self.entries, *index) else { continue };
+            let Some(entry) = self.entries.find_mut(*index) else { continue };
             if again && entry.poll.arm == Arm::Level {
                 continue;
             }
@@ -180,18 +182,6 @@ impl EpollBackend {
     }
 }
 
-fn entry(entries: &mut [Option<Entry>], index: u32) -> Option<&mut Entry> {
-    entries.get_mut(index as usize)?.as_mut()
-}
-
-/// The place at an index, which is made if there is none.
-fn at<T>(places: &mut Vec<Option<T>>, index: usize) -> &mut Option<T> {
-    if index >= places.len() {
-        places.resize_with(index + 1, || None);
-    }
-    &mut places[index]
-}
-
 const fn trigger(arm: Arm) -> Trigger {
     match arm {
         Arm::Once => Trigger::Once,
@@ -202,7 +192,7 @@ const fn trigger(arm: Arm) -> Trigger {
 
 impl Backend for EpollBackend {
     fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
-        let Some(entry) = entry(&mut self.entries, ticket.index) else {
+        let Some(entry) = self.entries.find_mut(ticket.index) else {
             return self.add(ticket, poll);
         };
         let (fd, data) = (entry.fd(), ticket.to_bits());
@@ -221,9 +211,7 @@ impl Backend for EpollBackend {
     }
 
     fn cancel(&mut self, ticket: Ticket, _fd: RawFd, _armed: bool) {
-        let Some(entry) = self.entries.get_mut(ticket.index as usize).and_then(Option::take) else {
-            return;
-        };
+        let Some(entry) = self.entries.remove(ticket.index) else { return };
         match entry.place {
             Place::Set => {
                 self.system_calls += 1;
@@ -234,8 +222,8 @@ impl Backend for EpollBackend {
             Place::File(_) => self.files.retain(|&index| index != ticket.index),
         }
         let holder = &mut self.holders[entry.poll.fd as usize];
-        if *holder == Some(ticket.index) {
-            *holder = None;
+        if *holder == ticket.index {
+            *holder = NOBODY;
         }
     }
 
@@ -260,7 +248,7 @@ impl Backend for EpollBackend {
         // A wait tells all that was so when it began, as that of the other backends does. The kernel gives what
         // is ready in turn, so after as many as there are all have been told.
         let mut taken = count;
-        while count == BATCH && taken < self.entries.len() {
+        while count == BATCH && taken < self.entries.most() {
             self.system_calls += 1;
             count = self.epoll.wait(&mut self.reports[..], Some(0), None)?;
             self.take(count, reports);

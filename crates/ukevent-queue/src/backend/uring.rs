@@ -10,6 +10,7 @@ use super::lower::{self, Shape};
 use super::mirror::Mirror;
 use super::provided::{NoGroup, Provided};
 use super::{Arm, Backend, Completion, EventFdWake, Landed, Patience, Poll, Start, Tally, Ticket};
+use crate::by_slot::BySlot;
 use crate::operation::{Inlet, Request};
 use crate::post::Wake;
 use std::collections::VecDeque;
@@ -41,7 +42,7 @@ pub(crate) struct Uring {
     ring: Ring<Piece>,
     backlog: VecDeque<Submission>,
     /// Operations that the kernel has, by slot: their serial, their name in the ring, and their shape.
-    flights: Vec<Option<(u32, Flight, Shape)>>,
+    flights: BySlot<(u32, Flight, Shape)>,
     /// Operations for which the ring had no place; they go with the next entering.
     grounded: VecDeque<(Ticket, Operation<Piece>, Shape)>,
     /// Operations that are to be cancelled, for which it had no place either.
@@ -79,7 +80,7 @@ impl Uring {
         let mut uring = Self {
             ring,
             backlog: VecDeque::new(),
-            flights: Vec::new(),
+            flights: BySlot::new(),
             grounded: VecDeque::new(),
             uncancelled: Vec::new(),
             landed: Vec::new(),
@@ -152,11 +153,7 @@ impl Uring {
         shape: Shape,
     ) -> std::result::Result<(), Operation<Piece>> {
         let flight = self.ring.start(ticket.to_bits(), operation)?;
-        let index = ticket.of_slot().index as usize;
-        if index >= self.flights.len() {
-            self.flights.resize_with(index + 1, || None);
-        }
-        self.flights[index] = Some((ticket.serial, flight, shape));
+        self.flights.insert(ticket.of_slot().index, (ticket.serial, flight, shape));
         Ok(())
     }
 
@@ -165,8 +162,8 @@ impl Uring {
     }
 
     fn flight(&self, ticket: Ticket) -> Option<Flight> {
-        match self.flights.get(ticket.of_slot().index as usize) {
-            Some(&Some((serial, flight, _))) if serial == ticket.serial => Some(flight),
+        match self.flights.find(ticket.of_slot().index) {
+            Some(&(serial, flight, _)) if serial == ticket.serial => Some(flight),
             _ => None,
         }
     }
@@ -212,14 +209,14 @@ impl Uring {
         for Completed { user_data, result, more, load } in self.ring.completions() {
             let ticket = Ticket::from_bits(user_data);
             if ticket.is_of_operation() {
-                let flown = self.flights.get_mut(ticket.of_slot().index as usize);
-                let flown = flown.filter(|it| it.is_some_and(|it| it.0 == ticket.serial));
+                let slot = ticket.of_slot().index;
+                let flown = self.flights.find_mut(slot).filter(|it| it.0 == ticket.serial);
                 let (shape, result) = match flown {
-                    Some(flown) if !more => {
-                        let shape = flown.take().map_or(Shape::Plain, |it| it.2);
+                    Some(&mut (_, _, shape)) if !more => {
+                        self.flights.remove(slot);
                         (shape, shape.known().unwrap_or(result))
                     }
-                    Some(Some((_, _, shape))) if shape.comes_twice() => {
+                    Some((_, _, shape)) if shape.comes_twice() => {
                         if shape.learn(result) {
                             reports.push(Completion { ticket, result, last: false });
                             self.landed.push(Landed::Sent);

@@ -31,8 +31,8 @@ pub(crate) struct Work {
     pub(crate) completed: Kept,
     /// Nothing comes after that.
     pub(crate) ended: bool,
-    /// The slot of its time limit.
-    pub(crate) limit: Option<Key>,
+    /// The slot of its time limit; [`Key::NONE`] without one.
+    pub(crate) limit: Key,
     /// What it waits for.
     pub(crate) waits_for: PollMask,
     /// What it counts against the bound of its descriptor.
@@ -55,7 +55,9 @@ impl Work {
     /// Lets go of all that it was, when it is over.
     #[inline]
     pub(crate) fn clear(&mut self) {
-        debug_assert!(self.request.is_none() && self.completed.is_empty() && self.limit.is_none());
+        debug_assert!(
+            self.request.is_none() && self.completed.is_empty() && self.limit == Key::NONE
+        );
         self.fd = NO_FD;
         self.in_flight = false;
         self.is_in_line = false;
@@ -88,7 +90,7 @@ impl Default for Work {
             ended_by: None,
             completed: Kept::default(),
             ended: false,
-            limit: None,
+            limit: Key::NONE,
             waits_for: PollMask::empty(),
             outgoing_bytes: 0,
         }

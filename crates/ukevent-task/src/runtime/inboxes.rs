@@ -6,6 +6,7 @@
 
 use super::wake::Waiter;
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use ukevent_buf::Buffer;
 use ukevent_queue::{Key, Kind, Payload, Token};
 
@@ -18,16 +19,17 @@ const MOST_KEPT: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct InboxId {
     index: u32,
-    generation: u32,
+    generation: NonZeroU32,
 }
 
 impl InboxId {
     pub(crate) const fn token(self) -> Token {
-        Token((self.generation as u64) << 32 | self.index as u64)
+        Token((self.generation.get() as u64) << 32 | self.index as u64)
     }
 
-    const fn of(token: Token) -> Self {
-        Self { index: token.0 as u32, generation: (token.0 >> 32) as u32 }
+    fn of(token: Token) -> Option<Self> {
+        let generation = NonZeroU32::new((token.0 >> 32) as u32)?;
+        Some(Self { index: token.0 as u32, generation })
     }
 }
 
@@ -43,29 +45,68 @@ pub(crate) enum Bound {
 }
 
 struct Inbox {
-    generation: u32,
+    generation: NonZeroU32,
     bound: Bound,
     /// Is it cancelled or disabled already?
     cancelled: bool,
     what: &'static str,
-    first: Option<(Key, Kind)>,
-    #[expect(
-        clippy::box_collection,
-        reason = "as a rule there is none, and there are many inboxes"
-    )]
-    more: Option<Box<VecDeque<(Key, Kind)>>>,
-    waiter: Waiter,
+    contents: Contents,
+}
+
+const _: () = assert!(size_of::<Inbox>() == 64, "there are many inboxes");
+
+/// What is in an inbox: nobody waits for what is there, and nothing is there for who waits. Dropping it may
+/// close descriptors and run the code of wakers.
+#[derive(Default)]
+pub(crate) enum Contents {
+    #[default]
+    Nothing,
+    /// Somebody is to be told of the next event.
+    Awaited(Waiter),
+    Events {
+        first: (Key, Kind),
+        #[expect(
+            clippy::box_collection,
+            reason = "as a rule there is none, and there are many inboxes"
+        )]
+        more: Option<Box<VecDeque<(Key, Kind)>>>,
+    },
+}
+
+impl Contents {
+    const fn is_awaited_by(&self, task: u32) -> bool {
+        matches!(self, Self::Awaited(Waiter::Task(index)) if *index == task)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Events { more, .. } => 1 + more.as_ref().map_or(0, |more| more.len()),
+            Self::Nothing | Self::Awaited(_) => 0,
+        }
+    }
 }
 
 impl Inbox {
-    fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.len())
+    /// Puts an event behind the others. Who waited is to be told.
+    #[inline]
+    fn push(&mut self, event: (Key, Kind)) -> Waiter {
+        if let Contents::Events { more, .. } = &mut self.contents {
+            more.get_or_insert_default().push_back(event);
+            return Waiter::Nobody;
+        }
+        match std::mem::replace(&mut self.contents, Contents::Events { first: event, more: None }) {
+            Contents::Awaited(waiter) => waiter,
+            Contents::Nothing | Contents::Events { .. } => Waiter::Nobody,
+        }
     }
 
     /// Lets an event join the last one that waits, if the two say no more than one would.
     fn join(&mut self, key: Key, later: &Kind) -> bool {
-        let last = self.more.as_mut().and_then(|more| more.back_mut()).or(self.first.as_mut());
-        let Some((_, last)) = last.filter(|(of, _)| *of == key) else { return false };
+        let Contents::Events { first, more } = &mut self.contents else { return false };
+        let (of, last) = more.as_mut().and_then(|more| more.back_mut()).unwrap_or(first);
+        if *of != key {
+            return false;
+        }
         match (last, later) {
             (Kind::Timer(earlier), Kind::Timer(later)) => {
                 earlier.expirations = earlier.expirations.saturating_add(later.expirations);
@@ -108,15 +149,13 @@ impl Inboxes {
         }
         let index = self.all.len() as u32;
         self.all.push(Inbox {
-            generation: 1,
+            generation: NonZeroU32::MIN,
             bound,
             cancelled: false,
             what,
-            first: None,
-            more: None,
-            waiter: Waiter::Nobody,
+            contents: Contents::Nothing,
         });
-        InboxId { index, generation: 1 }
+        InboxId { index, generation: NonZeroU32::MIN }
     }
 
     #[inline]
@@ -128,12 +167,8 @@ impl Inboxes {
     #[must_use]
     pub(crate) fn close(&mut self, id: InboxId) -> Option<Contents> {
         let inbox = self.find(id)?;
-        inbox.generation = inbox.generation.wrapping_add(1);
-        let contents = Contents {
-            _first: inbox.first.take(),
-            _more: inbox.more.take(),
-            _waiter: std::mem::take(&mut inbox.waiter),
-        };
+        inbox.generation = inbox.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        let contents = std::mem::take(&mut inbox.contents);
         self.free.push(id.index);
         Some(contents)
     }
@@ -146,57 +181,62 @@ impl Inboxes {
         key: Key,
         kind: Kind,
     ) -> Result<Delivered, Kind> {
-        let Some(inbox) = self.find(InboxId::of(token)) else { return Err(kind) };
-        let wake = std::mem::take(&mut inbox.waiter);
+        let found = InboxId::of(token).and_then(|id| self.find(id));
+        let Some(inbox) = found else { return Err(kind) };
         let mut kind = kind;
         let (mut cancel, mut disable) = (None, None);
         if inbox.bound == Bound::Kept {
             if inbox.join(key, &kind) {
-                return Ok(Delivered { wake, cancel, disable });
+                return Ok(Delivered { wake: Waiter::Nobody, cancel, disable });
             }
             // Whoever waits for one has not taken it yet.
-            if inbox.len() + 1 >= MOST_KEPT {
+            if inbox.contents.len() + 1 >= MOST_KEPT {
                 // Of many sources each that brings more.
                 inbox.cancelled = true;
                 disable = Some(key);
             }
         }
-        if inbox.bound == Bound::Received && !wake.is_somebody() {
+        if inbox.bound == Bound::Received && !matches!(inbox.contents, Contents::Awaited(_)) {
             copy_out(&mut kind);
-            if inbox.len() >= MOST_RECEIVED && !std::mem::replace(&mut inbox.cancelled, true) {
+            if inbox.contents.len() >= MOST_RECEIVED
+                && !std::mem::replace(&mut inbox.cancelled, true)
+            {
                 cancel = Some(key);
             }
         }
-        if inbox.first.is_none() && inbox.more.as_ref().is_none_or(|more| more.is_empty()) {
-            inbox.first = Some((key, kind));
-        } else {
-            inbox.more.get_or_insert_default().push_back((key, kind));
-        }
-        Ok(Delivered { wake, cancel, disable })
+        Ok(Delivered { wake: inbox.push((key, kind)), cancel, disable })
     }
 
     /// Takes the oldest event.
     #[inline]
     pub(crate) fn take(&mut self, id: InboxId) -> Option<(Key, Kind)> {
         let inbox = self.find(id)?;
-        inbox.first.take().or_else(|| {
-            let more = inbox.more.as_mut()?;
-            let event = more.pop_front();
-            if more.is_empty() {
-                inbox.more = None;
-            }
-            event
-        })
+        let Contents::Events { first, more } = &mut inbox.contents else { return None };
+        if let Some(next) = more.as_mut().and_then(|more| more.pop_front()) {
+            return Some(std::mem::replace(first, next));
+        }
+        match std::mem::take(&mut inbox.contents) {
+            Contents::Events { first, .. } => Some(first),
+            Contents::Nothing | Contents::Awaited(_) => None,
+        }
     }
 
-    /// Lets `waiter` be told of the next event. Who was to be told before is to be dropped when the table is
-    /// no longer borrowed.
+    /// Lets `waiter` be told of the next event of an inbox in which there is none. Who was to be told before
+    /// is to be dropped when the table is no longer borrowed.
     #[inline]
     #[must_use]
     pub(crate) fn wait(&mut self, id: InboxId, waiter: Waiter) -> Waiter {
-        match self.find(id) {
-            Some(inbox) => std::mem::replace(&mut inbox.waiter, waiter),
-            None => waiter,
+        let Some(inbox) = self.find(id) else { return waiter };
+        match &mut inbox.contents {
+            Contents::Awaited(before) => std::mem::replace(before, waiter),
+            contents @ Contents::Nothing => {
+                *contents = Contents::Awaited(waiter);
+                Waiter::Nobody
+            }
+            Contents::Events { .. } => {
+                debug_assert!(false, "it was found empty");
+                waiter
+            }
         }
     }
 
@@ -204,14 +244,18 @@ impl Inboxes {
     #[must_use]
     pub(crate) fn forget(&mut self, id: InboxId, key: Key) -> VecDeque<(Key, Kind)> {
         let Some(inbox) = self.find(id) else { return VecDeque::new() };
-        let mut all = inbox.more.take().map_or_else(VecDeque::new, |more| *more);
-        if let Some(first) = inbox.first.take() {
+        let Contents::Events { .. } = inbox.contents else { return VecDeque::new() };
+        let mut all = VecDeque::new();
+        if let Contents::Events { first, more } = std::mem::take(&mut inbox.contents) {
+            all = more.map_or_else(VecDeque::new, |more| *more);
             all.push_front(first);
         }
         let (forgotten, mut kept): (VecDeque<_>, VecDeque<_>) =
             all.into_iter().partition(|(of, _)| *of == key);
-        inbox.first = kept.pop_front();
-        inbox.more = (!kept.is_empty()).then(|| Box::new(kept));
+        if let Some(first) = kept.pop_front() {
+            let more = (!kept.is_empty()).then(|| Box::new(kept));
+            inbox.contents = Contents::Events { first, more };
+        }
         forgotten
     }
 
@@ -220,11 +264,19 @@ impl Inboxes {
     #[must_use]
     pub(crate) fn leave(&mut self, id: InboxId) -> Waiter {
         let Some(inbox) = self.find(id) else { return Waiter::Nobody };
-        // Only the first can have come while somebody waited.
-        if let Some((_, kind)) = &mut inbox.first {
-            copy_out(kind);
+        match &mut inbox.contents {
+            // Only the first can have come while somebody waited.
+            Contents::Events { first: (_, kind), .. } => {
+                copy_out(kind);
+                Waiter::Nobody
+            }
+            Contents::Awaited(waiter) => {
+                let waiter = std::mem::take(waiter);
+                inbox.contents = Contents::Nothing;
+                waiter
+            }
+            Contents::Nothing => Waiter::Nobody,
         }
-        std::mem::take(&mut inbox.waiter)
     }
 
     /// Says of a continuous operation that it was started anew, or of a source that it is to be enabled.
@@ -237,7 +289,7 @@ impl Inboxes {
     pub(crate) fn awaited_by(&self, task: u32) -> impl Iterator<Item = &'static str> {
         self.all
             .iter()
-            .filter(move |inbox| matches!(inbox.waiter, Waiter::Task(index) if index == task))
+            .filter(move |inbox| inbox.contents.is_awaited_by(task))
             .map(|inbox| inbox.what)
     }
 
@@ -245,14 +297,6 @@ impl Inboxes {
     pub(crate) fn open_count(&self) -> usize {
         self.all.len() - self.free.len()
     }
-}
-
-/// What was in an inbox. Dropping it may close descriptors and run the code of wakers.
-pub(crate) struct Contents {
-    _first: Option<(Key, Kind)>,
-    #[expect(clippy::box_collection, reason = "as it was kept")]
-    _more: Option<Box<VecDeque<(Key, Kind)>>>,
-    _waiter: Waiter,
 }
 
 /// Copies what was received out of its pool.

@@ -87,12 +87,6 @@ pub(crate) enum Waiter {
     Other(Waker),
 }
 
-impl Waiter {
-    pub(crate) const fn is_somebody(&self) -> bool {
-        !matches!(self, Self::Nobody)
-    }
-}
-
 /// Which waker a task is being polled with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Polled {

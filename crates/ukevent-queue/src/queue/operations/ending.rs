@@ -7,6 +7,7 @@ use crate::queue::Queue;
 use crate::queue::deliver::enlist;
 use crate::slot::Flags;
 use crate::source::State;
+use std::mem::replace;
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
 
@@ -26,16 +27,22 @@ impl Queue {
         work.completed.push(completed);
         work.ended = ended;
         self.ready_events += 1;
-        if ended && (work.is_in_line || work.outgoing_bytes > 0 || work.limit.is_some()) {
-            let (on, bytes, limit) = (work.on, work.outgoing_bytes, work.limit.take());
+        if ended && (work.is_in_line || work.outgoing_bytes > 0 || work.limit != Key::NONE) {
+            let (on, bytes, limit) =
+                (work.on, work.outgoing_bytes, replace(&mut work.limit, Key::NONE));
             enlist(&mut self.ready, key, slot);
             self.leave_line(key, on, bytes);
-            if let Some(own) = limit {
-                self.stop_timer(own.index, Clock::Monotonic);
-                self.slots.remove(own);
-            }
+            self.end_limit(limit);
         } else {
             enlist(&mut self.ready, key, slot);
+        }
+    }
+
+    /// Nothing ends it any more but itself.
+    fn end_limit(&mut self, own: Key) {
+        if own != Key::NONE {
+            self.stop_timer(own.index, Clock::Monotonic);
+            self.slots.remove(own);
         }
     }
 
@@ -43,13 +50,10 @@ impl Queue {
     pub(super) fn leave_line(&mut self, key: Key, on: Key, bytes: usize) {
         let Some(peer) = self.operations.peer(on) else { return };
         peer.outgoing_bytes -= bytes;
-        if peer.line.front() != Some(&key) {
-            peer.line.retain(|other| *other != key);
-            return;
+        if peer.line.first() != Some(key) {
+            return peer.line.leave(key);
         }
-        peer.line.pop_front();
-        let next = peer.line.front().copied();
-        if let Some(next) = next {
+        if let Some(next) = peer.line.advance() {
             self.arm_later(next);
         }
     }
@@ -97,10 +101,7 @@ impl Queue {
     /// Takes an operation out of everything: no event of it comes, and what it was lent goes home with it.
     #[inline(never)]
     pub(in crate::queue) fn drop_work(&mut self, key: Key, work: &Work) {
-        if let Some(own) = work.limit {
-            self.stop_timer(own.index, Clock::Monotonic);
-            self.slots.remove(own);
-        }
+        self.end_limit(work.limit);
         let ticket = Ticket { index: key.index, serial: self.slots.ticket_before(key) };
         if work.in_flight {
             // Its late result finds nobody, and what it brings is dropped.
@@ -129,15 +130,14 @@ impl Queue {
     /// Drops all operations of a descriptor.
     #[inline(never)]
     pub(in crate::queue) fn drop_operations_on(&mut self, on: Key) {
-        let Some(peer) = self.operations.peers.get_mut(on.index as usize) else { return };
-        let Some(peer) = peer else { return };
+        let Some(peer) = self.operations.peer(on) else { return };
         // Nobody has a turn any more.
         peer.line.clear();
         for key in std::mem::take(&mut peer.all) {
             self.unready(key);
             drop(self.give_up(key));
         }
-        self.operations.peers[on.index as usize] = None;
+        self.operations.peers.remove(on.index);
     }
 
     /// The last of the line: takes the registration back, and closes what it owns.

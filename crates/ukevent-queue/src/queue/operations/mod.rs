@@ -13,12 +13,14 @@
 mod cold;
 mod elsewhere;
 mod ending;
+mod line;
 mod progress;
 mod refusals;
 mod zero;
 
 use super::Queue;
 use crate::backend::Ticket;
+use crate::by_slot::BySlot;
 use crate::error::NoSuchKey;
 use crate::event::Errno;
 use crate::key::{Key, Token};
@@ -30,7 +32,8 @@ use crate::post::Mailbox;
 use crate::primitive::Arc;
 use crate::slot::Flags;
 use crate::source::{Own, Owner, State};
-use std::collections::VecDeque;
+use line::Line;
+use smallvec::SmallVec;
 use std::task::{Wake, Waker};
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
@@ -40,8 +43,8 @@ const ETIMEDOUT: i32 = 110;
 
 /// What the operations of a queue have in common.
 pub(super) struct Operations {
-    /// By the index of the registration that owns the descriptor.
-    peers: Vec<Option<Box<Peer>>>,
+    /// By the slot of the registration that owns the descriptor.
+    peers: BySlot<Peer>,
     /// How many there are.
     live: usize,
     /// Boxes to be used again.
@@ -59,10 +62,10 @@ pub(super) struct Operations {
 /// The operations of one descriptor.
 #[derive(Default)]
 struct Peer {
-    /// All of them.
-    all: Vec<Key>,
+    /// All of them: as a rule what receives, and what is sent.
+    all: SmallVec<[Key; 2]>,
     /// Those that take turns, in order.
-    line: VecDeque<Key>,
+    line: Line,
     /// Bytes of the program's memory in the line.
     outgoing_bytes: usize,
     /// It was made non-blocking.
@@ -90,12 +93,12 @@ impl Operations {
 
     /// Whether a descriptor may be known here.
     pub(super) const fn were_used(&self) -> bool {
-        !self.peers.is_empty()
+        !self.peers.was_never_used()
     }
 
     pub(super) fn new() -> Self {
         Self {
-            peers: Vec::new(),
+            peers: BySlot::new(),
             live: 0,
             spare: Vec::new(),
             starved: Vec::new(),
@@ -108,16 +111,15 @@ impl Operations {
 
     #[inline]
     fn peer(&mut self, on: Key) -> Option<&mut Peer> {
-        self.peers.get_mut(on.index as usize)?.as_deref_mut()
+        self.peers.find_mut(on.index)
     }
 
     #[inline]
     fn peer_or_new(&mut self, on: Key) -> &mut Peer {
-        let index = on.index as usize;
-        if index >= self.peers.len() {
-            self.peers.resize_with(index + 1, || None);
+        if self.peers.find(on.index).is_none() {
+            return self.peers.insert(on.index, Peer::default());
         }
-        self.peers[index].get_or_insert_default()
+        self.peers.find_mut(on.index).expect("it was found")
     }
 }
 
@@ -154,7 +156,7 @@ impl Queue {
             peer.outgoing_bytes += work.outgoing_bytes;
             if request.is_in_order() {
                 has_turn = peer.line.is_empty();
-                peer.line.push_back(key);
+                peer.line.push(key);
                 work.is_in_line = true;
             }
         }
@@ -251,7 +253,7 @@ impl Queue {
         let deadline_ns = now_ns.saturating_add(crate::error::nanoseconds(limit));
         self.start_limit(own, deadline_ns);
         if let Some(work) = self.work(key) {
-            work.limit = Some(own);
+            work.limit = own;
         }
     }
 
@@ -259,7 +261,7 @@ impl Queue {
     pub(super) fn time_over(&mut self, own: Key, key: Key) {
         self.slots.remove(own);
         if let Some(work) = self.work(key) {
-            work.limit = None;
+            work.limit = Key::NONE;
         }
         // It may have ended in the same moment.
         let _ = self.end_work(key, ETIMEDOUT);
@@ -310,7 +312,7 @@ impl Queue {
     /// A send was cut short: what follows it in the line would not be understood, and ends.
     fn cut_line(&mut self, on: Key) {
         let Some(peer) = self.operations.peer(on) else { return };
-        for key in Vec::from(peer.line.clone()) {
+        for key in peer.line.iter().collect::<Vec<_>>() {
             let request = self.work(key).and_then(|work| work.request.as_ref());
             if request.is_some_and(Request::is_send) {
                 // It has neither begun nor ended.

@@ -49,7 +49,7 @@ impl Queue {
     /// A buffer came back: a close may have waited for it.
     pub(super) fn resume_close(&mut self, on: Key) {
         let Some(peer) = self.operations.peer(on) else { return };
-        let Some(&first) = peer.line.front() else { return };
+        let Some(first) = peer.line.first() else { return };
         if self.work(first).is_some_and(|work| matches!(work.request, Some(Request::Close))) {
             self.arm_later(first);
         }
