@@ -56,7 +56,7 @@ pub struct Limits {
     /// Bytes a second at which a head or a body must come once it has begun, after [`Limits::slow`].
     /// Slower: 408. Default: 0, any.
     pub least_rate: u32,
-    /// How far a peer may be behind [`Limits::least_rate`]. Default: 5 s.
+    /// How far a peer may be behind that rate. Default: 5 s.
     pub slow: Duration,
     /// Connections of one address at a time; of IPv6 one /64 is an address. One more is answered 503 and
     /// closed, and so for the next two. Default: 0, any.
@@ -116,7 +116,7 @@ const ADDRESSES: usize = 16 * 1024;
 const BURST: u32 = 10;
 
 impl Limits {
-    pub(crate) const fn least_rate(&self) -> LeastRate {
+    pub(crate) const fn rate(&self) -> LeastRate {
         LeastRate { bytes_per_s: self.least_rate, grace: self.slow }
     }
 

@@ -270,7 +270,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
     /// Something begins to come, and must be there after this time at the latest.
     fn expect_within(&mut self, time: Duration) {
         self.deadline.set(time);
-        let rate = self.shared.limits.least_rate();
+        let rate = self.shared.limits.rate();
         if rate.bytes_per_s > 0 {
             let now = nanoseconds(now());
             let end_ns = now.saturating_add(nanoseconds(time));
