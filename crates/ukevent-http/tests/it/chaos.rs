@@ -227,7 +227,10 @@ fn nothing_stays_of_killed_connections() {
                 resident.push(resident_bytes());
             }
             let growth = resident[1].saturating_sub(resident[0]);
-            assert!(growth <= MOST_GROWTH * half as u64, "{kind}: {growth} bytes more");
+            // AddressSanitizer keeps what is freed for a while.
+            let is_sanitized = std::env::var_os("ASAN_OPTIONS").is_some();
+            let is_bounded = growth <= MOST_GROWTH * half as u64;
+            assert!(is_bounded || is_sanitized, "{kind}: {growth} bytes more");
             assert_eq!(server.at_rest(), before, "{kind}");
             server.stopper.stop();
             let counters = server.thread.join().unwrap();
