@@ -127,7 +127,8 @@ impl Lines {
         if self.format == Format::Json {
             let second = String::from_utf8_lossy(&self.text);
             let millisecond = entry.unix_ns / 1_000_000 % 1000;
-            let line = Json { entry, time: format_args!("{second}.{millisecond:03}Z") };
+            let time = format!("{second}.{millisecond:03}Z");
+            let line = Json { entry, time };
             // A vector takes everything, and the keys are strings.
             let _ = serde_json::to_writer(&mut *out, &line);
             out.push(b'\n');
