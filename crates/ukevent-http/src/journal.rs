@@ -7,19 +7,20 @@
 use crate::{
     bell::Bell,
     log::{Entry, Format, Lines},
+    shared::nanoseconds,
 };
 use std::{
     cell::{Cell, RefCell},
     io::{self, Write},
     net::IpAddr,
     path::PathBuf,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use ukevent_queue::Open;
 use ukevent_task::{
     blocking,
     fs::File,
-    time::{now, sleep},
+    time::{now, sleep, wall},
 };
 
 /// Bytes of lines that wait to be written, at most.
@@ -164,8 +165,6 @@ impl Log {
 #[derive(Debug)]
 pub(crate) struct Journal {
     peer: IpAddr,
-    /// When the input came that is being answered.
-    received: Duration,
     noted: Vec<Noted>,
     /// Their heads, one behind the other.
     heads: Vec<u8>,
@@ -181,16 +180,11 @@ struct Noted {
 
 impl Journal {
     pub(crate) fn new(peer: IpAddr) -> Self {
-        Self { peer, received: now(), noted: Vec::new(), heads: Vec::new() }
+        Self { peer, noted: Vec::new(), heads: Vec::new() }
     }
 
-    /// Input has come.
-    pub(crate) fn received(&mut self) {
-        self.received = now();
-    }
-
-    /// A request was answered with this, and behind it so many bytes.
-    pub(crate) fn note(&mut self, head: &[u8], answer: &[u8], behind: u64) {
+    /// A request that was received then was answered with this, and behind it so many bytes.
+    pub(crate) fn note(&mut self, received: Duration, head: &[u8], answer: &[u8], behind: u64) {
         let status = answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
         let end = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(0, |at| at + 4);
         self.heads.extend_from_slice(head);
@@ -198,14 +192,13 @@ impl Journal {
             head_bytes: head.len(),
             status: status.and_then(|code| code.parse().ok()).unwrap_or(0),
             content_bytes: (answer.len() - end) as u64 + behind,
-            received: self.received,
+            received,
         });
     }
 
     /// All that was noted has left.
     pub(crate) fn left(&mut self, log: &Log) {
-        let (now, unix) = (now(), SystemTime::now().duration_since(SystemTime::UNIX_EPOCH));
-        let unix_ns = unix.map_or(0, |unix| u64::try_from(unix.as_nanos()).unwrap_or(u64::MAX));
+        let (now, unix_ns) = (now(), nanoseconds(wall()));
         let mut heads = &self.heads[..];
         for noted in self.noted.drain(..) {
             let (head, rest) = heads.split_at(noted.head_bytes);
@@ -217,7 +210,7 @@ impl Journal {
                 request: head.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or(b""),
                 status: noted.status,
                 content_bytes: noted.content_bytes,
-                took_ns: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+                took_ns: nanoseconds(took),
                 referer: field(head, b"referer"),
                 user_agent: field(head, b"user-agent"),
             });

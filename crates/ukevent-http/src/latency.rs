@@ -7,6 +7,7 @@
 //!
 //! [`metrics`]: crate::metrics
 
+use crate::shared::nanoseconds;
 use std::time::Duration;
 
 /// Steps up to the first power of ten that has its steps larger than 1 µs; and from each to the next.
@@ -104,7 +105,7 @@ impl Latency {
 
 /// Where a duration is counted.
 fn bucket(took: Duration) -> usize {
-    let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    let ns = nanoseconds(took);
     let (mut steps, mut decade) = (ns.div_ceil(1000), 0);
     while steps > FIRST as u64 {
         steps = steps.div_ceil(10);

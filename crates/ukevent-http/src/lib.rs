@@ -49,6 +49,7 @@ mod out;
 mod pace;
 mod page;
 mod pulse;
+mod race;
 mod range;
 mod rehearsal;
 mod request;

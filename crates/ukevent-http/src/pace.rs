@@ -7,6 +7,7 @@
 //!
 //! Pure: the time is an argument, of any clock that does not go back.
 
+use crate::shared::nanoseconds;
 use std::time::Duration;
 
 /// What is asked of a peer.
@@ -55,7 +56,7 @@ impl Pace {
 }
 
 fn after(now_ns: u64, wait: Duration) -> u64 {
-    now_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
+    now_ns.saturating_add(nanoseconds(wait))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn new() -> Self {
-        Self { html: Arc::new(entity("text/html; charset=utf-8", POLICY, HTML.into())) }
+        Self { html: Arc::new(entity("text/html; charset=utf-8", POLICY, HTML)) }
     }
 }
 
@@ -45,11 +45,13 @@ impl Content for Page {
     }
 }
 
-fn entity(media_type: &str, extra: &str, content: String) -> Entity {
+/// What is made for whoever asks, and not kept.
+pub(crate) fn entity(media_type: &str, extra: &str, content: impl Into<Vec<u8>>) -> Entity {
+    let content = content.into();
     let len = content.len() as u64;
     let description =
         Description { media_type, etag: None, modified_s: None, settled: false, len, extra };
-    Entity::new(description, Body::Bytes(content.into_bytes().into_boxed_slice()))
+    Entity::new(description, Body::Bytes(content.into_boxed_slice()))
 }
 
 /// The counters as the members of a JSON object, all of them numbers.

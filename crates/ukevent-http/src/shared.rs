@@ -16,9 +16,12 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell, RefMut},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
-use ukevent_task::{queue_counters, time::now};
+use ukevent_task::{
+    queue_counters,
+    time::{now, wall},
+};
 
 /// What all connections share.
 #[derive(Debug)]
@@ -194,7 +197,17 @@ impl<C> Service<C> {
     }
 }
 
-/// Seconds after 1970.
+/// The monotonic time, in nanoseconds, as the pure parts count it.
+pub(crate) fn now_ns() -> u64 {
+    nanoseconds(now())
+}
+
+/// As many as fit.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Seconds after 1970, as the queue's wall clock has it.
 fn unix_s() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    wall().as_secs()
 }

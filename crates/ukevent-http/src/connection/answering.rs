@@ -211,7 +211,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.due += u32::from(!matches!(self.tail.as_deref(), Some(Tail::Live(_))));
         if let Some(journal) = &mut self.journal {
             let behind = self.tail.as_ref().map_or(0, |tail| tail.bytes());
-            journal.note(head, &turn.out.bytes()[before..], behind);
+            journal.note(self.received, head, &turn.out.bytes()[before..], behind);
         }
         Ok(())
     }
@@ -221,7 +221,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         let before = turn.out.len();
         exchange::refuse(status, turn);
         if let Some(journal) = &mut self.journal {
-            journal.note(b"", &turn.out.bytes()[before..], 0);
+            journal.note(self.received, b"", &turn.out.bytes()[before..], 0);
         }
         self.last = Some(EndedBy::Server);
         self.phase = Phase::Rest;

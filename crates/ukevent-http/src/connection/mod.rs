@@ -31,12 +31,13 @@ use crate::{
     journal::Journal,
     limits::LINGER_BYTES,
     pace::Pace,
+    race::at_once,
     request::Expect,
     response,
-    shared::Shared,
+    shared::{Shared, nanoseconds, now_ns},
     status::Status,
 };
-use std::{future::poll_fn, io, net::IpAddr, pin::pin, rc::Rc, task::Poll, time::Duration};
+use std::{io, net::IpAddr, rc::Rc, time::Duration};
 use ukevent_buf::Buffer;
 use ukevent_task::{
     look,
@@ -272,7 +273,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.deadline.set(time);
         let rate = self.shared.limits.rate();
         if rate.bytes_per_s > 0 {
-            let now = nanoseconds(now());
+            let now = now_ns();
             let end_ns = now.saturating_add(nanoseconds(time));
             self.hurry = Some(Box::new(Hurry { pace: Pace::new(rate, now), end_ns }));
             self.hurry_on();
@@ -286,7 +287,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
             self.hurry = None;
             return;
         }
-        let now = nanoseconds(now());
+        let now = now_ns();
         hurry.pace.moved(self.input.len().saturating_sub(self.looked_at) as u64, now);
         let end_ns = hurry.end_ns.min(hurry.pace.deadline_ns());
         self.deadline.set(Duration::from_nanos(end_ns.saturating_sub(now)));
@@ -307,9 +308,6 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.has_answered = false;
         self.received = now();
         self.shared.was_asked();
-        if let Some(journal) = &mut self.journal {
-            journal.received();
-        }
         self.hurry_on();
         Ok(())
     }
@@ -431,20 +429,6 @@ impl<W: Wire, C: Content> Connection<W, C> {
     fn expects(expect: Expect, rest: &[u8]) -> bool {
         expect != Expect::Nothing && rest.is_empty()
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// What a future has to say when it is asked once.
-pub(crate) async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(output) => Poll::Ready(Some(output)),
-        Poll::Pending => Poll::Ready(None),
-    })
-    .await
 }
 
 /// One behind the other. What has grown beyond a frame grows by half, so that a head which arrives byte by

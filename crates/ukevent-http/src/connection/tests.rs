@@ -11,7 +11,13 @@ use crate::{
     testing::{Answer, Site, large},
 };
 use proptest::prelude::*;
-use std::{cell::Cell, mem::take, os::unix::net::UnixStream, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    mem::take,
+    os::unix::net::UnixStream,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 use ukevent_buf::{Arena, FramePool};
 use ukevent_queue::sim::Sim;
 use ukevent_task::{JoinHandle, block_on, net::TcpStream, spawn};
@@ -59,6 +65,8 @@ enum Wants {
 /// Runs a test with a bench for this content.
 fn on_bench<C: Content + 'static>(content: C, limits: Limits, test: impl AsyncFnOnce(Bench<C>)) {
     let sim = Sim::new(1);
+    // The changes of files bear the real time.
+    sim.set_wall_clock(UNIX_EPOCH.elapsed().unwrap());
     rehearse_on(&sim, async {
         let shared = Rc::new(Shared::new(content, limits, Out::default()));
         test(Bench { sim: sim.clone(), shared }).await;

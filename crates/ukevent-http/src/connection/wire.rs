@@ -117,13 +117,18 @@ impl Wire for Plain {
 
 impl Probe for Rc<Registered> {
     fn peer(&self) -> Option<IpAddr> {
-        let peer = self.with(|socket: &OwnedFd| getpeername(socket))?.ok()??;
-        SocketAddr::try_from(peer).ok().map(|address| address.ip())
+        self.with(peer_of).flatten()
     }
 
     fn unsent(&self) -> Option<u32> {
         self.with(|socket: &OwnedFd| unsent_bytes(socket).ok().flatten()).flatten()
     }
+}
+
+/// The address at the other end of a socket, if it has one.
+pub(crate) fn peer_of(socket: &OwnedFd) -> Option<IpAddr> {
+    let peer = getpeername(socket).ok()??;
+    SocketAddr::try_from(peer).ok().map(|address| address.ip())
 }
 
 /// Ends a connection for its peer at once, whatever of it the kernel still holds.

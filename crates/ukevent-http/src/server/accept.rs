@@ -8,21 +8,16 @@
 use super::{House, seats::Share};
 use crate::{
     connection::{
-        self, at_once,
+        self,
         tls::Tls,
-        wire::{Plain, Wire, shut},
+        wire::{Plain, Wire, peer_of, shut},
     },
     entity::Content,
     limits::REFUSED_CONNECTIONS,
+    race::{at_once, unless},
 };
-use rustix::{io::Errno, net::getpeername};
-use std::{
-    io,
-    net::{IpAddr, SocketAddr},
-    os::fd::OwnedFd,
-    rc::Rc,
-    time::Duration,
-};
+use rustix::io::Errno;
+use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
 use ukevent_task::{
     look,
     net::{Incoming, TcpStream},
@@ -46,7 +41,7 @@ impl House {
                 continue;
             }
             let ending = self.ending.rung();
-            match either(incoming.accept(), ending).await {
+            match unless(incoming.accept(), ending).await {
                 Some(Ok(socket)) => self.welcome(socket, secure),
                 Some(Err(error)) => self.pause(&error).await,
                 None => {}
@@ -133,23 +128,4 @@ impl House {
         };
         self.seats.seat(index, task);
     }
-}
-
-/// The address at the other end, if it has one.
-fn peer_of(socket: &OwnedFd) -> Option<IpAddr> {
-    let peer = getpeername(socket).ok()??;
-    SocketAddr::try_from(peer).ok().map(|address| address.ip())
-}
-
-/// The result of the first, if the second is not ready before.
-async fn either<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> Option<T> {
-    let (mut first, mut second) = (std::pin::pin!(first), std::pin::pin!(second));
-    std::future::poll_fn(|cx| {
-        use std::task::Poll;
-        match first.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending => second.as_mut().poll(cx).map(|()| None),
-        }
-    })
-    .await
 }

@@ -4,9 +4,10 @@ use super::{House, Site};
 use crate::{
     connection::{self, wire::Plain},
     counters::Counters,
-    entity::{Body, Content, Description, Entity, Found, Seen},
+    entity::{Content, Found, Seen},
     metrics::Exposition,
     out::Out,
+    page,
     shared::Shared,
 };
 use std::{rc::Rc, sync::Arc};
@@ -30,15 +31,8 @@ impl Content for MetricsPage {
         let snapshot = self.0.snapshot();
         let mut text = Vec::new();
         snapshot.append(Exposition::Text, &mut text);
-        let description = Description {
-            media_type: Exposition::Text.media_type(),
-            etag: None,
-            modified_s: None,
-            settled: false,
-            len: text.len() as u64,
-            extra: "Cache-Control: no-store\r\n",
-        };
-        Found::Entity(Arc::new(Entity::new(description, Body::Bytes(text.into()))))
+        let media_type = Exposition::Text.media_type();
+        Found::Entity(Arc::new(page::entity(media_type, "Cache-Control: no-store\r\n", text)))
     }
 }
 
@@ -48,19 +42,15 @@ impl House {
         let content = MetricsPage(Rc::clone(&self.shared));
         let shared = Rc::new(Shared::new(content, self.shared.limits.clone(), Out::default()));
         let mut scope = Scope::new();
-        let mut seated = 0;
         loop {
-            if seated >= MOST {
+            while scope.len() >= MOST {
                 // Whatever it came to.
                 let _ = scope.join_next().await;
-                seated -= 1;
-                continue;
             }
             match incoming.accept().await.and_then(TcpStream::from_socket) {
                 Ok(stream) => {
                     let wire = Plain::new(stream.into_split());
                     scope.spawn(connection::serve(wire, Rc::clone(&shared), |_| ()));
-                    seated += 1;
                 }
                 Err(_) => sleep(super::accept::PAUSE).await,
             }

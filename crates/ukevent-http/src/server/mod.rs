@@ -19,7 +19,7 @@ pub use listen::Listen;
 
 use crate::{
     bell::Bell, certificate::Identity, counters::Counters, journal::LogTo, metrics::Snapshot,
-    shared::Shared,
+    race::unless, shared::Shared,
 };
 use listen::SocketFile;
 use seats::Seats;
@@ -226,7 +226,7 @@ impl Server {
             }
         };
         // What is not over by then is ended.
-        let _ = timeout(house.shared.limits.grace, first_of(gentle, again)).await;
+        let _ = timeout(house.shared.limits.grace, unless(gentle, again)).await;
         self.close();
         if let (Some(log), Some(to)) = (&house.shared.log, &house.log_to) {
             log.write_rest(to).await;
@@ -287,18 +287,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Waits for one of both.
-async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
-    let (mut one, mut other) = (std::pin::pin!(one), std::pin::pin!(other));
-    std::future::poll_fn(|cx| {
-        if one.as_mut().poll(cx).is_ready() || other.as_mut().poll(cx).is_ready() {
-            return std::task::Poll::Ready(());
-        }
-        std::task::Poll::Pending
-    })
-    .await;
 }
 
 #[cfg(test)]

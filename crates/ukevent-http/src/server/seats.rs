@@ -5,15 +5,14 @@ use crate::{
     addresses::{Addresses, Counted, Refused},
     bell::Bell,
     connection,
-    shared::Shared,
+    shared::{Shared, now_ns},
 };
 use std::{
     cell::{Cell, RefCell},
     net::IpAddr,
     rc::Rc,
-    time::Duration,
 };
-use ukevent_task::{JoinHandle, time::now};
+use ukevent_task::JoinHandle;
 
 /// All seats.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl Seats {
     /// Whether an address may have another connection, which then counts; nothing, if nothing is asked.
     pub(super) fn admit(&self, peer: impl FnOnce() -> Option<IpAddr>) -> Result<Share, Refused> {
         let Some((addresses, peer)) = self.addresses.as_ref().zip(peer()) else { return Ok(None) };
-        let counted = addresses.borrow_mut().open(peer, nanoseconds(now()))?;
+        let counted = addresses.borrow_mut().open(peer, now_ns())?;
         Ok(Some(Box::new(counted)))
     }
 
@@ -140,7 +139,7 @@ impl connection::Seat for Taken {
         else {
             return true;
         };
-        addresses.borrow_mut().request(share, nanoseconds(now())).is_ok()
+        addresses.borrow_mut().request(share, now_ns()).is_ok()
     }
 }
 
@@ -158,8 +157,4 @@ impl Drop for Taken {
         drop(seat);
         seats.left.ring();
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

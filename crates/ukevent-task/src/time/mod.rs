@@ -30,6 +30,17 @@ pub fn now() -> Duration {
     Duration::from_nanos(current::expect("now").now_ns())
 }
 
+/// The time of day, read now, since the start of 1970. It jumps when somebody sets it; what measures or
+/// waits uses [`now()`].
+///
+/// # Panics
+/// Outside of a runtime.
+#[must_use]
+#[track_caller]
+pub fn wall() -> Duration {
+    current::expect("wall").look_into(|queue| queue.time(Clock::Wall))
+}
+
 /// The monotonic time, read now, in nanoseconds.
 fn now_ns(core: &Core) -> u64 {
     core.look_into(|queue| nanoseconds(queue.time(Clock::Monotonic)))
