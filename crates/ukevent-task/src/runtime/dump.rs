@@ -149,7 +149,7 @@ impl Core {
         if self.polled.get().index == index {
             return TaskState::Polled;
         }
-        if self.line.borrow().is_in.get(index as usize).is_some_and(|&is_in| is_in) {
+        if self.line.borrow().contains(index) {
             return TaskState::InLine;
         }
         let mut what: Vec<_> = inboxes.awaited_by(index).collect();

@@ -67,23 +67,21 @@ impl<T: 'static> JoinHandle<T> {
 impl<T: 'static> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut result: Option<Self::Output> = None;
-        let core = &self.core;
-        match core.take_result(self.id, &mut result) {
-            Joined::Taken => Poll::Ready(result.unwrap_or(Err(JoinError::Cancelled))),
-            Joined::Nothing => Poll::Ready(Err(JoinError::Cancelled)),
-            Joined::NotYet => {
-                core.await_end(self.id, core.waiter(cx));
-                Poll::Pending
-            }
+        if let Joined::NotYet = self.core.join(self.id, &mut result, cx) {
+            return Poll::Pending;
         }
+        self.id = TaskId::NONE;
+        Poll::Ready(result.unwrap_or(Err(JoinError::Cancelled)))
     }
 }
 
 impl<T> Drop for JoinHandle<T> {
     fn drop(&mut self) {
-        self.core.detach(self.id);
+        if self.id != TaskId::NONE {
+            self.core.detach(self.id);
+        }
     }
 }
 

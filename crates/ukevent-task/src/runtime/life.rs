@@ -6,14 +6,16 @@
 
 use super::dump::count;
 use super::join::JoinHandle;
-use super::tasks::{MAIN, State, TaskId};
-use super::wake::{Polled, Waiter};
+use super::tasks::{MAIN, State, TaskId, Tasks};
+use super::wake::Polled;
 use super::work::{Ending, Stage, Work, drop_quietly};
 use super::{BUDGET, Core};
+use std::any::Any;
+use std::cell::RefMut;
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// What asking for a result came to.
 pub(crate) enum Joined {
@@ -66,17 +68,15 @@ impl Core {
         JoinHandle::new(Rc::clone(self), id)
     }
 
-    pub(super) fn poll_main<F: Future>(&self, main: Pin<&mut F>) -> Poll<F::Output> {
+    pub(super) fn poll_main<F: Future>(&self, main: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
         let mut tasks = self.tasks.borrow_mut();
         let place = &mut tasks.places[MAIN as usize];
         place.polls += 1;
         let spawned_at = place.spawned_at;
-        let waker = place.waker.clone();
         drop(tasks);
-        let Some(waker) = waker else { return Poll::Pending };
         self.watch.polls(spawned_at);
-        let polling = Polling::new(self, Polled::new(MAIN, &waker));
-        let polled = main.poll(&mut Context::from_waker(&waker));
+        let polling = Polling::new(self, Polled::new(MAIN, waker));
+        let polled = main.poll(&mut Context::from_waker(waker));
         drop(polling);
         self.tasks.borrow_mut().places[MAIN as usize].awaits = self.awaits.get();
         polled
@@ -109,22 +109,27 @@ impl Core {
                 drop(tasks);
                 drop_quietly(work);
                 count(&self.tally.cancelled);
-                self.ended(index, State::Cancelled, None);
+                self.ended(self.tasks.borrow_mut(), index, State::Cancelled, None);
             }
             Poll::Ready(ending) => {
-                drop(tasks);
                 count(match ending {
                     Ending::Returned => &self.tally.ended,
                     Ending::Panicked => &self.tally.panicked,
                 });
-                self.ended(index, State::Ended, Some(work));
+                self.ended(tasks, index, State::Ended, Some(work));
             }
         }
     }
 
     /// A task has ended: its handle is told, or its place given up.
-    fn ended(&self, index: u32, state: State, work: Option<Pin<Box<dyn Work>>>) {
-        let mut tasks = self.tasks.borrow_mut();
+    #[inline]
+    fn ended(
+        &self,
+        mut tasks: RefMut<'_, Tasks>,
+        index: u32,
+        state: State,
+        work: Option<Pin<Box<dyn Work>>>,
+    ) {
         let place = &mut tasks.places[index as usize];
         place.state = state;
         place.work = work;
@@ -150,7 +155,7 @@ impl Core {
                 drop(tasks);
                 drop_quietly(work);
                 count(&self.tally.cancelled);
-                self.ended(id.index, State::Cancelled, None);
+                self.ended(self.tasks.borrow_mut(), id.index, State::Cancelled, None);
             }
             // It cannot be dropped while it runs.
             State::Polled => place.state = State::Doomed,
@@ -181,8 +186,25 @@ impl Core {
         }
     }
 
+    /// Takes the result of a task that has ended; or if there will be one, lets who polls with this
+    /// context be told of the end.
+    pub(crate) fn join(&self, id: TaskId, into: &mut dyn Any, cx: &Context<'_>) -> Joined {
+        let joined = self.take_result(id, into);
+        if let Joined::NotYet = joined {
+            // Cloning a foreign waker, and dropping one, runs code of the program.
+            let waiter = self.waiter(cx);
+            let before = match self.tasks.borrow_mut().find(id) {
+                Some(place) => std::mem::replace(&mut place.joiner, waiter),
+                None => waiter,
+            };
+            drop(before);
+        }
+        joined
+    }
+
     /// Takes the result of a task that has ended.
-    pub(crate) fn take_result(&self, id: TaskId, into: &mut dyn std::any::Any) -> Joined {
+    #[inline]
+    pub(crate) fn take_result(&self, id: TaskId, into: &mut dyn Any) -> Joined {
         let mut tasks = self.tasks.borrow_mut();
         let Some(place) = tasks.find(id) else { return Joined::Nothing };
         match place.state {
@@ -190,8 +212,8 @@ impl Core {
                 let work = tasks.remove(id.index);
                 drop(tasks);
                 if let Some(mut work) = work {
+                    // Nothing of the program's is in it then.
                     work.as_mut().take(into);
-                    drop_quietly(work);
                 }
                 Joined::Taken
             }
@@ -202,16 +224,6 @@ impl Core {
             }
             _ => Joined::NotYet,
         }
-    }
-
-    /// Lets `waiter` be told of the end of a task.
-    pub(crate) fn await_end(&self, id: TaskId, waiter: Waiter) {
-        let before = match self.tasks.borrow_mut().find(id) {
-            Some(place) => std::mem::replace(&mut place.joiner, waiter),
-            None => waiter,
-        };
-        // A foreign waker's code runs.
-        drop(before);
     }
 
     /// Whether a task has ended, with a result or without.

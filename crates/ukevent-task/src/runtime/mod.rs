@@ -14,6 +14,7 @@ mod dump;
 pub(crate) mod inboxes;
 mod join;
 mod life;
+mod line;
 #[cfg(feature = "tracing")]
 mod span;
 mod stuck;
@@ -35,13 +36,13 @@ use crate::error::RunError;
 use current::Entered;
 use dump::{Tally, count};
 use inboxes::{Bound, Contents, Delivered, InboxId, Inboxes};
+use line::Line;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::VecDeque;
 use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use stuck::Watch;
 use tasks::{MAIN, Tasks};
 use ukevent_buf::{Arena, ArenaError, FramePool, HugePages};
@@ -244,13 +245,6 @@ pub(crate) struct Core {
     woken: RefCell<Vec<u32>>,
 }
 
-/// The places of tasks to be polled, each once.
-#[derive(Default)]
-struct Line {
-    indices: VecDeque<u32>,
-    is_in: Vec<bool>,
-}
-
 impl Core {
     #[track_caller]
     fn new(queue: Queue, made: &RuntimeBuilder) -> Self {
@@ -258,7 +252,7 @@ impl Core {
         Self {
             queue: RefCell::new(queue),
             tasks: RefCell::new(Tasks::new(&remote)),
-            line: RefCell::default(),
+            line: RefCell::new(Line::new()),
             inboxes: RefCell::default(),
             lookers: RefCell::default(),
             looks: Cell::new(0),
@@ -315,14 +309,7 @@ impl Core {
     /// Lets the task in this place be polled.
     #[inline]
     pub(crate) fn schedule(&self, index: u32) {
-        let mut line = self.line.borrow_mut();
-        let at = index as usize;
-        if at >= line.is_in.len() {
-            line.is_in.resize(at + 1, false);
-        }
-        if !std::mem::replace(&mut line.is_in[at], true) {
-            line.indices.push_back(index);
-        }
+        self.line.borrow_mut().push(index);
     }
 
     /// Tells somebody.
@@ -434,9 +421,10 @@ impl Core {
         self.schedule(MAIN);
         // It may have been long since the run before.
         self.now_ns.set(0);
+        let waker = self.tasks.borrow().waker_of_main();
         loop {
             self.watch.begin();
-            let polled = self.batch(main.as_mut());
+            let polled = self.batch(main.as_mut(), &waker);
             self.watch.end();
             if let Poll::Ready(output) = polled {
                 return Ok(output);
@@ -447,11 +435,11 @@ impl Core {
     }
 
     /// Polls those that are in line, up to a number.
-    fn batch<F: Future>(&self, mut main: Pin<&mut F>) -> Poll<F::Output> {
+    fn batch<F: Future>(&self, mut main: Pin<&mut F>, waker: &Waker) -> Poll<F::Output> {
         for _ in 0..BATCH {
             let Some(index) = self.next() else { break };
             if index == MAIN {
-                if let Poll::Ready(output) = self.poll_main(main.as_mut()) {
+                if let Poll::Ready(output) = self.poll_main(main.as_mut(), waker) {
                     return Poll::Ready(output);
                 }
             } else {
@@ -464,9 +452,7 @@ impl Core {
 
     #[inline]
     fn next(&self) -> Option<u32> {
-        let mut line = self.line.borrow_mut();
-        let index = line.indices.pop_front()?;
-        line.is_in[index as usize] = false;
+        let index = self.line.borrow_mut().pop()?;
         count(&self.tally.polls);
         Some(index)
     }
@@ -493,7 +479,7 @@ impl Core {
     fn turn(&self) -> Result<(), WaitError> {
         count(&self.tally.turns);
         let looked_for = !self.lookers.borrow().is_empty();
-        let is_busy = looked_for || !self.line.borrow().indices.is_empty();
+        let is_busy = looked_for || !self.line.borrow().is_empty();
         self.now_ns.set(0);
         if is_busy && !looked_for && self.has_nothing_to_wait_for() {
             return Ok(());

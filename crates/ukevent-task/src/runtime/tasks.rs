@@ -17,6 +17,11 @@ pub(crate) struct TaskId {
     pub(crate) generation: u32,
 }
 
+impl TaskId {
+    /// Of no task: of one that was joined.
+    pub(crate) const NONE: Self = Self { index: u32::MAX, generation: 0 };
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Free,
@@ -86,6 +91,11 @@ impl Tasks {
             awaits: None,
         });
         index
+    }
+
+    /// What wakes what `block_on` was given.
+    pub(crate) fn waker_of_main(&self) -> Waker {
+        Waker::from(Arc::clone(&self.places[MAIN as usize].place))
     }
 
     /// Gives a task a place.
