@@ -115,10 +115,11 @@ pub(crate) enum Body {
     File(Arc<OwnedFd>),
 }
 
-/// A part of a file on its way out. Holds the file open.
+/// A part of a file on its way out. Holds the file open, and nothing else of its entity: what stands beside
+/// it may be as large.
 #[derive(Clone, Debug)]
 pub(crate) struct FilePart {
-    entity: Arc<Entity>,
+    pub(crate) file: Arc<OwnedFd>,
     /// The next byte to hand over.
     pub(crate) offset: u64,
     /// Bytes left to hand over.
@@ -269,19 +270,10 @@ impl Entity {
 
 impl FilePart {
     /// A part of an entity whose content is a file; `None` if it is not one, or the part empty.
-    pub(crate) fn new(entity: &Arc<Entity>, offset: u64, left: u64) -> Option<Self> {
-        (matches!(entity.body, Body::File(_)) && left > 0).then(|| Self {
-            entity: Arc::clone(entity),
-            offset,
-            left,
-        })
-    }
-
-    /// The file. `None` for no part that [`FilePart::new`] made.
-    pub(crate) fn file(&self) -> Option<&Arc<OwnedFd>> {
-        match &self.entity.body {
-            Body::File(file) => Some(file),
-            Body::Bytes(_) => None,
+    pub(crate) fn new(entity: &Entity, offset: u64, left: u64) -> Option<Self> {
+        match &entity.body {
+            Body::File(file) if left > 0 => Some(Self { file: Arc::clone(file), offset, left }),
+            _ => None,
         }
     }
 }

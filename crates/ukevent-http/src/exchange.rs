@@ -87,13 +87,14 @@ pub(crate) fn answer<C: Content>(
     Reply { persistence, is_head, turn }.answer(request)
 }
 
-/// Writes an answer that ends the connection, to what is no request or gets none.
-pub(crate) fn refuse<C: Content>(status: Status, turn: &mut Turn<'_, C>) {
+/// Writes an answer that ends the connection, to what is no request or gets none. If it began as HEAD, it
+/// gets no content either (RFC 9110, 9.3.2).
+pub(crate) fn refuse<C: Content>(status: Status, is_head: bool, turn: &mut Turn<'_, C>) {
     let fields = match status {
         Status::ServiceUnavailable | Status::TooManyRequests => RETRY,
         _ => b"",
     };
-    Reply { persistence: Persistence::Close, is_head: false, turn }.plain(status, fields);
+    Reply { persistence: Persistence::Close, is_head, turn }.plain(status, fields);
 }
 
 /// An answer in the making.

@@ -2,16 +2,20 @@
 //!
 //! A connection notes each request with its answer, and says so when the answer has left; the line is made
 //! then, so it tells how long that took. Lines are gathered in memory, up to a bound, and written by one task;
-//! nobody waits for the disk. What does not fit is counted and dropped, and that is said in the log.
+//! nobody waits for the disk. What could not be written waits with the others. What does not fit is counted
+//! and dropped, and that is said on standard error.
 
 use crate::{
     bell::Bell,
     log::{Entry, Format, Lines},
     shared::nanoseconds,
 };
+use rustix::io::Errno;
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     io::{self, Write},
+    mem::take,
     net::IpAddr,
     path::PathBuf,
     time::Duration,
@@ -20,7 +24,7 @@ use ukevent_queue::Open;
 use ukevent_task::{
     blocking,
     fs::File,
-    time::{now, sleep, wall},
+    time::{now, sleep, timeout, wall},
 };
 
 /// Bytes of lines that wait to be written, at most.
@@ -28,6 +32,12 @@ const MOST_WAITING: usize = 4 << 20;
 
 /// How long lines are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(50);
+
+/// How long it is not tried again after a failure.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the end of the server waits for the last lines to be taken.
+const END: Duration = Duration::from_secs(2);
 
 /// Where the access log goes, and how its lines look.
 ///
@@ -57,8 +67,8 @@ pub enum LogTo {
     File(PathBuf),
 }
 
-impl std::fmt::Display for LogTo {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for LogTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stdout => f.write_str("standard output"),
             Self::File(path) => path.display().fmt(f),
@@ -108,21 +118,30 @@ impl Log {
             if self.waiting.borrow().is_empty() {
                 any.await;
             }
-            sleep(GATHER).await;
+            sleep(if is_broken { PAUSE } else { GATHER }).await;
             match self.write_once(to, &mut target).await {
                 Ok(()) => is_broken = false,
                 Err(error) if !std::mem::replace(&mut is_broken, true) => {
-                    eprintln!("{to}: requests are not logged: {error}");
+                    tell(format_args!("{to}: requests are not logged: {error}"));
                 }
                 Err(_) => {}
             }
         }
     }
 
-    /// Writes what waits, at the end.
+    /// Writes what waits, at the end; for as long as whoever takes it may let that wait.
     pub(crate) async fn write_rest(&self, to: &LogTo) {
-        // Whoever wrote before has said what is wrong.
-        let _ = self.write_once(to, &mut None).await;
+        let rest = async {
+            if *to == LogTo::Stdout {
+                // What was being written is so still, by a thread: that comes first.
+                let _ = blocking(|| drop(io::stdout().lock())).await;
+            }
+            // Whoever wrote before has said what is wrong.
+            let _ = self.write_once(to, &mut None).await;
+        };
+        if timeout(END, rest).await.is_err() {
+            tell(format_args!("{to}: the last requests are not logged: nothing takes them"));
+        }
     }
 
     async fn write_once(&self, to: &LogTo, target: &mut Option<File>) -> io::Result<()> {
@@ -132,21 +151,23 @@ impl Log {
         }
         match to {
             LogTo::Stdout => {
-                let written = blocking(move || {
-                    let mut out = io::stdout().lock();
-                    out.write_all(&lines).and_then(|()| out.flush())
-                });
-                written.await.map_err(io::Error::from)??;
+                let written = blocking(move || (write_out(&lines), lines));
+                let ((count, written), lines) = written.await.map_err(io::Error::from)?;
+                self.put_back(&lines[count..]);
+                written?;
             }
             LogTo::File(path) => {
                 let file = match target {
                     Some(file) => file,
                     None => {
                         let how = Open::write().create(0o640).append();
-                        target.insert(File::open(path, how).await?)
+                        let opened = File::open(path, how).await;
+                        target.insert(opened.inspect_err(|_| self.put_back(&lines))?)
                     }
                 };
-                let (written, _) = file.append(lines).await;
+                let (written, lines) = file.append(lines).await;
+                // Fewer than all, if the device is full: what is wrong the next try says.
+                self.put_back(&lines[written.as_ref().map_or(0, |count| *count)..]);
                 if written.is_err() {
                     *target = None;
                 }
@@ -155,10 +176,43 @@ impl Log {
         }
         let lost = self.lost.take();
         if lost > 0 {
-            eprintln!("{to}: {lost} requests were not logged: they came faster than it is written");
+            let why = "they came faster than it is written";
+            tell(format_args!("{to}: {lost} requests were not logged: {why}"));
         }
         Ok(())
     }
+
+    /// What was not written is before what came since, or in its place if there is no room for both.
+    fn put_back(&self, lines: &[u8]) {
+        let mut waiting = self.waiting.borrow_mut();
+        if lines.len() + waiting.len() > MOST_WAITING && !lines.is_empty() {
+            let dropped = waiting.iter().filter(|byte| **byte == b'\n').count();
+            self.lost.set(self.lost.get() + dropped as u64);
+            waiting.clear();
+        }
+        waiting.splice(..0, lines.iter().copied());
+    }
+}
+
+/// Writes to standard output; how much, and what was wrong with the rest. Blocks.
+fn write_out(lines: &[u8]) -> (usize, io::Result<()>) {
+    // Past its buffer, in which nobody knows how much of what failed has left.
+    let out = io::stdout().lock();
+    let mut count = 0;
+    while count < lines.len() {
+        match rustix::io::write(&out, &lines[count..]) {
+            Ok(0) => return (count, Err(io::ErrorKind::WriteZero.into())),
+            Ok(bytes) => count += bytes,
+            Err(Errno::INTR) => {}
+            Err(errno) => return (count, Err(errno.into())),
+        }
+    }
+    (count, Ok(()))
+}
+
+/// Says this on standard error. When nobody can hear it, that does not end the log.
+fn tell(line: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// What a connection has noted.
@@ -183,6 +237,12 @@ impl Journal {
         Self { peer, noted: Vec::new(), heads: Vec::new() }
     }
 
+    /// Bytes of memory that it holds beside its own.
+    #[cfg(test)]
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.heads.capacity() + self.noted.capacity() * size_of::<Noted>()
+    }
+
     /// A request that was received then was answered with this, and behind it so many bytes.
     pub(crate) fn note(&mut self, received: Duration, head: &[u8], answer: &[u8], behind: u64) {
         let status = answer.get(9..12).and_then(|code| std::str::from_utf8(code).ok());
@@ -199,8 +259,10 @@ impl Journal {
     /// All that was noted has left.
     pub(crate) fn left(&mut self, log: &Log) {
         let (now, unix_ns) = (now(), nanoseconds(wall()));
-        let mut heads = &self.heads[..];
-        for noted in self.noted.drain(..) {
+        // At rest a connection holds no memory for this: a head may be large, and most connections rest.
+        let (all_heads, all_noted) = (take(&mut self.heads), take(&mut self.noted));
+        let mut heads = &all_heads[..];
+        for noted in all_noted {
             let (head, rest) = heads.split_at(noted.head_bytes);
             heads = rest;
             let took = now.saturating_sub(noted.received);
@@ -215,7 +277,6 @@ impl Journal {
                 user_agent: field(head, b"user-agent"),
             });
         }
-        self.heads.clear();
     }
 }
 
@@ -231,6 +292,21 @@ fn field<'h>(head: &'h [u8], name: &[u8]) -> Option<&'h [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What came while something was being written that failed gives way, if there is no room for both.
+    #[test]
+    fn what_was_not_written_waits_up_to_a_bound() {
+        let log = Log::new(Format::Common);
+        log.waiting.borrow_mut().extend_from_slice(b"3\n");
+        log.put_back(b"1\n2\n");
+        log.put_back(b"");
+        assert_eq!((&log.waiting.borrow()[..], log.lost.get()), (&b"1\n2\n3\n"[..], 0));
+        let all = b"0\n".repeat(MOST_WAITING / 2);
+        log.put_back(&all);
+        assert_eq!((log.waiting.borrow().len(), log.lost.get()), (MOST_WAITING, 3));
+        log.put_back(b"");
+        assert_eq!((log.waiting.borrow().len(), log.lost.get()), (MOST_WAITING, 3));
+    }
 
     #[test]
     fn fields_are_found_by_their_whole_name() {

@@ -27,7 +27,9 @@ pub struct Limits {
     /// A connection at rest holds no buffer. One whose peer takes nothing may hold 36 KiB of answers and
     /// 94 KiB of what it sent behind them, for as long as [`Limits::stall`] lets it: 16 pieces of 4 KiB
     /// that nobody has asked for yet, and one of those behind a head that is not whole, in a buffer up to
-    /// half larger. This number times that is the memory to reckon with.
+    /// half larger. This number times that is the memory to reckon with. Where directories are listed
+    /// ([`Builder::listing`](crate::Builder::listing)), a list is memory, too, until it has left: of 4096
+    /// names of 30 letters half a megabyte, of the longest names there can be 9 MiB.
     pub connections: usize,
     /// Bytes of a request line, its end included. Longer: 414. Default: 8 KiB.
     pub line_bytes: usize,

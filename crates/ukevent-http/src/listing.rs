@@ -27,7 +27,7 @@ pub(crate) struct Listing {
     /// The path below the root: empty, or with a slash at its end.
     path: Box<[u8]>,
     pub(crate) entries: Vec<Entry>,
-    /// Whether there is more.
+    /// Whether there may be more.
     pub(crate) is_cut_short: bool,
 }
 

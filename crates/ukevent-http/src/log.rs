@@ -3,14 +3,18 @@
 //! The first two are the formats of the NCSA and Apache servers, with the time in the zone of the machine;
 //! in JSON it is UTC (RFC 3339). What a client sent is foreign: whatever could end a line, end a quoted
 //! string or steer a terminal is escaped as Apache does it (`\"`, `\\`, `\xHH` for everything that is not
-//! printable ASCII), so a line is always one line of the fields it has. In JSON the escapes are JSON's, and
-//! a byte that is not UTF-8 is U+FFFD.
+//! printable ASCII), so a line is always one line of the fields it has. In JSON the escapes are JSON's, for
+//! the controls and separators too that JSON would let stand (U+007F to U+009F, U+2028, U+2029), and a byte
+//! that is not UTF-8 is U+FFFD.
 //!
 //! Writes into the caller's buffer and reads no clock. Common and combined lines allocate nothing but what
 //! the buffer needs; the time of a second is formatted once.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
-use std::{io::Write, net::IpAddr};
+use std::{
+    io::{self, Write},
+    net::IpAddr,
+};
 
 /// How a line looks.
 ///
@@ -63,7 +67,7 @@ pub struct Entry<'a> {
     pub status: u16,
     /// Bytes of the answer that left, without its head.
     pub content_bytes: u64,
-    /// From the request's first byte to the answer's last, in nanoseconds.
+    /// From the receipt of the request's last bytes to the answer's last, in nanoseconds.
     pub took_ns: u64,
     /// The field Referer, if it came.
     pub referer: Option<&'a [u8]>,
@@ -130,7 +134,7 @@ impl Lines {
             let time = format!("{second}.{millisecond:03}Z");
             let line = Json { entry, time };
             // A vector takes everything, and the keys are strings.
-            let _ = serde_json::to_writer(&mut *out, &line);
+            let _ = line.serialize(&mut serde_json::Serializer::with_formatter(&mut *out, OneLine));
             out.push(b'\n');
             return;
         }
@@ -189,6 +193,25 @@ fn quoted(value: Option<&[u8]>, out: &mut Vec<u8>) {
         }
     }
     out.push(b'"');
+}
+
+/// JSON without what a terminal obeys or a reader of lines ends one at.
+struct OneLine;
+
+impl serde_json::ser::Formatter for OneLine {
+    fn write_string_fragment<W>(&mut self, out: &mut W, fragment: &str) -> io::Result<()>
+    where
+        W: ?Sized + Write,
+    {
+        let mut rest = fragment;
+        let is_odd = |it: char| it.is_control() || matches!(it, '\u{2028}' | '\u{2029}');
+        while let Some((at, odd)) = rest.char_indices().find(|&(_, it)| is_odd(it)) {
+            out.write_all(&rest.as_bytes()[..at])?;
+            write!(out, "\\u{:04x}", u32::from(odd))?;
+            rest = &rest[at + odd.len_utf8()..];
+        }
+        out.write_all(rest.as_bytes())
+    }
 }
 
 struct Json<'a, T> {

@@ -76,6 +76,7 @@ mod registered;
 mod runtime;
 mod scope;
 pub mod signal;
+mod tell;
 pub mod time;
 pub mod watch;
 mod yielding;

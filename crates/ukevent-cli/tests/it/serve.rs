@@ -114,6 +114,43 @@ fn clients_that_leave_amid_an_answer() {
     }
 }
 
+/// Nobody reads the log that goes to a pipe: that does not keep it from ending.
+#[test]
+fn a_log_that_nobody_reads() {
+    for backend in ["io_uring", "epoll", "poll"] {
+        let mut command = ukevent(&["serve", "--access-log", "-", "--backend", backend]);
+        let (server, address) = serve(&mut command);
+        // More than a pipe holds.
+        let long = "x".repeat(4000);
+        for _ in 0..40 {
+            assert!(get(&address, &format!("/{long}")).starts_with("HTTP/1.1 404 "));
+        }
+        let said = end(server, TERM);
+        assert!(said.contains("standard output: the last requests are not logged"), "{said}");
+    }
+}
+
+/// Nor does it matter to the log whether anybody hears what is said about it.
+#[test]
+fn a_log_whose_failure_nobody_hears() {
+    let tree = TempTree::new();
+    let folder = tree.path().join("not yet");
+    let log = folder.join("log");
+    let mut command = ukevent(&["serve", "--access-log", log.to_str().unwrap()]);
+    let (mut server, address) = serve(&mut command);
+    drop(server.stderr.take());
+    assert!(get(&address, "/?1").starts_with("HTTP/1.1 200 "));
+    // That it failed shows nowhere; if it did not by now, this shows nothing.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    std::fs::create_dir(&folder).unwrap();
+    assert!(get(&address, "/?2").starts_with("HTTP/1.1 200 "));
+    testkit::wait_until("both are logged", || {
+        std::fs::read_to_string(&log).is_ok_and(|log| log.lines().count() == 2)
+    });
+    server.signal(TERM);
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn help_shows_every_default() {
     let output = ukevent(&["serve", "-h"]).output().unwrap();

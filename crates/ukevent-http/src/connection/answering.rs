@@ -77,8 +77,9 @@ impl<W: Wire, C: Content> Connection<W, C> {
             }
             let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
             match request::parse(rest, &mut fields, turn.limits) {
-                Parsed::Request(_) if !seat.may_ask() => {
-                    self.turn_down(Status::TooManyRequests, &mut turn);
+                Parsed::Request(request) if !seat.may_ask() => {
+                    let head = &rest[..request.head_bytes];
+                    self.turn_down(Status::TooManyRequests, head, is_head(rest), &mut turn);
                 }
                 Parsed::Request(request) => {
                     let step = self.request(&request, rest, &mut turn);
@@ -87,7 +88,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
                         break wait;
                     }
                 }
-                Parsed::Refuse(status) => self.turn_down(status, &mut turn),
+                Parsed::Refuse(status) => self.turn_down(status, b"", is_head(rest), &mut turn),
                 Parsed::NeedMore => {
                     if self.phase == Phase::Rest {
                         self.phase = Phase::Head;
@@ -116,7 +117,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
             Ok(Some(body)) => body,
             Ok(None) => return answered(head.len(), self.answer_or_wait(request, head, turn)),
             Err(status) => {
-                self.turn_down(status, turn);
+                self.turn_down(status, head, is_head(head), turn);
                 return answered(input.len(), None);
             }
         };
@@ -125,7 +126,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
                 answered(head.len() + bytes, self.answer_or_wait(request, head, turn))
             }
             Progress::Refused(status) => {
-                self.turn_down(status, turn);
+                self.turn_down(status, head, is_head(head), turn);
                 answered(input.len(), None)
             }
             Progress::More => {
@@ -173,7 +174,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
             }
             Parsed::NeedMore | Parsed::Refuse(_) => {
                 debug_assert!(false, "this head was read before");
-                self.turn_down(Status::BadRequest, &mut turn);
+                self.turn_down(Status::BadRequest, b"", is_head(head), &mut turn);
                 None
             }
         };
@@ -216,12 +217,13 @@ impl<W: Wire, C: Content> Connection<W, C> {
         Ok(())
     }
 
-    /// Answers what cannot be answered otherwise, and ends.
-    fn turn_down(&mut self, status: Status, turn: &mut Turn<'_, C>) {
+    /// Answers what cannot be answered otherwise, and ends. The head of the request is empty if it could
+    /// not be read.
+    fn turn_down(&mut self, status: Status, head: &[u8], is_head: bool, turn: &mut Turn<'_, C>) {
         let before = turn.out.len();
-        exchange::refuse(status, turn);
+        exchange::refuse(status, is_head, turn);
         if let Some(journal) = &mut self.journal {
-            journal.note(self.received, b"", &turn.out.bytes()[before..], 0);
+            journal.note(self.received, head, &turn.out.bytes()[before..], 0);
         }
         self.last = Some(EndedBy::Server);
         self.phase = Phase::Rest;
@@ -237,16 +239,23 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.answers = turn.out.take();
     }
 
-    /// Answers what cannot be answered otherwise, and ends. What was read is forgotten.
-    pub(super) fn refuse(&mut self, status: Status) {
+    /// Answers what cannot be answered otherwise, and ends. What was read is forgotten. The head of the
+    /// request is empty if it was not read to its end.
+    pub(super) fn refuse(&mut self, status: Status, head: &[u8]) {
+        let is_head = is_head(if head.is_empty() { &self.input } else { head });
         let shared = Rc::clone(&self.shared);
         let mut service = shared.begin();
         let mut turn = service.turn(&shared, false);
         turn.out.go_on(std::mem::take(&mut self.answers));
-        self.turn_down(status, &mut turn);
+        self.turn_down(status, head, is_head, &mut turn);
         self.answers = turn.out.take();
         self.input = Buffer::default();
     }
+}
+
+/// Whether what a request begins with asks for no content, be it answered or refused.
+fn is_head(request: &[u8]) -> bool {
+    request.starts_with(b"HEAD ")
 }
 
 /// Whether a long head only got more of the line that it ended in when its first `seen` bytes were

@@ -176,7 +176,7 @@ pub(crate) async fn refuse<W: Wire, C: Content>(wire: W, shared: Rc<Shared<C>>, 
     if !matches!(connection.deadline.guard(connection.wire.begin()).await, Ok(Ok(()))) {
         return;
     }
-    connection.refuse(Status::ServiceUnavailable);
+    connection.refuse(Status::ServiceUnavailable, b"");
     if connection.flush().await.is_ok() {
         connection.linger().await;
     }
@@ -240,8 +240,11 @@ impl<W: Wire, C: Content> Connection<W, C> {
                 self.take_in(received?)?;
             } else {
                 seat.is_busy(!self.input.is_empty());
-                self.receive().await?;
+                let came = self.receive().await?;
                 seat.is_busy(true);
+                if !came {
+                    self.late(b"")?;
+                }
             }
             self.be_sure().await;
         }
@@ -254,18 +257,19 @@ impl<W: Wire, C: Content> Connection<W, C> {
         }
     }
 
-    /// Receives what comes next, behind what is there.
-    async fn receive(&mut self) -> Result<(), Gone> {
+    /// Receives what comes next, behind what is there; false, if nothing came in time.
+    async fn receive(&mut self) -> Result<bool, Gone> {
         self.keep_input();
         let received = match self.deadline.guard(self.wire.receive()).await {
             Ok(received) => received?,
             // What arrived in time may lie behind the timer.
             Err(_) => match self.arrived().await {
                 Some(received) => received?,
-                None => return self.late(),
+                None => return Ok(false),
             },
         };
-        self.take_in(received)
+        self.take_in(received)?;
+        Ok(true)
     }
 
     /// Something begins to come, and must be there after this time at the latest.
@@ -325,13 +329,13 @@ impl<W: Wire, C: Content> Connection<W, C> {
         }
     }
 
-    /// The time to receive something is over.
-    fn late(&mut self) -> Result<(), Gone> {
+    /// The time to receive something is over. The head is that of the request, if all of it is there.
+    fn late(&mut self, head: &[u8]) -> Result<(), Gone> {
         if self.phase == Phase::Rest {
             return Err(Gone);
         }
         self.shared.count(|counters| counters.timed_out += 1);
-        self.refuse(Status::RequestTimeout);
+        self.refuse(Status::RequestTimeout, head);
         Ok(())
     }
 
@@ -346,14 +350,13 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.looked_at = 0;
         self.expect_within(self.shared.limits.body);
         loop {
-            self.receive().await?;
-            if self.last.is_some() {
-                return Ok(());
+            if !self.receive().await? {
+                return self.late(&head);
             }
             match body.take(&self.input) {
                 Progress::More => self.input = Buffer::default(),
                 Progress::Refused(status) => {
-                    self.refuse(status);
+                    self.refuse(status, &head);
                     return Ok(());
                 }
                 Progress::Ended(bytes) => {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     entity::{Content, FilePart},
     exchange::Tail,
-    limits::{STALL_LOOKS, TURN_BYTES},
+    limits::{Limits, STALL_LOOKS, TURN_BYTES},
     range::parts::Parts,
     shared::Shared,
 };
@@ -39,12 +39,13 @@ impl<W: Wire, C: Content> Connection<W, C> {
             self.shared.count(|counters| counters.bytes_sent += count);
         }
         self.have_left();
-        let limits = &self.shared.limits;
-        self.deadline.set(match self.phase {
-            Phase::Rest => limits.idle,
-            Phase::Head => limits.head,
-            Phase::Body => limits.body,
-        });
+        let Limits { idle, head, body, .. } = self.shared.limits;
+        match self.phase {
+            Phase::Rest => self.deadline.set(idle),
+            // While something was sent nothing could be received: the time begins anew, and the pace.
+            Phase::Head => self.expect_within(head),
+            Phase::Body => self.expect_within(body),
+        }
         self.has_answered = true;
         Ok(())
     }
@@ -84,8 +85,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
             // What is live is not sent from here, but by [`Connection::live`].
             Tail::Nothing | Tail::Live(_) => self.send(answers).await,
             Tail::File(part) => {
-                let Some(file) = part.file() else { return Ok(()) };
-                let file = self.wire.file(file)?;
+                let file = self.wire.file(&part.file)?;
                 self.send_part(answers, &file, part).await
             }
             Tail::Parts(mut parts) => {
@@ -93,10 +93,9 @@ impl<W: Wire, C: Content> Connection<W, C> {
                 loop {
                     let (head, part) = self.walk(before, &mut parts);
                     let Some(part) = part else { return self.send(head).await };
-                    let Some(file) = part.file() else { return Ok(()) };
                     let file = match &mut registered {
                         Some(file) => file,
-                        none => none.insert(self.wire.file(file)?),
+                        none => none.insert(self.wire.file(&part.file)?),
                     };
                     self.send_part(head, file, part).await?;
                     before = Buffer::default();

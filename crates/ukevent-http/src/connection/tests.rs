@@ -5,7 +5,9 @@ use crate::{
     counters::Counters,
     entity::{Found, Seen},
     files::Root,
+    journal::Log,
     limits::{GATHER_BYTES, Limits, SMALL_FILE_BYTES, STALL_LOOKS, TURN_BYTES},
+    log::Format,
     out::Out,
     rehearsal::{Pipe, WaitsFor, rehearse_on, settle},
     testing::{Answer, Site, large},
@@ -698,6 +700,81 @@ fn what_takes_too_long_to_arrive_is_told_so() {
             assert_eq!(peer.wants(), Wants::Nothing);
         });
     }
+}
+
+/// A request that was answered before does not buy those time that begin another and do not go on.
+#[test]
+fn the_pace_of_a_head_is_the_same_behind_an_answer() {
+    let limits = Limits { least_rate: 100, slow: S, head: 60 * S, ..Limits::default() };
+    for before in [&b""[..], GET] {
+        let root = Settled(Root::open(&Site::new().root()).unwrap());
+        on_bench(root, limits.clone(), async |bench| {
+            let peer = bench.connect();
+            peer.receive(&[before, &GET[..10]].concat()).await;
+            peer.taken(false);
+            bench.pass(2 * S, &peer).await;
+            assert_eq!(statuses(&peer.taken(false)), [408], "behind {} bytes", before.len());
+        });
+    }
+}
+
+/// A seat of somebody who has asked too often.
+struct Weary;
+
+impl Seat for Weary {
+    fn is_busy(&self, _: bool) {}
+
+    fn may_ask(&self) -> bool {
+        false
+    }
+}
+
+/// RFC 9110, 9.3.2: whatever is wrong with it.
+#[test]
+fn a_refused_head_has_no_content_either() {
+    let long = format!("HEAD / HTTP/1.1\r\nHost: a\r\nA: {}\r\n\r\n", "x".repeat(20_000));
+    let of = |fields: &str| format!("HEAD /hello.txt HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let no_host = "HEAD / HTTP/1.1\r\n\r\n".to_owned();
+    for (head, rest, status) in [
+        (of("Content-Length: 99999999\r\n"), "", 413),
+        (of("Transfer-Encoding: chunked\r\n"), "z", 400),
+        (no_host, "", 400),
+        (long, "", 431),
+        (of("Content-Length: 9\r\n"), "", 408),
+    ] {
+        for pieces in [vec![[&head, rest].concat()], vec![head.clone(), rest.to_owned()]] {
+            on_files(async |bench, _| {
+                let peer = bench.connect();
+                for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+                    peer.receive(piece.as_bytes()).await;
+                }
+                bench.pass(if status == 408 { 31 * S } else { MOMENT }, &peer).await;
+                assert_eq!(statuses(&peer.taken(true)), [status]);
+            });
+        }
+    }
+    on_files(async |bench, _| {
+        let peer = bench.spawn(Rc::default(), |pipe, shared| serve(pipe, shared, Weary));
+        peer.receive(of("").as_bytes()).await;
+        assert_eq!(statuses(&peer.taken(true)), [429]);
+    });
+}
+
+/// What is logged of a request is held until it is logged, and no longer.
+#[test]
+fn at_rest_its_journal_holds_nothing() {
+    let site = Site::new();
+    let root = Settled(Root::open(&site.root()).unwrap());
+    rehearse_on(&Sim::new(1), async {
+        let log = Some(Log::new(Format::Common));
+        let shared = Rc::new(Shared::new(root, Limits::default(), Out::default()).logging(log));
+        let pipe = Pipe::default();
+        let mut connection = Connection::new(pipe.clone(), Rc::clone(&shared)).ok().unwrap();
+        pipe.with(|state| state.arrived.push_back(GET.repeat(50)));
+        assert_eq!(at_once(connection.requests(&|_| ())).await, None);
+        assert_eq!(shared.begin().counters.requests, 50);
+        assert_eq!(connection.journal.as_ref().map(|journal| journal.held_bytes()), Some(0));
+    });
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Bench {
         sent.extend_from_slice(&turn.out.take());
         let mut read = |part: &FilePart, sent: &mut Vec<u8>| {
             let mut content = vec![0; part.left as usize];
-            rustix::io::pread(part.file().unwrap(), &mut content[..], part.offset).unwrap();
+            rustix::io::pread(&part.file, &mut content[..], part.offset).unwrap();
             sent.extend_from_slice(&content);
             files.push((part.offset, part.left));
         };

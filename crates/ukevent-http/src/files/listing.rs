@@ -53,12 +53,14 @@ fn read(opener: &Opener, path: &[u8]) -> Result<Listing, Errno> {
     for (looked, entry) in Dir::read_from(&directory)?.enumerate() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if name.starts_with(b".") {
-            continue;
-        }
-        if looked >= LOOKED_AT || listing.entries.len() >= LISTED {
+        // What is hidden counts as looked at: there may be millions of it.
+        let is_hidden = name.starts_with(b".");
+        if looked >= LOOKED_AT || (listing.entries.len() >= LISTED && !is_hidden) {
             listing.is_cut_short = true;
             break;
+        }
+        if is_hidden {
+            continue;
         }
         let Some(stat) = look(opener, directory.as_fd(), path, name) else { continue };
         let is_directory = match FileType::from_raw_mode(stat.st_mode) {

@@ -43,6 +43,17 @@ fn what_is_missing() {
     assert!(line(Format::Json, &entry).ends_with("\"referer\":null,\"user_agent\":null}\n"));
 }
 
+/// A terminal takes U+009B for the beginning of a command, and some readers end lines at U+0085 and U+2028.
+#[test]
+fn in_json_too_a_line_is_one_line_of_text() {
+    let user_agent = "a\u{9b}2J\u{85}\u{2028}\u{2029}\u{7f}\u{1b}\u{9f}ü\u{a0}\"";
+    let line = line(Format::Json, &Entry { user_agent: Some(user_agent.as_bytes()), ..ENTRY });
+    let escaped = r#""a\u009b2J\u0085\u2028\u2029\u007f\u001b\u009fü"#;
+    assert!(line.contains(&[escaped, "\u{a0}\\\"\""].concat()), "{line}");
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(object["user_agent"], user_agent);
+}
+
 #[test]
 fn a_mapped_address_is_the_one_it_means() {
     let entry = Entry { peer: "::ffff:192.0.2.9".parse().unwrap(), ..ENTRY };

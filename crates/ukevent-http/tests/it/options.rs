@@ -57,6 +57,10 @@ fn a_line_for_each_request() {
         client.send("rubbish\r\n\r\n");
         assert_eq!(client.answer().status(), 400);
         drop(client);
+        let mut client = server.connect();
+        client.send("PUT /large HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n");
+        assert_eq!(client.answer().status(), 413);
+        drop(client);
         server.stop();
         let log = fs::read_to_string(&path).unwrap();
         let lines: Vec<_> = log.lines().collect();
@@ -66,12 +70,33 @@ fn a_line_for_each_request() {
             "\"GET /large HTTP/1.1\" 200 100000 \"-\" \"-\"",
             "\"GET /large?none=1 HTTP/1.1\" 200 100000 \"-\" \"-\"",
         ];
-        assert_eq!(lines.len(), 6, "{kind}: {log}");
+        assert_eq!(lines.len(), 7, "{kind}: {log}");
         for (line, end) in lines.iter().zip(ends) {
             assert!(line.starts_with("127.0.0.1 - - [") && line.ends_with(end), "{kind}: {line}");
         }
         assert!(lines[4].contains("\"POST /nothing HTTP/1.1\" 405 "), "{kind}: {log}");
         assert!(lines[5].contains("\"-\" 400 "), "{kind}: {log}");
+        assert!(lines[6].contains("\"PUT /large HTTP/1.1\" 413 "), "{kind}: {log}");
+    }
+}
+
+/// The log is where nothing can be written yet: what was asked meanwhile is written when it can be.
+#[test]
+fn a_log_that_can_be_written_later() {
+    for kind in backends() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("not yet/log");
+        let log = AccessLog { to: LogTo::File(path.clone()), format: Format::Common };
+        let server = Running::with(kind, Server::builder().listen(local()).access_log(log));
+        assert_eq!(server.connect().get("/?1").status(), 200, "{kind}");
+        // That it was tried shows nowhere; if it was not by now, this shows nothing.
+        std::thread::sleep(Duration::from_millis(200));
+        fs::create_dir(place.path().join("not yet")).unwrap();
+        assert_eq!(server.connect().get("/?2").status(), 200, "{kind}");
+        server.stop();
+        let log = fs::read_to_string(&path).unwrap();
+        let lines: Vec<_> = log.lines().map(|line| line.contains("\"GET /?1 ")).collect();
+        assert_eq!(lines, [true, false], "{kind}: {log}");
     }
 }
 

@@ -13,6 +13,7 @@ pub use stop::{Guarded, Stop, Stopped};
 
 use crate::channel::{SharedReceiver, shared};
 use crate::runtime::{current, drop_quietly, words};
+use crate::tell::tell;
 use crate::{Events, RunError, RuntimeBuilder, spawn};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::num::NonZero;
@@ -292,10 +293,10 @@ fn pin(core: &Core) {
     let mut cpus = CpuSet::new();
     cpus.set(cpu);
     if let Err(error) = sched_setaffinity(None, &cpus) {
-        eprintln!(
-            "ukevent: thread {} runs on any processor, it may not be pinned to {cpu}: {error}",
-            core.number
-        );
+        let number = core.number;
+        tell(format_args!(
+            "thread {number} runs on any processor, it may not be pinned to {cpu}: {error}"
+        ));
     }
 }
 
@@ -304,7 +305,7 @@ fn allowed() -> Vec<usize> {
     match sched_getaffinity(None) {
         Ok(cpus) => (0..CpuSet::MAX_CPU).filter(|&cpu| cpus.is_set(cpu)).collect(),
         Err(error) => {
-            eprintln!("ukevent: no thread is pinned, the processors are not known: {error}");
+            tell(format_args!("no thread is pinned, the processors are not known: {error}"));
             Vec::new()
         }
     }

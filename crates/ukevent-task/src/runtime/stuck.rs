@@ -11,6 +11,7 @@
 //! between two polls, is named for sure the first time. Time is that of the wall: a thread that the kernel
 //! did not let run is late as well, and so is one that the program's own signal handlers or a debugger hold.
 
+use crate::tell::tell;
 use rustix::time::{ClockId, clock_getres, clock_gettime};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -108,7 +109,7 @@ impl Report {
 
 impl Default for Report {
     fn default() -> Self {
-        Self::new(DEFAULT_LIMIT, Arc::new(|stuck| eprintln!("ukevent: {stuck}")))
+        Self::new(DEFAULT_LIMIT, Arc::new(|stuck| tell(format_args!("{stuck}"))))
     }
 }
 

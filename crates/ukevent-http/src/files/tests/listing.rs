@@ -1,7 +1,7 @@
 //! Lists of directories, as far as they are read.
 
 use super::*;
-use crate::entity::Alternates;
+use crate::entity::{Alternates, FilePart};
 
 const ON: Options = Options { precompressed: false, listing: true };
 
@@ -75,6 +75,36 @@ fn a_long_one() {
     let page = String::from_utf8(content(&list)).unwrap();
     assert_eq!(page.len() as u64, list.len());
     assert!(page.contains("There is more"));
+}
+
+/// What is hidden is not listed, but it is looked at: a directory of millions of it has an end, too.
+#[test]
+fn a_long_one_of_hidden_names() {
+    let site = Site::new();
+    let many = site.root().join("many");
+    fs::create_dir(&many).unwrap();
+    for number in 0..4 * 4096 + 1 {
+        fs::write(many.join(format!(".{number:05}")), b"").unwrap();
+    }
+    let mut root = Root::open_with(&site.root(), ON).unwrap();
+    let object = json(&entity(&mut root, "many/"));
+    assert_eq!((names(&object).len(), &object["complete"]), (0, &false.into()));
+}
+
+/// Who takes one form of a list does not hold the other.
+#[test]
+fn what_leaves_is_held_alone() {
+    let site = Site::new();
+    for number in 0..300 {
+        fs::write(site.root().join(format!("bare/{number:0>99}")), b"").unwrap();
+    }
+    let mut root = Root::open_with(&site.root(), ON).unwrap();
+    let list = entity(&mut root, "bare/");
+    let Alternates::Json(json) = list.alternates() else { panic!("{list:?}") };
+    let json = Arc::downgrade(json);
+    let part = FilePart::new(&list, 0, list.len()).expect("it is long");
+    drop(list);
+    assert!(json.upgrade().is_none(), "held by {part:?}");
 }
 
 /// With threads that wait, a list is theirs to make.

@@ -39,7 +39,7 @@ fn walk(mut parts: Parts) -> Vec<u8> {
         sent.extend_from_slice(&out.take());
         let start = sent.len();
         sent.resize(start + part.left as usize, 0);
-        let file = File::from(part.file().unwrap().try_clone().unwrap());
+        let file = File::from(part.file.try_clone().unwrap());
         file.read_exact_at(&mut sent[start..], part.offset).unwrap();
     }
     sent.extend_from_slice(&out.take());
