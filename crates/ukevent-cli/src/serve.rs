@@ -70,7 +70,9 @@ async fn serve(args: &ServeArgs, builder: Builder, by: &str) -> Result<(), Failu
     let what = args.root.as_ref().map_or("a page about itself".into(), |it| it.to_string_lossy());
     tell(format_args!("serve: {what}, by {by}"));
     for url in server.metrics_urls() {
-        tell(format_args!("serve: counters at {url}metrics"));
+        // One of an address ends with a slash, a path of a socket does not.
+        let between = if url.ends_with('/') { "" } else { ", at /" };
+        tell(format_args!("serve: counters at {url}{between}metrics"));
     }
     print_addresses(&server);
     let begun = Instant::now();

@@ -17,7 +17,7 @@ use std::{
     io::{self, Write},
     mem::take,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 use ukevent_queue::Open;
@@ -82,6 +82,8 @@ pub(crate) struct Log {
     lines: RefCell<Lines>,
     waiting: RefCell<Vec<u8>>,
     lost: Cell<u64>,
+    /// It was said that nothing can be written, and nothing was since.
+    is_broken: Cell<bool>,
     any: Bell,
 }
 
@@ -91,6 +93,7 @@ impl Log {
             lines: RefCell::new(Lines::local(format)),
             waiting: RefCell::default(),
             lost: Cell::new(0),
+            is_broken: Cell::new(false),
             any: Bell::default(),
         }
     }
@@ -112,20 +115,34 @@ impl Log {
     /// Writes what comes, for ever. What goes wrong is said on standard error, once until it is well again.
     pub(crate) async fn write(&self, to: &LogTo) {
         let mut target = None;
-        let mut is_broken = false;
+        if let LogTo::File(path) = to {
+            // One that cannot be had is said at the start.
+            match open(path).await {
+                Ok(file) => target = Some(file),
+                Err(error) => self.tell_broken(to, &error),
+            }
+        }
         loop {
             let any = self.any.rung();
             if self.waiting.borrow().is_empty() {
                 any.await;
             }
-            sleep(if is_broken { PAUSE } else { GATHER }).await;
-            match self.write_once(to, &mut target).await {
-                Ok(()) => is_broken = false,
-                Err(error) if !std::mem::replace(&mut is_broken, true) => {
-                    tell(format_args!("{to}: requests are not logged: {error}"));
-                }
-                Err(_) => {}
-            }
+            sleep(if self.is_broken.get() { PAUSE } else { GATHER }).await;
+            self.write_some(to, &mut target).await;
+        }
+    }
+
+    /// Writes what waits, and says what is wrong.
+    async fn write_some(&self, to: &LogTo, target: &mut Option<File>) {
+        match self.write_once(to, target).await {
+            Ok(()) => self.is_broken.set(false),
+            Err(error) => self.tell_broken(to, &error),
+        }
+    }
+
+    fn tell_broken(&self, to: &LogTo, error: &io::Error) {
+        if !self.is_broken.replace(true) {
+            tell(format_args!("{to}: requests are not logged: {error}"));
         }
     }
 
@@ -136,8 +153,7 @@ impl Log {
                 // What was being written is so still, by a thread: that comes first.
                 let _ = blocking(|| drop(io::stdout().lock())).await;
             }
-            // Whoever wrote before has said what is wrong.
-            let _ = self.write_once(to, &mut None).await;
+            self.write_some(to, &mut None).await;
         };
         if timeout(END, rest).await.is_err() {
             tell(format_args!("{to}: the last requests are not logged: nothing takes them"));
@@ -160,8 +176,7 @@ impl Log {
                 let file = match target {
                     Some(file) => file,
                     None => {
-                        let how = Open::write().create(0o640).append();
-                        let opened = File::open(path, how).await;
+                        let opened = open(path).await;
                         target.insert(opened.inspect_err(|_| self.put_back(&lines))?)
                     }
                 };
@@ -212,7 +227,11 @@ fn write_out(lines: &[u8]) -> (usize, io::Result<()>) {
 
 /// Says this on standard error. When nobody can hear it, that does not end the log.
 fn tell(line: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{line}");
+    let _ = writeln!(io::stderr(), "ukevent-http: {line}");
+}
+
+async fn open(path: &Path) -> io::Result<File> {
+    File::open(path, Open::write().create(0o640).append()).await
 }
 
 /// What a connection has noted.

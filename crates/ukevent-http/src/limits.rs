@@ -61,7 +61,7 @@ pub struct Limits {
     /// How far a peer may be behind that rate. Default: 5 s.
     pub slow: Duration,
     /// Connections of one address at a time; of IPv6 one /64 is an address. One more is answered 503 and
-    /// closed, and so for the next two. Default: 0, any.
+    /// closed, or just closed while 64 others are told so; and so for the next. Default: 0, any.
     pub address_connections: u32,
     /// New connections of one address a second in the long run; ten times as many at once. Default: 0, any.
     pub address_rate: u32,
@@ -92,8 +92,8 @@ pub(crate) const WATCHED_DIRECTORIES: usize = 1024;
 /// Threads that wait for the disk, at most.
 pub(crate) const LOADERS: usize = 4;
 
-/// Connections beyond the limit that may be on their way out with a 503. With more of them, the
-/// server stops accepting until one is gone.
+/// Connections beyond a limit that may be on their way out with a 503. With so many, one beyond its address's
+/// share is closed without a word, and a server that is full stops accepting until one is gone.
 pub(crate) const REFUSED_CONNECTIONS: usize = 64;
 
 /// Bytes of a frame that is sent from: a head and a small file. Larger batches are sent from the heap.

@@ -74,9 +74,53 @@ impl std::fmt::Debug for PollFd {
 /// with `mask` in place of the thread's signal mask while it waits. Returns how many are ready.
 /// ppoll(2), Linux 2.6.16. Costs time linear in `fds`.
 ///
+/// The kernel refuses a list that is longer than `RLIMIT_NOFILE`, also if it names a descriptor several times,
+/// or none. Then each is asked about once, which allocates.
+///
 /// # Errors
-/// `EINTR`, `ENOMEM`, and `EINVAL` if there are more than `RLIMIT_NOFILE`.
+/// `EINTR`, `ENOMEM`; `EINVAL` if there are more descriptors than `RLIMIT_NOFILE`.
 pub fn poll(
+    fds: &mut [PollFd],
+    timeout_ns: Option<u64>,
+    mask: Option<&SignalSet>,
+) -> Result<usize> {
+    match poll_list(fds, timeout_ns, mask) {
+        Err(error) if error.errno() == libc::EINVAL && fds.len() > 1 => {
+            poll_each_once(fds, timeout_ns, mask)
+        }
+        ready => ready,
+    }
+}
+
+/// The same, for a list that is too long because descriptors are in it several times, or none.
+#[cold]
+fn poll_each_once(
+    fds: &mut [PollFd],
+    timeout_ns: Option<u64>,
+    mask: Option<&SignalSet>,
+) -> Result<usize> {
+    let mut each: Vec<PollFd> = fds.iter().copied().filter(|fd| fd.number() >= 0).collect();
+    each.sort_unstable_by_key(PollFd::number);
+    each.dedup_by(|again, first| {
+        let is_same = again.number() == first.number();
+        if is_same {
+            *first = PollFd::new(first.number(), first.mask() | again.mask());
+        }
+        is_same
+    });
+    poll_list(&mut each, timeout_ns, mask)?;
+    let always = PollMask::ERR | PollMask::HUP | PollMask::NVAL;
+    let mut ready = 0;
+    for fd in fds {
+        let found = each.binary_search_by_key(&fd.number(), PollFd::number);
+        let reported = found.map_or(PollMask::empty(), |at| each[at].reported());
+        fd.set_reported(reported & (fd.mask() | always));
+        ready += usize::from(!fd.reported().is_empty());
+    }
+    Ok(ready)
+}
+
+fn poll_list(
     fds: &mut [PollFd],
     timeout_ns: Option<u64>,
     mask: Option<&SignalSet>,

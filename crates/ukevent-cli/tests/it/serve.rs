@@ -3,7 +3,7 @@
 
 use crate::watch::{INT, TERM, told, ukevent};
 use std::{
-    io::{Read, Write},
+    io::{BufRead, Read, Write},
     net::{Shutdown, TcpStream},
     process::{Command, Stdio},
 };
@@ -149,6 +149,23 @@ fn a_log_whose_failure_nobody_hears() {
     });
     server.signal(TERM);
     assert_eq!(server.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_log_that_cannot_be_had_is_told_at_the_start() {
+    let (mut server, _) = serve(&mut ukevent(&["serve", "--access-log", "/no/such/log"]));
+    let mut said = std::io::BufReader::new(server.stderr.take().unwrap()).lines();
+    let expected = "/no/such/log: requests are not logged: No such file or directory";
+    assert!(said.any(|line| line.unwrap().contains(expected)));
+}
+
+#[test]
+fn counters_at_a_path() {
+    let tree = TempTree::new();
+    let place = format!("unix:{}", tree.path().join("counters").display());
+    let (server, _) = serve(&mut ukevent(&["serve", "--metrics", &place]));
+    let said = end(server, TERM);
+    assert!(said.contains(&format!("serve: counters at {place}, at /metrics\n")), "{said}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Accepting: each listener has a task that lets in whoever comes.
 //!
-//! With too many connections on their way out it lets nobody in until one of them has left; who has come
-//! waits in the backlog. Without a free descriptor, descriptors that are only kept for speed are let go,
+//! When all seats are taken and too many are on their way out it lets nobody in until one of them has left;
+//! who has come waits in the backlog. Without a free descriptor, descriptors that are only kept for speed are let go,
 //! and if there are none it pauses until a connection leaves or for a while, as the descriptor may be
 //! another's.
 
-use super::{House, seats::Share};
+use super::{House, Listener, seats::Taken};
 use crate::{
     connection::{
         self,
@@ -18,12 +18,7 @@ use crate::{
 };
 use rustix::io::Errno;
 use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
-use ukevent_task::{
-    look,
-    net::{Incoming, TcpStream},
-    spawn,
-    time::timeout,
-};
+use ukevent_task::{look, net::TcpStream, spawn, time::timeout};
 
 /// How long a pause of accepting lasts, if no connection leaves meanwhile.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
@@ -31,7 +26,8 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 impl House {
     /// Lets in whoever comes, until the server ends; then those who have come already, as far as there is
     /// room for them.
-    pub(super) async fn accept_from(self: Rc<Self>, mut incoming: Incoming, secure: bool) {
+    pub(super) async fn accept_from(self: Rc<Self>, listener: Listener) {
+        let Listener { mut incoming, secure, is_ours } = listener;
         while !self.shared.is_ending() {
             if self.is_crowded() {
                 self.shared.count(|counters| counters.pauses += 1);
@@ -60,8 +56,11 @@ impl House {
                 break;
             }
         }
-        // From here on nobody can connect: what a ring still holds open no longer listens.
-        shut(incoming.registered());
+        // From here on nobody can connect: what a ring still holds open no longer listens. What was handed
+        // over is not shut, as that would be for whoever handed it over, too.
+        if is_ours {
+            shut(incoming.registered());
+        }
     }
 
     /// Accepting has failed with this: it goes on, or pauses.
@@ -89,39 +88,44 @@ impl House {
         self.shared.begin().content.let_go()
     }
 
-    /// Whether so many are being turned away that no more can be.
+    /// Whether all seats are taken and so many are being turned away that no more can be.
     fn is_crowded(&self) -> bool {
-        self.seats.refused() >= REFUSED_CONNECTIONS
-            && (self.seats.served() >= self.shared.limits.connections
-                || self.seats.counts_addresses())
+        self.seats.refused() >= REFUSED_CONNECTIONS && self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
+        self.seats.served() >= self.shared.limits.connections
     }
 
     /// Takes in a connection, or tells it that it is one too many.
     fn welcome(&self, socket: OwnedFd, secure: bool) {
         let admitted = self.seats.admit(|| peer_of(&socket));
-        let is_full = self.seats.served() >= self.shared.limits.connections;
-        let refused = is_full || admitted.is_err();
-        let share = admitted.unwrap_or(None);
+        let refused = self.is_full() || admitted.is_err();
         self.shared.count(|counters| {
             counters.accepted += 1;
             counters.refused += u64::from(refused);
         });
+        if admitted.is_err() && self.seats.refused() >= REFUSED_CONNECTIONS {
+            // An address that has had its share must not keep the others waiting: it hears nothing.
+            return;
+        }
+        // Gives everything back when it is dropped, the share of the address too.
+        let taken = self.seats.take(admitted.unwrap_or(None), refused);
         let Ok(stream) = TcpStream::from_socket(socket) else {
             // There is no room in the queue.
             return self.shared.count(|counters| counters.refused += u64::from(!refused));
         };
         let plain = Plain::new(stream.into_split());
         match self.identity.as_ref().filter(|_| secure).map(|identity| identity.session()) {
-            None => self.seat(plain, share, refused),
-            Some(Ok(session)) => self.seat(Tls::new(plain, session), share, refused),
+            None => self.seat(plain, taken),
+            Some(Ok(session)) => self.seat(Tls::new(plain, session), taken),
             Some(Err(_)) => self.shared.count(|counters| counters.refused += u64::from(!refused)),
         }
     }
 
-    fn seat(&self, wire: impl Wire + 'static, share: Share, refused: bool) {
-        let taken = self.seats.take(share, refused);
+    fn seat(&self, wire: impl Wire + 'static, taken: Taken) {
         let (index, shared) = (taken.index(), Rc::clone(&self.shared));
-        let task = if refused {
+        let task = if taken.is_refused() {
             spawn(connection::refuse(wire, shared, taken))
         } else {
             spawn(connection::serve(wire, shared, taken))

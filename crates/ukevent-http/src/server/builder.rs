@@ -278,7 +278,8 @@ impl Builder {
             urls.push(url(&door.place, secure));
             paths.extend(door.file);
             let incoming = Incoming::new(Registered::new(door.socket)?);
-            listeners.push(Listener { incoming, secure });
+            let is_ours = !matches!(place, Listen::Socket(_));
+            listeners.push(Listener { incoming, secure, is_ours });
         }
         let mut metrics = Vec::new();
         for place in self.metrics {

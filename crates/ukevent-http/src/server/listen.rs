@@ -43,7 +43,8 @@ pub enum Listen {
     /// At a path of at most 107 bytes, as a Unix socket. One that nobody listens at is replaced, and it is
     /// removed at the end. Who may connect is decided by the process's umask(2) and by the directory.
     Unix(PathBuf),
-    /// On a stream socket that listens already, such as a supervisor hands over.
+    /// On a stream socket that listens already, such as a supervisor hands over. It listens on when the
+    /// server has ended.
     Socket(Arc<OwnedFd>),
 }
 

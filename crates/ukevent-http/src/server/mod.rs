@@ -94,6 +94,8 @@ struct Listener {
     incoming: Incoming,
     /// It speaks TLS.
     secure: bool,
+    /// The server made it: nobody else listens on it.
+    is_ours: bool,
 }
 
 /// What the tasks of a server share.
@@ -205,8 +207,8 @@ impl Server {
     /// Connections wait in the backlog until then. Dropped before, it leaves them as they are, to be served
     /// on while the runtime runs.
     pub async fn run(&mut self) {
-        for Listener { incoming, secure } in self.listeners.drain(..) {
-            self.accepting.push(spawn(Rc::clone(&self.house).accept_from(incoming, secure)));
+        for listener in self.listeners.drain(..) {
+            self.accepting.push(spawn(Rc::clone(&self.house).accept_from(listener)));
         }
         let mut times = stopped(&mut self.stops, self.ignored).await;
         let house = Rc::clone(&self.house);

@@ -35,7 +35,7 @@ struct Seat {
 }
 
 /// What a connection takes of what its address may have, if that is counted.
-pub(super) type Share = Option<Box<Counted>>;
+type Share = Option<Box<Counted>>;
 
 /// A seat that is taken, until this is dropped.
 #[derive(Debug)]
@@ -89,11 +89,6 @@ impl Seats {
         drop(before);
     }
 
-    /// Whether somebody may be turned away though there are seats.
-    pub(super) const fn counts_addresses(&self) -> bool {
-        self.addresses.is_some()
-    }
-
     /// How many there are, but for those that are one too many.
     pub(super) const fn served(&self) -> usize {
         self.served.get()
@@ -126,6 +121,11 @@ impl Seats {
 impl Taken {
     pub(super) const fn index(&self) -> usize {
         self.index
+    }
+
+    /// Whether who sits there is one too many.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.refused
     }
 }
 

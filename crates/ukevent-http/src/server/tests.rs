@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use ukevent_queue::BackendKind;
-use ukevent_task::Runtime;
+use ukevent_task::{Registered, Runtime};
 
 const PAGE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -89,8 +89,8 @@ fn builder() -> Builder {
 impl Server {
     /// Accepts from now on, without [`Server::run`].
     fn accept(&mut self) {
-        for Listener { incoming, secure } in self.listeners.drain(..) {
-            self.accepting.push(spawn(Rc::clone(&self.house).accept_from(incoming, secure)));
+        for listener in self.listeners.drain(..) {
+            self.accepting.push(spawn(Rc::clone(&self.house).accept_from(listener)));
         }
     }
 
@@ -346,6 +346,34 @@ fn who_was_late_is_let_in_at_the_end() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{backend}: {answer:?}");
         assert_eq!(server.counters().accepted, 2, "{backend}");
     });
+}
+
+/// Who is let in and finds no room in the queue gives back what counts of its address.
+#[test]
+fn who_finds_no_room_gives_its_share_back() {
+    for backend in BackendKind::REAL {
+        let queue = ukevent_queue::Builder::new().backend(backend).limit(64).build().unwrap();
+        let served = Runtime::with(queue).block_on(async {
+            let limits = Limits { address_connections: 3, ..Limits::default() };
+            let mut server = builder().limits(limits).start().unwrap();
+            server.accept();
+            for _ in 0..10 {
+                look().await;
+            }
+            let other = || OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap());
+            let full: Vec<_> = std::iter::from_fn(|| Registered::new(other()).ok()).collect();
+            for count in 1..=5 {
+                let _client = server.connect();
+                until(|| server.counters().refused == count).await;
+            }
+            drop(full);
+            let mut client = server.connect();
+            client.write_all(PAGE).unwrap();
+            answer(&mut client).await
+        });
+        let answer = served.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{backend}: {answer:?}");
+    }
 }
 
 /// Who is told that he is one too many is told it also while the server ends.

@@ -4,13 +4,14 @@ use crate::client::{Running, backends, run};
 use std::{
     fs,
     io::{Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     os::{
         fd::OwnedFd,
         unix::net::{UnixListener, UnixStream},
     },
     path::Path,
     process::Command,
+    time::Duration,
 };
 use ukevent_http::{Builder, Limits, Listen, Server};
 use ukevent_queue::BackendKind;
@@ -103,6 +104,7 @@ fn sockets_that_were_handed_over() {
     for kind in backends() {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = tcp.local_addr().unwrap();
+        let supervisor = tcp.try_clone().unwrap();
         let server = Server::builder().listen_at(OwnedFd::from(tcp));
         let server = Running::with(kind, server.limits(Limits::default()));
         assert_eq!(server.address, address);
@@ -110,15 +112,40 @@ fn sockets_that_were_handed_over() {
             assert_eq!(server.connect().get("/").status(), 200, "{kind}");
         }
         server.stop();
+        assert!(TcpStream::connect(address).is_ok(), "{kind}: it is the supervisor's to close");
+        drop(supervisor);
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let unix = UnixListener::bind(&path).unwrap();
+        let _supervisor = unix.try_clone().unwrap();
         let server = Running::with(kind, builder(OwnedFd::from(unix)));
         for _ in 0..3 {
             assert!(get(&path).starts_with("HTTP/1.1 200 "), "{kind}");
         }
         server.stop();
+        assert!(UnixStream::connect(&path).is_ok(), "{kind}: it is the supervisor's to close");
         assert!(path.exists(), "{kind}: it is the supervisor's to remove");
+    }
+}
+
+/// One address has far more than its share, and does not go when it is told so.
+#[test]
+fn a_crowd_of_one_address_keeps_nobody_waiting() {
+    for kind in backends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let linger = Duration::from_secs(600);
+        let limits = Limits { address_connections: 1, linger, ..Limits::default() };
+        let server = Running::with(kind, builder(at(&path)).limits(limits));
+        let _crowd: Vec<_> = (0..200).map(|_| server.connect()).collect();
+        // The first was waited for already.
+        for number in 0..3 {
+            let mut other = UnixStream::connect(&path).unwrap();
+            other.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let read = other.read_exact(&mut [0; 12]);
+            assert!(read.is_ok(), "{kind}: {number}: {read:?}");
+        }
     }
 }
 

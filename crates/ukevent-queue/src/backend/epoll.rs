@@ -1,7 +1,9 @@
 //! epoll: every change is a system call, and the kernel keeps the state.
 //!
 //! The three ways of arming are epoll's own: level, `EPOLLET`, `EPOLLONESHOT`. Three things are made
-//! up for here: epoll takes a descriptor once only, so a second registration watches a duplicate; it
+//! up for here: epoll takes a descriptor once only, so a second registration (who sends while he receives)
+//! is in a second set, which the first one holds, and only the third one costs a descriptor: it watches a
+//! duplicate. So when descriptors run out, whoever has a connection can use it. Epoll
 //! refuses regular files, which poll(2) calls always ready, so they are; and a level that was
 //! reported ends the next wait too, so while the queue waits for more it is taken out (`parked`).
 
@@ -17,14 +19,27 @@ const EPERM: i32 = 1;
 /// Reports taken from the kernel at a time.
 const BATCH: usize = 256;
 const NOBODY: u32 = u32::MAX;
+/// The set that is waited for, and the one that it holds.
+const FIRST: usize = 0;
+const SECOND: usize = 1;
+
+/// What the first set says of the second one. Its index is that of no slot.
+const INNER: Ticket = Ticket { index: Ticket::WAKE.index, serial: 0 };
 
 /// What a slot has in the epoll set.
 struct Entry {
     ticket: Ticket,
     poll: Poll,
-    /// A duplicate of the descriptor, if another slot watches the descriptor itself.
-    duplicate: Option<OwnedFd>,
+    watched: Watched,
     place: Place,
+}
+
+/// How it is watched.
+enum Watched {
+    /// By its own number, in this set.
+    In(usize),
+    /// As a duplicate, in the first set, because other slots have its number in both.
+    Duplicate(OwnedFd),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,15 +54,28 @@ enum Place {
 
 impl Entry {
     fn fd(&self) -> RawFd {
-        self.duplicate.as_ref().map_or(self.poll.fd, AsRawFd::as_raw_fd)
+        match &self.watched {
+            Watched::In(_) => self.poll.fd,
+            Watched::Duplicate(duplicate) => duplicate.as_raw_fd(),
+        }
+    }
+
+    /// In which set.
+    const fn set(&self) -> usize {
+        match self.watched {
+            Watched::In(set) => set,
+            Watched::Duplicate(_) => FIRST,
+        }
     }
 }
 
 pub(crate) struct EpollBackend {
-    epoll: Epoll,
+    sets: [Epoll; 2],
+    /// The first holds the second: not before it is used, as sets in sets may only be so deep.
+    is_joined: bool,
     entries: BySlot<Entry>,
-    /// Which slot watches the descriptor itself, by its number; [`NOBODY`] if none does.
-    holders: Vec<u32>,
+    /// Which slot watches the descriptor itself in each set, by its number; [`NOBODY`] if none does.
+    holders: Vec<[u32; 2]>,
     parked: Vec<u32>,
     files: Vec<u32>,
     /// Levels reported since the queue began this wait.
@@ -59,12 +87,13 @@ pub(crate) struct EpollBackend {
 
 impl EpollBackend {
     pub(crate) fn new() -> Result<Self> {
-        let epoll = Epoll::new()?;
+        let sets = [Epoll::new()?, Epoll::new()?];
         let wake = EventFdWake::new()?;
         let wake_fd = wake.as_fd().as_raw_fd();
-        epoll.add(wake_fd, PollMask::IN, Trigger::Edge, Ticket::WAKE.to_bits())?;
+        sets[FIRST].add(wake_fd, PollMask::IN, Trigger::Edge, Ticket::WAKE.to_bits())?;
         Ok(Self {
-            epoll,
+            sets,
+            is_joined: false,
             entries: BySlot::new(),
             holders: Vec::new(),
             parked: Vec::new(),
@@ -78,12 +107,16 @@ impl EpollBackend {
 
     fn add(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
         let number = poll.fd as usize;
-        let watched_already = self.holders.get(number).is_some_and(|&holder| holder != NOBODY);
-        let duplicate =
-            watched_already.then(|| ukevent_sys::descriptor::duplicate(poll.fd)).transpose()?;
-        let mut entry = Entry { ticket, poll, duplicate, place: Place::Set };
+        let holders = self.holders.get(number).copied().unwrap_or([NOBODY; 2]);
+        let watched = match holders.iter().position(|&holder| holder == NOBODY) {
+            Some(FIRST) => Watched::In(FIRST),
+            Some(SECOND) if self.join() => Watched::In(SECOND),
+            _ => Watched::Duplicate(ukevent_sys::descriptor::duplicate(poll.fd)?),
+        };
+        let mut entry = Entry { ticket, poll, watched, place: Place::Set };
         self.system_calls += 1;
-        match self.epoll.add(entry.fd(), poll.mask, trigger(poll.arm), ticket.to_bits()) {
+        match self.sets[entry.set()].add(entry.fd(), poll.mask, trigger(poll.arm), ticket.to_bits())
+        {
             Ok(()) => {}
             Err(error) if error.errno() == EPERM => {
                 entry.place = Place::File(true);
@@ -91,14 +124,26 @@ impl EpollBackend {
             }
             Err(error) => return Err(error),
         }
-        if entry.duplicate.is_none() {
+        if let Watched::In(set) = entry.watched {
             if number >= self.holders.len() {
-                self.holders.resize(number + 1, NOBODY);
+                self.holders.resize(number + 1, [NOBODY; 2]);
             }
-            self.holders[number] = ticket.index;
+            self.holders[number][set] = ticket.index;
         }
         self.entries.insert(ticket.index, entry);
         Ok(())
+    }
+
+    /// Lets the first set hold the second, if that is not too deep.
+    fn join(&mut self) -> bool {
+        if !self.is_joined {
+            let second = self.sets[SECOND].as_fd().as_raw_fd();
+            self.system_calls += 1;
+            let joined =
+                self.sets[FIRST].add(second, PollMask::IN, Trigger::Level, INNER.to_bits());
+            self.is_joined = joined.is_ok();
+        }
+        self.is_joined
     }
 
     /// Puts back what was taken out for the wait before.
@@ -110,7 +155,8 @@ impl EpollBackend {
             }
             let (fd, ticket) = (entry.fd(), entry.ticket.to_bits());
             self.system_calls += 1;
-            let added = self.epoll.add(fd, entry.poll.mask, trigger(entry.poll.arm), ticket);
+            let added =
+                self.sets[entry.set()].add(fd, entry.poll.mask, trigger(entry.poll.arm), ticket);
             if let Err(error) = added {
                 self.parked.push(index);
                 return Err(error);
@@ -126,7 +172,7 @@ impl EpollBackend {
             let Some(entry) = self.entries.find_mut(index) else { continue };
             if entry.place == Place::Set && entry.poll.arm == Arm::Level {
                 self.system_calls += 1;
-                self.epoll.remove(entry.fd())?;
+                self.sets[entry.set()].remove(entry.fd())?;
                 entry.place = Place::Parked;
                 self.parked.push(index);
             }
@@ -134,11 +180,13 @@ impl EpollBackend {
         Ok(())
     }
 
-    /// Hands on the first reports of the kernel.
-    fn take(&mut self, count: usize, reports: &mut Vec<Completion>) {
+    /// Hands on the first reports of the kernel. Whether the second set has some.
+    fn take(&mut self, count: usize, reports: &mut Vec<Completion>) -> bool {
+        let mut inner = false;
         for report in &self.reports[..count] {
             let ticket = Ticket::from_bits(report.data());
             if ticket.index == Ticket::WAKE.index {
+                inner |= ticket == INNER;
                 continue;
             }
             let arm = self.entries.find(ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
@@ -147,6 +195,28 @@ impl EpollBackend {
             }
             reports.push(Completion::ready(ticket, report.mask(), arm == Arm::Once));
         }
+        inner
+    }
+
+    /// Hands on the first reports of a set, and all the others that it has. Whether the second set has some.
+    ///
+    /// A wait tells all that was so when it began, as that of the other backends does. The kernel gives what is
+    /// ready in turn, so after as many as there are all have been told.
+    fn take_all(
+        &mut self,
+        set: usize,
+        mut count: usize,
+        reports: &mut Vec<Completion>,
+    ) -> Result<bool> {
+        let mut inner = self.take(count, reports);
+        let mut taken = count;
+        while count == BATCH && taken < self.entries.most() {
+            self.system_calls += 1;
+            count = self.sets[set].wait(&mut self.reports[..], Some(0), None)?;
+            inner |= self.take(count, reports);
+            taken += count;
+        }
+        Ok(inner)
     }
 
     /// Whether this arming is the one that the slot has.
@@ -156,7 +226,7 @@ impl EpollBackend {
 
     /// The epoll instance's own descriptor.
     pub(super) fn shown(&self) -> BorrowedFd<'_> {
-        self.epoll.as_fd()
+        self.sets[FIRST].as_fd()
     }
 
     /// Whether there are files to report, which no epoll instance tells about.
@@ -196,11 +266,12 @@ impl Backend for EpollBackend {
             return self.add(ticket, poll);
         };
         let (fd, data) = (entry.fd(), ticket.to_bits());
+        let set = &self.sets[entry.set()];
         self.system_calls += 1;
         match entry.place {
-            Place::Set => self.epoll.modify(fd, poll.mask, trigger(poll.arm), data)?,
+            Place::Set => set.modify(fd, poll.mask, trigger(poll.arm), data)?,
             Place::Parked => {
-                self.epoll.add(fd, poll.mask, trigger(poll.arm), data)?;
+                set.add(fd, poll.mask, trigger(poll.arm), data)?;
                 entry.place = Place::Set;
             }
             Place::File(_) => entry.place = Place::File(true),
@@ -216,14 +287,13 @@ impl Backend for EpollBackend {
             Place::Set => {
                 self.system_calls += 1;
                 // The descriptor is open and in the set, so this cannot fail.
-                let _: Result<()> = self.epoll.remove(entry.fd());
+                let _: Result<()> = self.sets[entry.set()].remove(entry.fd());
             }
             Place::Parked => {}
             Place::File(_) => self.files.retain(|&index| index != ticket.index),
         }
-        let holder = &mut self.holders[entry.poll.fd as usize];
-        if *holder == ticket.index {
-            *holder = NOBODY;
+        if let Watched::In(set) = entry.watched {
+            self.holders[entry.poll.fd as usize][set] = NOBODY;
         }
     }
 
@@ -240,19 +310,14 @@ impl Backend for EpollBackend {
         let timeout =
             if ready_already || patience.is_none() { Some(0) } else { patience.timeout_ns };
         self.system_calls += 1;
-        let mut count = match self.epoll.wait(&mut self.reports[..], timeout, patience.mask) {
+        let count = match self.sets[FIRST].wait(&mut self.reports[..], timeout, patience.mask) {
             Err(error) if ready_already && error.interrupted() => 0,
             count => count?,
         };
-        self.take(count, reports);
-        // A wait tells all that was so when it began, as that of the other backends does. The kernel gives what
-        // is ready in turn, so after as many as there are all have been told.
-        let mut taken = count;
-        while count == BATCH && taken < self.entries.most() {
+        if self.take_all(FIRST, count, reports)? {
             self.system_calls += 1;
-            count = self.epoll.wait(&mut self.reports[..], Some(0), None)?;
-            self.take(count, reports);
-            taken += count;
+            let count = self.sets[SECOND].wait(&mut self.reports[..], Some(0), None)?;
+            self.take_all(SECOND, count, reports)?;
         }
         Ok(())
     }
