@@ -15,11 +15,11 @@ use crate::{
     pulse::{Beat, Pulse},
 };
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::{Cell, OnceCell, RefCell, RefMut},
     time::Duration,
 };
 use ukevent_task::{
-    queue_counters,
+    Untaken, caught_up, queue_counters,
     time::{now, wall},
 };
 
@@ -33,6 +33,10 @@ pub(crate) struct Shared<C> {
     relies_on_reports: Cell<bool>,
     /// How many reports of changes were taken.
     reports: Cell<u64>,
+    /// After which look the last of them were.
+    reported_after: Cell<Option<u64>>,
+    /// Whether there are more.
+    untaken: OnceCell<Untaken>,
     /// Rung when the content wants to be tended to.
     pub(crate) tend: Bell,
     ending: Cell<bool>,
@@ -78,6 +82,8 @@ impl<C> Shared<C> {
             log: None,
             relies_on_reports: Cell::new(false),
             reports: Cell::new(0),
+            reported_after: Cell::new(None),
+            untaken: OnceCell::new(),
             tend: Bell::default(),
             ending: Cell::new(false),
             open: Cell::new(0),
@@ -153,6 +159,22 @@ impl<C> Shared<C> {
 
     pub(crate) fn took_report(&self) {
         self.reports.set(self.reports.get() + 1);
+        self.reported_after.set(caught_up());
+    }
+
+    /// Where reports come.
+    pub(crate) fn reports_come(&self, untaken: Untaken) {
+        // There is one who takes them.
+        let _ = self.untaken.set(untaken);
+    }
+
+    /// Whether everything was reported, and taken, that had happened before anything was received: else
+    /// there must be another look before it is relied on.
+    pub(crate) fn knows_all(&self) -> bool {
+        let look = caught_up();
+        look.is_some()
+            && self.reported_after.get() != look
+            && self.untaken.get().is_some_and(|untaken| !untaken.any())
     }
 
     /// Whether the server is ending.

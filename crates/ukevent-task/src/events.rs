@@ -176,6 +176,12 @@ impl EventSet {
         }
     }
 
+    /// What shows others than who takes the events whether there are any.
+    #[must_use]
+    pub fn untaken(&self) -> Untaken {
+        Untaken { core: Rc::clone(&self.core), inbox: self.inbox }
+    }
+
     /// Waits for the next event of any. Nothing is lost if it is dropped.
     pub async fn next(&mut self) -> (Key, Kind) {
         poll_fn(|cx| self.poll_next(cx)).await
@@ -199,6 +205,45 @@ impl EventSet {
             let _ = self.core.queue(|queue| queue.enable(key));
         }
         Poll::Ready((key, kind))
+    }
+}
+
+/// Whether events of an [`EventSet`] have come that were not taken: for tasks that must not go on before
+/// another one has taken them. Of a set that is gone there are none.
+///
+/// ```
+/// use ukevent_queue::User;
+/// use ukevent_task::{EventSet, block_on, look};
+///
+/// block_on(async {
+///     let mut set = EventSet::new();
+///     let untaken = set.untaken();
+///     let user = set.add(User::each(8))?;
+///     set.poster(user).unwrap().post(1).unwrap();
+///     look().await;
+///     assert!(untaken.any());
+///     set.next().await;
+///     assert!(!untaken.any());
+///     Ok::<(), ukevent_queue::RegisterError>(())
+/// })??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Untaken {
+    core: Rc<Core>,
+    inbox: InboxId,
+}
+
+impl Untaken {
+    /// Whether there is one.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.core.has_events(self.inbox)
+    }
+}
+
+impl std::fmt::Debug for Untaken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Untaken").field("any", &self.any()).finish()
     }
 }
 

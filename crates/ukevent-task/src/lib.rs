@@ -83,7 +83,7 @@ mod yielding;
 
 pub use blocking::{Blocking, blocking};
 pub use error::RunError;
-pub use events::{EventSet, Events};
+pub use events::{EventSet, Events, Untaken};
 pub use observed::Observed;
 pub use operation::{BufferResult, Perform, perform};
 pub use registered::Registered;
@@ -91,4 +91,4 @@ pub use runtime::{Counters, Dump, Panic, Stuck, TaskInfo, TaskState, dump};
 pub use runtime::{JoinError, JoinHandle, Runtime, RuntimeBuilder};
 pub use runtime::{block_on, queue_counters, spawn};
 pub use scope::Scope;
-pub use yielding::{Look, YieldNow, look, yield_now};
+pub use yielding::{Look, YieldNow, caught_up, look, yield_now};

@@ -46,6 +46,22 @@ pub fn look() -> Look {
     Look { core: current::expect("look"), since: None }
 }
 
+/// Whether a [`look()`] may be spared: the number of the last one, if everything is known by it that had
+/// happened before anything was received that the caller can have.
+///
+/// So it is where the kernel itself receives (io_uring): what happened before stands before it in the ring, and
+/// one look brings both, unless it left something unread. Elsewhere a look may receive what came when it had
+/// already asked for all else, and there is no answer. What came is in the hands of those who wait for it, but
+/// they need not have been polled: see [`Untaken`](crate::Untaken).
+///
+/// # Panics
+/// Outside of a runtime.
+#[must_use]
+#[track_caller]
+pub fn caught_up() -> Option<u64> {
+    current::expect("caught_up").caught_up()
+}
+
 /// Made by [`look`].
 #[derive(Debug)]
 #[must_use = "nothing is done before it is awaited"]

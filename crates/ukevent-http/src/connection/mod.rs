@@ -7,7 +7,8 @@
 //!
 //! Where answers rely on reports of changes ([`Root`](crate::files::Root)), there is a look at the queue
 //! between a request and its answer: what was reported before the request came is known then, whichever of
-//! the two was seen first. So no answer is older than its request, and a file that many ask for is not
+//! the two was seen first. (It is spared where the look that brought the request is known to have brought all
+//! reports before it.) So no answer is older than its request, and a file that many ask for is not
 //! looked at for each of them.
 //!
 //! The last answer must not be lost: closing a socket with unread input makes the kernel send a reset, and
@@ -320,7 +321,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
     /// anything is reported meanwhile there may be more of it to come, and nothing is relied on.
     async fn be_sure(&mut self) {
         self.sure = self.shared.relies_on_reports();
-        if self.sure {
+        if self.sure && !self.shared.knows_all() {
             let reports = self.shared.reports();
             look().await;
             // Something else may have woken this task before the one that takes reports.

@@ -41,6 +41,7 @@ impl House {
     /// much is taken at a time has its bound.
     pub(super) async fn report(self: Rc<Self>) {
         let mut reporter = Reporter::default();
+        self.shared.reports_come(reporter.events.untaken());
         loop {
             let task = {
                 let mut tend = pin!(self.shared.tend.rung());

@@ -221,6 +221,12 @@ impl Inboxes {
         }
     }
 
+    /// Whether something waits to be taken.
+    #[inline]
+    pub(crate) fn has_events(&mut self, id: InboxId) -> bool {
+        self.find(id).is_some_and(|inbox| matches!(inbox.contents, Contents::Events { .. }))
+    }
+
     /// Lets `waiter` be told of the next event of an inbox in which there is none. Who was to be told before
     /// is to be dropped when the table is no longer borrowed.
     #[inline]

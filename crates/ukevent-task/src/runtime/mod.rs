@@ -46,7 +46,7 @@ use std::task::{Context, Poll, Waker};
 use stuck::Watch;
 use tasks::{MAIN, Tasks};
 use ukevent_buf::{Arena, ArenaError, FramePool, HugePages};
-use ukevent_queue::{BuildError, Clock, Event, Key, Kind, Queue, Wait, WaitError};
+use ukevent_queue::{BackendKind, BuildError, Clock, Event, Key, Kind, Queue, Wait, WaitError};
 use wake::{Polled, Remote};
 
 /// Polls between two looks at the queue.
@@ -226,6 +226,10 @@ pub(crate) struct Core {
     lookers: RefCell<Vec<Waiter>>,
     /// How many looks at the queue left nothing unread.
     looks: Cell<u64>,
+    /// Whether the last one did.
+    is_caught_up: Cell<bool>,
+    /// The kernel itself receives, and what came before stands before it in the ring.
+    is_ring: bool,
     pub(crate) remote: Arc<Remote>,
     polled: Cell<Polled>,
     budget: Cell<u32>,
@@ -250,12 +254,14 @@ impl Core {
     fn new(queue: Queue, made: &RuntimeBuilder) -> Self {
         let remote = Remote::new(queue.waker());
         Self {
+            is_ring: queue.backend() == BackendKind::IoUring,
             queue: RefCell::new(queue),
             tasks: RefCell::new(Tasks::new(&remote)),
             line: RefCell::new(Line::new()),
             inboxes: RefCell::default(),
             lookers: RefCell::default(),
             looks: Cell::new(0),
+            is_caught_up: Cell::new(false),
             remote,
             polled: Cell::new(Polled::NOTHING),
             budget: Cell::new(BUDGET),
@@ -374,6 +380,12 @@ impl Core {
         self.awaits.set(Some(what));
     }
 
+    /// Whether something waits in an inbox to be taken.
+    #[inline]
+    pub(crate) fn has_events(&self, inbox: InboxId) -> bool {
+        self.inboxes.borrow_mut().has_events(inbox)
+    }
+
     /// Takes the oldest event of an inbox, or lets the task be woken by the next one.
     #[inline]
     pub(crate) fn take(&self, inbox: InboxId, cx: &Context<'_>) -> Option<Kind> {
@@ -402,6 +414,13 @@ impl Core {
     /// How many looks at the queue were complete.
     pub(crate) const fn looks(&self) -> u64 {
         self.looks.get()
+    }
+
+    /// The number of the last look, if there was nothing that it did not bring of what had happened before what
+    /// it brought was received.
+    #[inline]
+    pub(crate) fn caught_up(&self) -> Option<u64> {
+        self.is_caught_up.get().then(|| self.looks.get())
     }
 
     /// Lets `waiter` be told of the next one.
@@ -494,7 +513,9 @@ impl Core {
             let Some(event) = event else { break };
             self.deliver(event);
         }
-        if waited.is_ok() && !self.queue.borrow().has_unread() {
+        let is_complete = waited.is_ok() && !self.queue.borrow().has_unread();
+        self.is_caught_up.set(is_complete && self.is_ring);
+        if is_complete {
             self.looked();
         }
         self.take_woken();
