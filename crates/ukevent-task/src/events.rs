@@ -209,7 +209,8 @@ impl EventSet {
 }
 
 /// Whether events of an [`EventSet`] have come that were not taken: for tasks that must not go on before
-/// another one has taken them. Of a set that is gone there are none.
+/// another one has taken them. Of a set that is gone there are none. (A set that was full has more in the queue when
+/// it was emptied; the next look brings them.)
 ///
 /// ```
 /// use ukevent_queue::User;

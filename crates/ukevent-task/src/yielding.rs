@@ -49,10 +49,9 @@ pub fn look() -> Look {
 /// Whether a [`look()`] may be spared: the number of the last one, if everything is known by it that had
 /// happened before anything was received that the caller can have.
 ///
-/// So it is where the kernel itself receives (io_uring): what happened before stands before it in the ring, and
-/// one look brings both, unless it left something unread. Elsewhere a look may receive what came when it had
-/// already asked for all else, and there is no answer. What came is in the hands of those who wait for it, but
-/// they need not have been polled: see [`Untaken`](crate::Untaken).
+/// See [`Queue::is_caught_up`](ukevent_queue::Queue::is_caught_up): on io_uring it is so as a rule, elsewhere
+/// never. What came is in the hands of those who wait for it, but they need not have been polled: see
+/// [`Untaken`](crate::Untaken).
 ///
 /// # Panics
 /// Outside of a runtime.

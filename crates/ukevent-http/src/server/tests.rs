@@ -73,12 +73,22 @@ proptest! {
 
 /// Runs this on each backend.
 fn on_backends(test: impl AsyncFn(BackendKind)) {
-    for backend in BackendKind::REAL {
-        let queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-        let mut runtime = Runtime::with(queue);
-        runtime.block_on(test(backend)).unwrap();
-        let queue = runtime.into_queue().expect("nothing is left that uses it");
-        assert_eq!(queue.counters().registered, 0, "{backend}: something was left");
+    BackendKind::REAL.into_iter().for_each(|backend| on_backend(backend, &test));
+}
+
+fn on_backend(backend: BackendKind, test: &impl AsyncFn(BackendKind)) {
+    let queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+    let mut runtime = Runtime::with(queue);
+    runtime.block_on(test(backend)).unwrap();
+    let queue = runtime.into_queue().expect("nothing is left that uses it");
+    assert_eq!(queue.counters().registered, 0, "{backend}: something was left");
+}
+
+/// The same, where it is never known whether a request is later than a report. (Where it is, by io_uring, there is
+/// nothing between receiving and answering that a test could wait for: see tests/it/changing.rs.)
+fn where_a_look_is_needed(test: impl AsyncFn(BackendKind)) {
+    for backend in [BackendKind::Epoll, BackendKind::Poll] {
+        on_backend(backend, &test);
     }
 }
 
@@ -200,7 +210,7 @@ impl Hot {
 /// another look, which brings that.
 #[test]
 fn a_report_that_comes_behind_the_request() {
-    on_backends(async |backend| {
+    where_a_look_is_needed(async |backend| {
         let mut hot = Hot::new(Limits::default()).await;
         hot.ask("file");
         hot.receive().await;
@@ -214,7 +224,7 @@ fn a_report_that_comes_behind_the_request() {
 /// is taken at a time.
 #[test]
 fn a_report_that_comes_behind_many_others() {
-    on_backends(async |backend| {
+    where_a_look_is_needed(async |backend| {
         let mut hot = Hot::new(Limits::default()).await;
         for others in [1000, 150] {
             hot.write("file", "before");
@@ -239,7 +249,7 @@ fn a_report_that_comes_behind_many_others() {
 /// read yet.
 #[test]
 fn a_report_that_comes_behind_those_of_others_in_doubt() {
-    on_backends(async |backend| {
+    where_a_look_is_needed(async |backend| {
         let mut hot = Hot::new(Limits::default()).await;
         std::fs::create_dir(hot.site.path().join("b")).unwrap();
         hot.write("b/f", "b");
@@ -265,7 +275,7 @@ fn a_report_that_comes_behind_those_of_others_in_doubt() {
 /// A timer of the connection that expires with the same look wakes it before whoever takes reports.
 #[test]
 fn a_report_that_comes_behind_a_timer() {
-    on_backends(async |backend| {
+    where_a_look_is_needed(async |backend| {
         // Somebody who takes nothing is looked at four times as often, from each answer on.
         let limits = Limits { stall: Duration::from_millis(400), ..Limits::default() };
         let mut hot = Hot::new(limits).await;

@@ -216,6 +216,11 @@ pub(crate) trait Backend: Send {
         false
     }
 
+    /// Whether something may have happened before what the last wait brought, and it did not bring that.
+    fn may_be_behind(&mut self) -> bool {
+        true
+    }
+
     /// What ends the backend's wait, from any thread.
     fn waker(&self) -> Box<dyn Wake>;
 

@@ -326,6 +326,14 @@ impl Uring {
 }
 
 impl Backend for Uring {
+    /// Work is noted in the order in which things happen, and makes completions in that order, but for what is
+    /// received as soon as it is asked for, or while more is received. With no work left and no completion
+    /// unread, all is here that happened before the last of them.
+    #[inline]
+    fn may_be_behind(&mut self) -> bool {
+        self.ring.work_waits() || self.ring.waiting() > 0
+    }
+
     #[inline]
     fn submit(&mut self, ticket: Ticket, poll: Poll) -> Result<()> {
         let multishot = poll.arm == Arm::Edge;

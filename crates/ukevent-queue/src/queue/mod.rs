@@ -206,6 +206,14 @@ impl Queue {
         self.hot.iter().any(is_report)
     }
 
+    /// Whether the last wait is known to have let in everything that had happened before anything that it let
+    /// in was received. On io_uring that is so as a rule: the kernel itself receives, and says when it has not told
+    /// all yet. Elsewhere something may be received after a wait has asked for all else, and it is never known.
+    #[must_use]
+    pub fn is_caught_up(&mut self) -> bool {
+        !self.backend.may_be_behind() && !self.has_unread()
+    }
+
     /// What posts to a user source, from any thread.
     ///
     /// # Errors

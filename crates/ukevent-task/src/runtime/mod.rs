@@ -46,7 +46,7 @@ use std::task::{Context, Poll, Waker};
 use stuck::Watch;
 use tasks::{MAIN, Tasks};
 use ukevent_buf::{Arena, ArenaError, FramePool, HugePages};
-use ukevent_queue::{BackendKind, BuildError, Clock, Event, Key, Kind, Queue, Wait, WaitError};
+use ukevent_queue::{BuildError, Clock, Event, Key, Kind, Queue, Wait, WaitError};
 use wake::{Polled, Remote};
 
 /// Polls between two looks at the queue.
@@ -228,8 +228,6 @@ pub(crate) struct Core {
     looks: Cell<u64>,
     /// Whether the last one did.
     is_caught_up: Cell<bool>,
-    /// The kernel itself receives, and what came before stands before it in the ring.
-    is_ring: bool,
     pub(crate) remote: Arc<Remote>,
     polled: Cell<Polled>,
     budget: Cell<u32>,
@@ -254,7 +252,6 @@ impl Core {
     fn new(queue: Queue, made: &RuntimeBuilder) -> Self {
         let remote = Remote::new(queue.waker());
         Self {
-            is_ring: queue.backend() == BackendKind::IoUring,
             queue: RefCell::new(queue),
             tasks: RefCell::new(Tasks::new(&remote)),
             line: RefCell::new(Line::new()),
@@ -513,8 +510,10 @@ impl Core {
             let Some(event) = event else { break };
             self.deliver(event);
         }
-        let is_complete = waited.is_ok() && !self.queue.borrow().has_unread();
-        self.is_caught_up.set(is_complete && self.is_ring);
+        let mut queue = self.queue.borrow_mut();
+        self.is_caught_up.set(waited.is_ok() && queue.is_caught_up());
+        let is_complete = waited.is_ok() && !queue.has_unread();
+        drop(queue);
         if is_complete {
             self.looked();
         }

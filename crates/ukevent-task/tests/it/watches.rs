@@ -1,15 +1,20 @@
 //! Inodes and the network's configuration, watched.
 
-use crate::bench::{Bench, dropped_while_it_waits, settle};
+use crate::bench::{BackendKind, Bench, dropped_while_it_waits, settle};
+use std::cell::Cell;
+use std::io::Write;
+use std::rc::Rc;
 use testkit::{Netns, TempTree};
-use ukevent_queue::{Changes, Inode, NetlinkChange, RegisterError};
-use ukevent_task::Observed;
+use ukevent_queue::{Changes, Inode, Kind, NetlinkChange, RegisterError};
+use ukevent_task::net::UnixStream;
 use ukevent_task::netlink::Netlink;
 use ukevent_task::watch::Watch;
+use ukevent_task::{EventSet, Observed, Scope, caught_up, spawn};
 
 cases! {
     everywhere: [
         a_change_after_a_call_was_dropped_is_not_lost,
+        who_is_caught_up_knows_what_happened_before_what_it_received,
         changes_while_nobody_asks_are_told_in_order,
         a_tree_that_grows_is_watched,
         what_is_gone_is_told,
@@ -56,6 +61,86 @@ fn changes_while_nobody_asks_are_told_in_order(bench: &Bench) {
         }
         dropped_while_it_waits(watch.next()).await;
     });
+}
+
+/// A thread makes a file, and then says so over one of many sockets, often over several at once: whoever hears
+/// it, and is caught up, must have the report of the file, however many others are in the way.
+fn who_is_caught_up_knows_what_happened_before_what_it_received(bench: &Bench) {
+    const SOCKETS: usize = 60;
+    const FILES: u64 = 6000;
+    let tree = TempTree::new();
+    let (known, sure, heard) =
+        (Rc::new(Cell::new(0)), Rc::new(Cell::new(0_u64)), Rc::new(Cell::new(0)));
+    // After which look reports were taken: there may be more then, which the set had no room for.
+    let taken = Rc::new(Cell::new(None));
+    bench.run(async {
+        let mut set = EventSet::new();
+        set.add(Inode::path(tree.path()).on(Changes::CREATED)).unwrap();
+        let untaken = Rc::new(set.untaken());
+        let (ours, theirs): (Vec<_>, Vec<_>) =
+            (0..SOCKETS).map(|_| std::os::unix::net::UnixStream::pair().unwrap()).unzip();
+        let mut listeners = Scope::new();
+        for stream in ours {
+            let (known, sure, heard) = (Rc::clone(&known), Rc::clone(&sure), Rc::clone(&heard));
+            let (untaken, taken) = (Rc::clone(&untaken), Rc::clone(&taken));
+            let mut stream = UnixStream::from_socket(stream).unwrap();
+            listeners.spawn(async move {
+                let mut bytes = Vec::new();
+                loop {
+                    let more = stream.receive().await.unwrap();
+                    if more.is_empty() {
+                        return;
+                    }
+                    bytes.extend_from_slice(&more);
+                    while let Some((number, _)) = bytes.split_first_chunk::<8>() {
+                        let number = u64::from_ne_bytes(*number);
+                        heard.set(heard.get() + 1);
+                        let look = caught_up();
+                        if look.is_some() && look != taken.get() && !untaken.any() {
+                            sure.set(sure.get() + 1);
+                            assert!(known.get() >= number, "{} of {number}", known.get());
+                        }
+                        bytes.drain(..8);
+                    }
+                }
+            });
+        }
+        let folder = tree.path().to_owned();
+        let says = std::thread::spawn(move || {
+            let mut random = 1_u64;
+            for number in 1..=FILES {
+                std::fs::write(folder.join(number.to_string()), "").unwrap();
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let first = (random >> 33) as usize % SOCKETS;
+                // A burst of more than the kernel handles at a time, now and then.
+                let many = if number % 8 == 0 { SOCKETS } else { 1 };
+                for socket in (first..first + many).map(|at| &theirs[at % SOCKETS]) {
+                    (&*socket).write_all(&number.to_ne_bytes()).unwrap();
+                }
+            }
+        });
+        let (takes, taken) = (Rc::clone(&known), Rc::clone(&taken));
+        let reports = spawn(async move {
+            loop {
+                if let (_, Kind::Inode(change)) = set.next().await {
+                    let number = change.name.to_str().and_then(|name| name.parse().ok());
+                    takes.set(takes.get().max(number.unwrap_or(0)));
+                    taken.set(caught_up());
+                }
+            }
+        });
+        while let Some(ended) = listeners.join_next().await {
+            ended.unwrap();
+        }
+        reports.cancel();
+        says.join().unwrap();
+    });
+    assert_eq!(heard.get(), FILES - FILES / 8 + FILES / 8 * SOCKETS as u64);
+    if bench.kind() == BackendKind::IoUring {
+        assert!(sure.get() > heard.get() / 100, "{} of {}", sure.get(), heard.get());
+    } else {
+        assert_eq!(sure.get(), 0);
+    }
 }
 
 fn a_tree_that_grows_is_watched(bench: &Bench) {
