@@ -68,6 +68,7 @@ fn changes_while_nobody_asks_are_told_in_order(bench: &Bench) {
 fn who_is_caught_up_knows_what_happened_before_what_it_received(bench: &Bench) {
     const SOCKETS: usize = 60;
     const FILES: u64 = 6000;
+    const QUIET: u64 = 300;
     let tree = TempTree::new();
     let (known, sure, heard) =
         (Rc::new(Cell::new(0)), Rc::new(Cell::new(0_u64)), Rc::new(Cell::new(0)));
@@ -118,6 +119,11 @@ fn who_is_caught_up_knows_what_happened_before_what_it_received(bench: &Bench) {
                     (&*socket).write_all(&number.to_ne_bytes()).unwrap();
                 }
             }
+            // Now nothing is in the way any more.
+            for _ in 0..QUIET {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                (&theirs[0]).write_all(&FILES.to_ne_bytes()).unwrap();
+            }
         });
         let (takes, taken) = (Rc::clone(&known), Rc::clone(&taken));
         let reports = spawn(async move {
@@ -135,12 +141,15 @@ fn who_is_caught_up_knows_what_happened_before_what_it_received(bench: &Bench) {
         reports.cancel();
         says.join().unwrap();
     });
-    assert_eq!(heard.get(), FILES - FILES / 8 + FILES / 8 * SOCKETS as u64);
-    if bench.kind() == BackendKind::IoUring {
-        assert!(sure.get() > heard.get() / 100, "{} of {}", sure.get(), heard.get());
-    } else {
-        assert_eq!(sure.get(), 0);
-    }
+    assert_eq!(heard.get(), FILES - FILES / 8 + FILES / 8 * SOCKETS as u64 + QUIET);
+    // How many are sure depends on what else the machine does; that some are, does not.
+    assert_eq!(
+        sure.get() > 0,
+        bench.kind() == BackendKind::IoUring,
+        "{} of {}",
+        sure.get(),
+        heard.get()
+    );
 }
 
 fn a_tree_that_grows_is_watched(bench: &Bench) {
