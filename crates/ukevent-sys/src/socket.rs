@@ -2,7 +2,7 @@
 //!
 //! Sockets first, pipes and terminals where the kernel can tell. What it cannot tell of this kind of
 //! descriptor is `None`, not an error, so that any descriptor may be asked. Nothing here changes the
-//! descriptor, but for [`take_error`] and [`coalesce`]. Sources: socket(7), tcp(7), unix(7), pipe(7), sock_diag(7).
+//! descriptor, but for [`take_error`], [`coalesce`] and [`bind_address_only`]. Sources: socket(7), tcp(7), unix(7), pipe(7), sock_diag(7).
 
 use crate::{
     Error, Result,
@@ -70,12 +70,26 @@ fn count(fd: BorrowedFd<'_>, request: libc::Ioctl) -> Result<Option<u32>> {
 /// `ENOPROTOOPT` for what is not UDP, `ENOTSOCK`, `EBADF`.
 pub fn coalesce(socket: impl AsFd, on: bool) -> Result<()> {
     const UDP_GRO: libc::c_int = 104;
+    switch(socket.as_fd(), libc::SOL_UDP, UDP_GRO, on)
+}
+
+/// Lets bind(2) to port 0 take an address only: the port is picked when the socket connects, so that two
+/// sockets may have the same one towards different peers, and ports do not run out
+/// (`IP_BIND_ADDRESS_NO_PORT`; ip(7)). Works for IPv6 too. Linux 4.2.
+///
+/// # Errors
+/// `ENOPROTOOPT` for what is not of the internet, `ENOTSOCK`, `EBADF`.
+pub fn bind_address_only(socket: impl AsFd) -> Result<()> {
+    switch(socket.as_fd(), libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, true)
+}
+
+/// Turns an option on or off.
+fn switch(fd: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int, on: bool) -> Result<()> {
     let on = libc::c_int::from(on);
     let length = size_of_val(&on) as libc::socklen_t;
-    let fd = socket.as_fd().as_raw_fd();
     // SAFETY: `on` is an int and outlives the call, which reads it.
     let answer =
-        unsafe { libc::setsockopt(fd, libc::SOL_UDP, UDP_GRO, (&raw const on).cast(), length) };
+        unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, (&raw const on).cast(), length) };
     if answer == 0 { Ok(()) } else { Err(Error::last("setsockopt")) }
 }
 

@@ -10,9 +10,10 @@ use rustix::net::{
     sockopt,
 };
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use ukevent_queue::Operation;
+use ukevent_sys::socket::bind_address_only;
 
 /// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -57,7 +58,27 @@ impl TcpStream {
     /// # Panics
     /// Outside of a runtime.
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
-        let socket = Registered::new(open(address)?)?;
+        Self::connect_by(open(address)?, address).await
+    }
+
+    /// Connects to an address, from one of this machine's. The port is picked when it connects, so each
+    /// address to connect from has all ports towards each address to connect to.
+    ///
+    /// # Errors
+    /// As bind(2) and connect(2): `EADDRNOTAVAIL`, if the first address is none of this machine's, or has no
+    /// port left; `EAFNOSUPPORT`, if one is of IPv4 and the other of IPv6.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub async fn connect_from(from: IpAddr, address: SocketAddr) -> io::Result<Self> {
+        let socket = open(address)?;
+        bind_address_only(&socket)?;
+        bind(&socket, &SocketAddr::new(from, 0))?;
+        Self::connect_by(socket, address).await
+    }
+
+    async fn connect_by(socket: OwnedFd, address: SocketAddr) -> io::Result<Self> {
+        let socket = Registered::new(socket)?;
         let connect = Operation::connect(socket.key(), address);
         socket.perform(connect, "a connection").await?.result?;
         sockopt_nodelay(&socket)?;

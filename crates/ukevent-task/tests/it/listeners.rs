@@ -1,8 +1,9 @@
 //! Accepting: cancelled, in numbers, and without descriptors.
 
 use crate::bench::{Bench, dropped_while_it_waits, settle};
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::net::TcpStream as Blocking;
+use std::net::{IpAddr, TcpStream as Blocking};
 use ukevent_task::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use ukevent_task::spawn;
 
@@ -12,6 +13,7 @@ cases! {
         connections_while_nobody_asks_are_not_lost,
         connections_that_nobody_took_are_closed,
         a_thousand_connections_at_a_time,
+        a_connection_comes_from_the_address_that_was_named,
     ],
     alone: [
         without_descriptors_accepting_fails_and_goes_on,
@@ -45,6 +47,35 @@ fn a_connection_after_an_accept_was_dropped_is_not_lost(bench: &Bench) {
         let mut server = listener.accept().await.unwrap();
         assert_eq!(&server.receive().await.unwrap()[..], b"it is me");
     });
+}
+
+fn a_connection_comes_from_the_address_that_was_named(bench: &Bench) {
+    bench.run(async {
+        let (mut listener, address) = here();
+        for from in ["127.0.0.1", "127.0.0.2", "127.250.0.9"] {
+            let from: IpAddr = from.parse().unwrap();
+            let client = TcpStream::connect_from(from, address).await.unwrap();
+            let server = listener.accept().await.unwrap();
+            assert_eq!(server.peer_address().unwrap(), client.address().unwrap());
+            assert_eq!(client.address().unwrap().ip(), from);
+        }
+        let six = "::1".parse().unwrap();
+        assert_eq!(errno(TcpStream::connect_from(six, address).await), Some(Errno::AFNOSUPPORT));
+        let foreign = "192.0.2.1".parse().unwrap();
+        assert_eq!(
+            errno(TcpStream::connect_from(foreign, address).await),
+            Some(Errno::ADDRNOTAVAIL)
+        );
+        if let Ok(mut listener) = TcpListener::bind("[::1]:0".parse().unwrap()) {
+            let client = TcpStream::connect_from(six, listener.address().unwrap()).await.unwrap();
+            let server = listener.accept().await.unwrap();
+            assert_eq!(server.peer_address().unwrap(), client.address().unwrap());
+        }
+    });
+}
+
+fn errno(result: std::io::Result<TcpStream>) -> Option<Errno> {
+    Errno::from_io_error(&result.err()?)
 }
 
 fn connections_while_nobody_asks_are_not_lost(bench: &Bench) {
