@@ -11,6 +11,7 @@
 
 pub mod http;
 pub mod kernel;
+pub mod load;
 mod mutate;
 
 use std::{env, fs, io, path::PathBuf, process::ExitCode};
@@ -36,6 +37,7 @@ pub const TARGETS: &[Target] = &[
     http::TARGET,
     http::RANGE,
     http::NEGOTIATION,
+    load::REPLIES,
     kernel::NETLINK,
     kernel::CHANGES,
     kernel::UEVENT,

@@ -1,0 +1,258 @@
+//! One connection, from the first request it is to carry to its end, to be read from top to bottom:
+//! [`carry`].
+//!
+//! It asks as many requests at a time as its pipeline is deep, and reads replies in the order of the
+//! requests. What is received is looked at where it lies and dropped at once. Times are those of the look at the
+//! queue that brought the bytes: what came by one look came at one time, and a request left at the look
+//! before it was sent. So no latency is told shorter than it was.
+
+use super::{
+    connect::class_of,
+    run::{Flight, Run, now_ns},
+    work::Due,
+};
+use crate::{Class, ReplyReader, plan::Pace};
+use std::{
+    collections::VecDeque, future::poll_fn, io, pin::Pin, rc::Rc, task::Poll, time::Duration,
+};
+use ukevent_buf::{Buffer, Piece};
+use ukevent_task::{
+    net::{Receiver, Sender, Sending},
+    time::{Deadline, sleep, timeout},
+};
+
+/// Pauses after a connection that failed: from the first, doubled each time, to the last.
+const PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// How long a server may take to close a connection of which it has said so.
+const LAST: Duration = Duration::from_millis(100);
+
+/// Carries requests, over one connection after another, until there are none any more.
+pub(super) async fn carry(run: Rc<Run>) {
+    let seat = run.work.sit();
+    let mut pause = PAUSE;
+    while let Some(due) = run.work.wait(seat, now_ns).await {
+        match open(&run).await {
+            Ok(open) => {
+                pause = PAUSE;
+                open.use_up(seat, due).await;
+            }
+            Err(class) => {
+                run.started(now_ns().saturating_sub(due.intended_ns));
+                run.failed(class, 1);
+                if run.is_closed_loop() {
+                    // Whoever is refused and asks again at once does nothing else any more.
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
+/// Connects.
+async fn open(run: &Rc<Run>) -> Result<Open, Class> {
+    let began_ns = now_ns();
+    run.tried();
+    let (receiver, sender) = match timeout(run.plan.connect_timeout, run.route.connect()).await {
+        Ok(Ok(halves)) => halves,
+        Ok(Err(error)) => return Err(class_of(&error)),
+        Err(_) => return Err(Class::ConnectTimeout),
+    };
+    let deadline = Deadline::after(run.plan.reply_timeout).map_err(|_| Class::NoDescriptor)?;
+    run.opened(now_ns().saturating_sub(began_ns));
+    Ok(Open {
+        run: Rc::clone(run),
+        receiver,
+        sender,
+        sending: None,
+        deadline,
+        reader: ReplyReader::default(),
+        flights: VecDeque::new(),
+        first_ns: 0,
+        began_ns,
+    })
+}
+
+/// A connection that is there.
+struct Open {
+    run: Rc<Run>,
+    receiver: Receiver,
+    sender: Sender,
+    sending: Option<Sending>,
+    deadline: Deadline,
+    reader: ReplyReader,
+    /// Requests without a whole reply, oldest first.
+    flights: VecDeque<Flight>,
+    /// When the first byte of the reply came that is being read.
+    first_ns: u64,
+    began_ns: u64,
+}
+
+/// What a connection has waited for.
+enum Woken {
+    /// Bytes, or the end.
+    Received(io::Result<Buffer>),
+    /// What was sent has not left.
+    NotSent(io::Error),
+    /// The oldest request has no reply in time.
+    Overdue,
+    /// There may be something to ask.
+    Given,
+}
+
+/// Why a connection is not used any more.
+enum End {
+    /// There is nothing to ask any more, or the reply was the last.
+    Done,
+    /// It failed, and so did all that is on its way.
+    Failed(Class),
+}
+
+impl Open {
+    /// Asks for what is due, and for what comes behind it, as long as the connection may be used.
+    async fn use_up(mut self, seat: usize, first: Due) {
+        let depth = self.run.depth();
+        let mut next = Some(first);
+        let end = loop {
+            if let Err(class) = self.ask(seat, next.take(), depth) {
+                break End::Failed(class);
+            }
+            if self.flights.is_empty() && self.run.work.has_ended(seat) {
+                break End::Done;
+            }
+            let read = match self.woken(seat).await {
+                Woken::Given => Ok(true),
+                Woken::Overdue => Err(Class::ReplyTimeout),
+                Woken::NotSent(error) => Err(class_of(&error)),
+                Woken::Received(Err(error)) => Err(class_of(&error)),
+                Woken::Received(Ok(bytes)) if bytes.is_empty() => self.take_end(),
+                Woken::Received(Ok(bytes)) => self.take_in(&bytes),
+            };
+            match read {
+                Ok(true) => self.think().await,
+                Ok(false) => {
+                    self.see_off().await;
+                    break End::Done;
+                }
+                Err(class) => break End::Failed(class),
+            }
+        };
+        if let End::Failed(class) = end {
+            self.run.failed(class, self.flights.len() as u64);
+        }
+        self.run.closed(now_ns().saturating_sub(self.began_ns));
+    }
+
+    /// Sends as many requests as there is room for in the pipeline.
+    fn ask(&mut self, seat: usize, first: Option<Due>, depth: usize) -> Result<(), Class> {
+        let now_ns = now_ns();
+        let run = Rc::clone(&self.run);
+        let room = depth.saturating_sub(self.flights.len());
+        let dues = first.into_iter().chain(std::iter::from_fn(|| run.work.next(seat, now_ns)));
+        let mut batch: Option<Piece> = None;
+        for due in dues.take(room) {
+            let (bytes, asked) = run.draw();
+            batch = Some(match batch {
+                None => bytes.clone().into(),
+                Some(before) => [before.bytes(), bytes].concat().into(),
+            });
+            run.started(now_ns.saturating_sub(due.intended_ns));
+            if self.flights.is_empty() {
+                self.deadline.set(run.plan.reply_timeout);
+            }
+            self.flights.push_back(Flight { intended_ns: due.intended_ns, left_ns: now_ns, asked });
+        }
+        if let Some(batch) = batch {
+            run.sent(batch.bytes().len());
+            self.sending = Some(self.sender.start(batch));
+        }
+        Ok(())
+    }
+
+    /// Waits until something happens to this connection.
+    async fn woken(&mut self, seat: usize) -> Woken {
+        poll_fn(|cx| {
+            if let Poll::Ready(received) = self.receiver.poll_receive(cx) {
+                return Poll::Ready(Woken::Received(received));
+            }
+            if let Some(sending) = &mut self.sending
+                && let Poll::Ready(sent) = Pin::new(sending).poll(cx)
+            {
+                self.sending = None;
+                if let Err(error) = sent {
+                    return Poll::Ready(Woken::NotSent(error));
+                }
+            }
+            if self.flights.is_empty() {
+                return self.run.work.poll_given(seat, cx.waker()).map(|()| Woken::Given);
+            }
+            self.deadline.poll_passed(cx).map(|()| Woken::Overdue)
+        })
+        .await
+    }
+
+    /// Takes replies out of what came. Not, if the connection is over by that.
+    fn take_in(&mut self, mut bytes: &[u8]) -> Result<bool, Class> {
+        while !bytes.is_empty() {
+            if self.reader.is_between_replies() {
+                self.first_ns = now_ns();
+            }
+            let oldest = self.flights.front();
+            let step = self.reader.feed(bytes, oldest.map(|flight| flight.asked))?;
+            bytes = &bytes[step.used..];
+            if let (Some(reply), Some(flight)) = (step.reply, oldest) {
+                self.run.replied(flight, self.first_ns, &reply);
+                self.flights.pop_front();
+                self.deadline.set(self.run.plan.reply_timeout);
+                if !(reply.keep_alive && self.run.plan.keep_alive) {
+                    return self.last(bytes);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Open {
+    /// A reply was the last of its connection. What was asked behind it has none.
+    fn last(&mut self, rest: &[u8]) -> Result<bool, Class> {
+        match (self.flights.is_empty(), rest.is_empty()) {
+            (true, true) => Ok(false),
+            (true, false) => Err(Class::Garbage),
+            (false, _) => Err(Class::Closed),
+        }
+    }
+
+    /// The server has ended the connection: by that a reply may be whole.
+    fn take_end(&mut self) -> Result<bool, Class> {
+        let Some(flight) = self.flights.front() else {
+            // Whoever rests may be sent away.
+            return Ok(false);
+        };
+        let reply = self.reader.end()?;
+        self.run.replied(flight, self.first_ns, &reply);
+        self.flights.pop_front();
+        self.last(&[])
+    }
+
+    /// After the last reply: lets the server close first, as it has said it would. Whoever closes first keeps the
+    /// port for a while, and here ports are few.
+    async fn see_off(&mut self) {
+        self.deadline.set(LAST);
+        let receiver = &mut self.receiver;
+        let ends = async { while receiver.receive().await.is_ok_and(|bytes| !bytes.is_empty()) {} };
+        // If it does not, it is closed from here.
+        let _ = self.deadline.guard(ends).await;
+    }
+
+    /// Whoever was answered thinks before the next question.
+    async fn think(&self) {
+        if let Pace::Closed { think, .. } = self.run.plan.pace
+            && !think.is_zero()
+            && self.flights.is_empty()
+        {
+            sleep(think).await;
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What all connections of a thread share: the requests, the clock, the counts.
+
+use super::{
+    Progress,
+    connect::Route,
+    tally::{ReplyTimes, Tally},
+    work::Work,
+};
+use crate::{
+    Asked, Class, Plan, Reply,
+    mix::Refusal,
+    plan::{Length, Pace},
+    record::Record,
+};
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+use ukevent_buf::{Buffer, Slice};
+use ukevent_task::time::now;
+
+/// What all connections of a thread share.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) plan: Plan,
+    pub(super) route: Route,
+    pub(super) work: Work,
+    /// The requests of the mix, as they leave.
+    requests: Vec<(Slice, Asked)>,
+    random: RefCell<fastrand::Rng>,
+    tally: RefCell<Tally>,
+    /// Connections that are open.
+    open: Cell<u64>,
+    began_ns: Cell<u64>,
+    /// When the last reply was whole.
+    last_ns: Cell<u64>,
+}
+
+/// A request on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flight {
+    pub(super) intended_ns: u64,
+    pub(super) left_ns: u64,
+    pub(super) asked: Asked,
+}
+
+impl Run {
+    pub(super) fn new(plan: Plan, route: Route, work: Work) -> Result<Self, Refusal> {
+        let authority = plan.target.authority();
+        let requests = plan.mix.requests().iter().map(|request| {
+            let bytes = request.bytes(authority, plan.keep_alive)?;
+            Ok((Buffer::from(bytes).freeze(), request.asked()))
+        });
+        Ok(Self {
+            requests: requests.collect::<Result<_, Refusal>>()?,
+            random: RefCell::new(fastrand::Rng::with_seed(plan.seed)),
+            plan,
+            route,
+            work,
+            tally: RefCell::new(Tally::new()),
+            open: Cell::new(0),
+            began_ns: Cell::new(0),
+            last_ns: Cell::new(0),
+        })
+    }
+
+    /// The load begins.
+    pub(super) fn begin(&self) {
+        self.began_ns.set(now_ns());
+        self.last_ns.set(now_ns());
+    }
+
+    pub(super) fn began_ns(&self) -> u64 {
+        self.began_ns.get()
+    }
+
+    /// All that was counted.
+    pub(super) fn take_record(&self) -> Record {
+        let lasted_ns = self.last_ns.get() - self.began_ns.get();
+        let lasted_ns = match self.plan.length {
+            Length::Time(time) => lasted_ns.max(nanoseconds(time)),
+            Length::Requests(_) => lasted_ns,
+        };
+        let mut record = self.tally.replace(Tally::new()).finish(lasted_ns);
+        record.duration = Duration::from_nanos(lasted_ns);
+        record
+    }
+
+    /// How it goes on.
+    pub(super) fn progress(&self) -> Progress {
+        let at_ns = now_ns() - self.began_ns.get();
+        let mut tally = self.tally.borrow_mut();
+        tally.turn_to(at_ns);
+        let record = &tally.record;
+        let last = record.samples.last();
+        Progress {
+            at: Duration::from_nanos(at_ns),
+            replies: record.replies,
+            errors: record.errors.total(),
+            replies_per_s: last.map_or(0, |last| last.replies),
+            p99_ns: last.map_or(0, |last| last.p99_ns),
+        }
+    }
+
+    /// Whether a connection asks whenever it was answered.
+    pub(super) const fn is_closed_loop(&self) -> bool {
+        matches!(self.plan.pace, Pace::Closed { .. })
+    }
+
+    /// Requests on their way on a connection.
+    pub(super) fn depth(&self) -> usize {
+        match self.plan.pace {
+            Pace::Closed { pipeline, .. } if self.plan.keep_alive => pipeline.max(1) as usize,
+            _ => 1,
+        }
+    }
+
+    /// The next request of the mix.
+    pub(super) fn draw(&self) -> (&Slice, Asked) {
+        let index = self.plan.mix.draw(&mut self.random.borrow_mut());
+        let (bytes, asked) = &self.requests[index];
+        (bytes, *asked)
+    }
+
+    /// A connection is tried.
+    pub(super) fn tried(&self) {
+        self.tally.borrow_mut().record.connections.tried += 1;
+    }
+
+    /// Somebody who is only there has come.
+    pub(super) fn idler_came(&self) {
+        self.tally.borrow_mut().record.connections.idle += 1;
+    }
+
+    /// Somebody who is only there was sent away.
+    pub(super) fn idler_lost(&self) {
+        let connections = &mut self.tally.borrow_mut().record.connections;
+        connections.idle -= 1;
+        connections.idle_lost += 1;
+    }
+
+    /// A connection was there after so long.
+    pub(super) fn opened(&self, took_ns: u64) {
+        self.open.set(self.open.get() + 1);
+        let connections = &mut self.tally.borrow_mut().record.connections;
+        connections.opened += 1;
+        connections.most = connections.most.max(self.open.get());
+        connections.connect.record_ns(took_ns);
+    }
+
+    /// A connection is no more, since so long.
+    pub(super) fn closed(&self, life_ns: u64) {
+        self.open.set(self.open.get() - 1);
+        self.tally.borrow_mut().record.connections.life.record_ns(life_ns);
+    }
+
+    /// So many bytes of requests were given to the kernel.
+    pub(super) fn sent(&self, bytes: usize) {
+        self.tally.borrow_mut().record.sent_bytes += bytes as u64;
+    }
+
+    /// A request leaves, by so much later than intended.
+    pub(super) fn started(&self, late_ns: u64) {
+        let record = &mut self.tally.borrow_mut().record;
+        record.requests += 1;
+        if !self.is_closed_loop() {
+            record.lateness.record_ns(late_ns);
+        }
+    }
+
+    /// A request has its reply.
+    pub(super) fn replied(&self, flight: &Flight, first_ns: u64, reply: &Reply) {
+        let now_ns = now_ns();
+        self.last_ns.set(now_ns);
+        let times = ReplyTimes::of(flight, first_ns, now_ns);
+        self.tally.borrow_mut().replied(now_ns - self.began_ns.get(), &times, reply);
+    }
+
+    /// So many requests will have no reply.
+    pub(super) fn failed(&self, class: Class, count: u64) {
+        let at_ns = now_ns() - self.began_ns.get();
+        let mut tally = self.tally.borrow_mut();
+        (0..count).for_each(|_| tally.failed(at_ns, class));
+    }
+}
+
+/// The monotonic time of the last look at the queue.
+pub(super) fn now_ns() -> u64 {
+    nanoseconds(now())
+}
+
+/// As many as fit.
+pub(super) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

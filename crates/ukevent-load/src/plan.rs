@@ -1,0 +1,90 @@
+//! What a load consists of.
+
+use crate::{Arrivals, Mix, Request, Target};
+use std::{net::IpAddr, time::Duration};
+
+/// A load: whom to ask, for what, how often, how long.
+///
+/// Its fields are what the options of `ukevent load` set; [`Plan::new`] has their defaults.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Whom to ask.
+    pub target: Target,
+    /// For what.
+    pub mix: Mix,
+    /// How often, or how many at a time.
+    pub pace: Pace,
+    /// How long.
+    pub length: Length,
+    /// Whether a connection is used for more than one request.
+    pub keep_alive: bool,
+    /// Within what time a connection is to be there.
+    pub connect_timeout: Duration,
+    /// Within what time, from when it left, a request is to have its whole reply.
+    pub reply_timeout: Duration,
+    /// Connections held without a request beside the load.
+    pub dead: u32,
+    /// Clients that send one byte of a request after the other.
+    pub slow: u32,
+    /// The time between two bytes of those.
+    pub slow_gap: Duration,
+    /// Addresses to connect from, in turn; whatever the kernel picks, if there are none.
+    pub sources: Vec<IpAddr>,
+    /// Of all that is random.
+    pub seed: u64,
+}
+
+/// How requests are started.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Pace {
+    /// A connection asks again when it was answered.
+    Closed {
+        /// How many there are.
+        connections: u32,
+        /// Requests on their way on each of them.
+        pipeline: u32,
+        /// How long each waits before it asks again.
+        think: Duration,
+    },
+    /// Requests start when they are due.
+    Open {
+        /// When that is.
+        arrivals: Arrivals,
+        /// Connections at most. What is due when all of them are busy waits for one, and that counts as
+        /// latency.
+        connections: u32,
+    },
+}
+
+/// When a load ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Length {
+    /// No request starts after this time.
+    Time(Duration),
+    /// After so many requests.
+    Requests(u64),
+}
+
+impl Plan {
+    /// GET of one URL by 64 connections for ten seconds.
+    #[must_use]
+    pub fn new(target: Target) -> Self {
+        let mix = Mix::one(Request::get(&target));
+        Self {
+            target,
+            mix,
+            pace: Pace::Closed { connections: 64, pipeline: 1, think: Duration::ZERO },
+            length: Length::Time(Duration::from_secs(10)),
+            keep_alive: true,
+            connect_timeout: Duration::from_secs(5),
+            reply_timeout: Duration::from_secs(10),
+            dead: 0,
+            slow: 0,
+            slow_gap: Duration::from_millis(100),
+            sources: Vec::new(),
+            seed: 1,
+        }
+    }
+}
