@@ -1,5 +1,5 @@
 //! The command `ukevent`: `watch` shows anything that can happen on a machine and reacts to it,
-//! `serve` serves files.
+//! `serve` serves files, `load` asks a server.
 //!
 //! It ends with 0 if it did what it was asked, with 1 if it could not, and with 2 if it was called
 //! wrongly; then it says what to do.
@@ -9,6 +9,7 @@
 mod advice;
 mod args;
 mod failure;
+mod load;
 mod queue;
 mod serve;
 mod tell;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Watch(args) => watch::run(&args),
         Task::Serve(args) => serve::run(&args),
+        Task::Load(args) => load::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,11 @@
 //! The arguments, and the help: what `--help` says is the manual of the command.
 
+mod load;
 mod manual;
 mod serve;
 mod watch;
 
+pub(crate) use load::{LoadArgs, Part, Shape};
 pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use watch::{Colour, WatchArgs};
 
@@ -24,6 +26,7 @@ pub(crate) struct Args {
 pub(crate) enum Task {
     Watch(Box<WatchArgs>),
     Serve(Box<ServeArgs>),
+    Load(Box<LoadArgs>),
 }
 
 /// Reads the name of a backend that has a kernel.

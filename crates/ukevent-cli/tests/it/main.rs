@@ -10,6 +10,7 @@ mod clients;
 mod end;
 mod exec;
 mod idle;
+mod load;
 mod output;
 mod places;
 mod serve;
