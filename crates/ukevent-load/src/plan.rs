@@ -30,6 +30,8 @@ pub struct Plan {
     pub slow_gap: Duration,
     /// Addresses to connect from, in turn; whatever the kernel picks, if there are none.
     pub sources: Vec<IpAddr>,
+    /// Which requests of the schedule are this one's: from this number on, each of so many.
+    pub turn: (u32, u32),
     /// Of all that is random.
     pub seed: u64,
 }
@@ -84,6 +86,7 @@ impl Plan {
             slow: 0,
             slow_gap: Duration::from_millis(100),
             sources: Vec::new(),
+            turn: (0, 1),
             seed: 1,
         }
     }

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &LoadArgs) -> Result<(), Failure> {
         // Before the load, not after it.
         fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
     }
-    let record = match args.processes {
+    let record = match about.processes {
         1 => alone(args, plan, &mut about)?,
         count => parts::make(count, &mut about)?,
     };
@@ -94,8 +94,10 @@ fn about(args: &LoadArgs, plan: &Plan) -> About {
         _ => Mode::Closed { connections: args.connections, pipeline: args.pipeline },
     };
     let mut about = About::new(&args.url.to_string(), mode);
-    about.command = shell_words::join(std::env::args());
-    about.processes = args.processes;
+    about.command =
+        shell_words::join(std::env::args_os().map(|it| it.to_string_lossy().into_owned()));
+    // One without a connection would make none of its requests.
+    about.processes = args.processes.min(args.connections);
     about
 }
 

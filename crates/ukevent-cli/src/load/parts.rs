@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use ukevent_load::record::Record;
 use ukevent_load::report::About;
-use ukevent_load::{Arrivals, Length, Load, Pace, Plan, Progress};
+use ukevent_load::{Length, Load, Pace, Plan, Progress};
 use ukevent_task::Runtime;
 
 const READY: &str = "ready ";
@@ -23,23 +23,14 @@ const PROGRESS: &str = "progress ";
 /// What one of several has of a plan. Together they have all of it.
 pub(super) fn share(plan: &Plan, part: Part) -> Plan {
     let whole = |count: u32| count / part.of + u32::from(part.number < count % part.of);
-    let parts = f64::from(part.of);
     let mut share = plan.clone();
     share.pace = match plan.pace {
         Pace::Closed { connections, pipeline, think } => {
             Pace::Closed { connections: whole(connections), pipeline, think }
         }
-        Pace::Open { arrivals, connections } => Pace::Open {
-            arrivals: match arrivals {
-                Arrivals::Bursts { rate, size } => {
-                    let size_of_part = whole(size).max(1);
-                    let rate = rate * f64::from(size_of_part) / f64::from(size);
-                    Arrivals::Bursts { rate, size: size_of_part }
-                }
-                other => other.at(other.rate() / parts),
-            },
-            connections: whole(connections).max(1),
-        },
+        Pace::Open { arrivals, connections } => {
+            Pace::Open { arrivals, connections: whole(connections) }
+        }
         other => other,
     };
     share.length = match plan.length {
@@ -50,30 +41,33 @@ pub(super) fn share(plan: &Plan, part: Part) -> Plan {
         time => time,
     };
     (share.dead, share.slow) = (whole(plan.dead), whole(plan.slow));
-    share.seed = plan.seed.wrapping_add(u64::from(part.number).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    share.turn = (part.number, part.of);
     share
 }
 
 /// Makes the part that another process has asked for.
 pub(super) fn be_one(args: &LoadArgs, plan: Plan) -> Result<(), Failure> {
     let mut runtime = Runtime::with(queue::build("load", args.backend)?);
-    let made = runtime.block_on(async {
-        let load = Load::prepare(plan).await?;
-        say(&format!("{READY}{}", load.server()))?;
-        // It blocks, and so it is to: nothing happens before all are ready.
-        if io::stdin().read_line(&mut String::new())? == 0 {
-            return Err(io::Error::other("whoever started it has gone"));
-        }
-        let record = load.run(|progress| {
+    let failed = |error: io::Error| Failure::Failed(format!("load: {error}"));
+    let prepared = runtime.block_on(Load::prepare(plan));
+    let load = prepared.map_err(io::Error::other).and_then(|made| made).map_err(failed)?;
+    say(&format!("{READY}{}", load.server())).map_err(failed)?;
+    // It blocks, and so it is to: nothing happens before all are ready.
+    if io::stdin().read_line(&mut String::new()).map_err(failed)? == 0 {
+        return Err(failed(io::Error::other("whoever started it has gone")));
+    }
+    let record = runtime.block_on(async {
+        load.run(|progress| {
             let Progress { replies_per_s, errors, p99_ns, .. } = progress;
-            // Whoever has gone is noticed at the end.
-            let _ = say(&format!("{PROGRESS}{replies_per_s} {errors} {p99_ns}"));
-        });
-        say(&format!("{RECORD}{}", record.await.to_json()))
+            if say(&format!("{PROGRESS}{replies_per_s} {errors} {p99_ns}")).is_err() {
+                // Nobody wants this load any more.
+                std::process::exit(1);
+            }
+        })
+        .await
     });
-    made.map_err(io::Error::other)
-        .and_then(|made| made)
-        .map_err(|error| Failure::Failed(format!("load: {error}")))
+    let record = record.map_err(io::Error::other).map_err(failed)?;
+    say(&format!("{RECORD}{}", record.to_json())).map_err(failed)
 }
 
 fn say(line: &str) -> io::Result<()> {
@@ -91,8 +85,10 @@ struct Process {
 impl Process {
     fn start(part: u32, of: u32) -> io::Result<Self> {
         let mut child = Command::new(current_exe()?)
-            .args(args_os().skip(1))
+            .arg("load")
             .arg(format!("--part={part}/{of}"))
+            // Behind it there may be a `--`.
+            .args(args_os().skip(2))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;

@@ -62,6 +62,24 @@ fn several_processes_make_one_load() {
     assert!(said.contains("1001 requests on 30 connections"), "{said}");
 }
 
+/// More processes than connections, and fewer requests than that; schedules are shared, not repeated.
+#[test]
+fn shares_add_up() {
+    let (server, address) = serve(&mut ukevent(&["serve"]));
+    let url = format!("http://{address}/");
+    for (arguments, requests) in [
+        (&["-n", "100", "-c1", "--processes=4"][..], 100),
+        (&["-n", "3", "-c8", "--processes=4"], 3),
+        (&["--rate=10", "--arrivals=bursts:1", "-d1s", "--processes=4"], 10),
+        (&["--rate=2", "-d1s", "--processes=5"], 2),
+        (&["--rate=100", "--arrivals=bursts:7", "-n", "50", "--processes=3"], 50),
+    ] {
+        let asked = json(&[&["load", "--json"], arguments, &["--", &url]].concat());
+        assert_eq!(number(&asked, "replies"), requests, "{arguments:?}: {asked}");
+    }
+    drop(end(server, TERM));
+}
+
 #[test]
 fn a_schedule_over_a_unix_socket() {
     let tree = TempTree::new();

@@ -13,7 +13,13 @@ use super::{
 };
 use crate::{Class, ReplyReader, plan::Pace};
 use std::{
-    collections::VecDeque, future::poll_fn, io, pin::Pin, rc::Rc, task::Poll, time::Duration,
+    collections::VecDeque,
+    future::poll_fn,
+    io,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
 };
 use ukevent_buf::{Buffer, Piece};
 use ukevent_task::{
@@ -38,7 +44,7 @@ pub(super) async fn carry(run: Rc<Run>) {
                 open.use_up(seat, due).await;
             }
             Err(class) => {
-                run.started(now_ns().saturating_sub(due.intended_ns));
+                run.started();
                 run.failed(class, 1);
                 if run.is_closed_loop() {
                     // Whoever is refused and asks again at once does nothing else any more.
@@ -130,7 +136,8 @@ impl Open {
                 Woken::Received(Ok(bytes)) => self.take_in(&bytes),
             };
             match read {
-                Ok(true) => self.think().await,
+                Ok(true) if self.think(seat).await => {}
+                Ok(true) => break End::Done,
                 Ok(false) => {
                     self.see_off().await;
                     break End::Done;
@@ -151,17 +158,26 @@ impl Open {
         let room = depth.saturating_sub(self.flights.len());
         let dues = first.into_iter().chain(std::iter::from_fn(|| run.work.next(seat, now_ns)));
         let mut batch: Option<Piece> = None;
+        let mut several = Vec::new();
         for due in dues.take(room) {
             let (bytes, asked) = run.draw();
-            batch = Some(match batch {
-                None => bytes.clone().into(),
-                Some(before) => [before.bytes(), bytes].concat().into(),
-            });
-            run.started(now_ns.saturating_sub(due.intended_ns));
+            match &batch {
+                None => batch = Some(bytes.clone().into()),
+                Some(first) => {
+                    if several.is_empty() {
+                        several.extend_from_slice(first.bytes());
+                    }
+                    several.extend_from_slice(bytes);
+                }
+            }
+            run.started();
             if self.flights.is_empty() {
                 self.deadline.set(run.plan.reply_timeout);
             }
             self.flights.push_back(Flight { intended_ns: due.intended_ns, left_ns: now_ns, asked });
+        }
+        if !several.is_empty() {
+            batch = Some(several.into());
         }
         if let Some(batch) = batch {
             run.sent(batch.bytes().len());
@@ -246,13 +262,26 @@ impl Open {
         let _ = self.deadline.guard(ends).await;
     }
 
-    /// Whoever was answered thinks before the next question.
-    async fn think(&self) {
-        if let Pace::Closed { think, .. } = self.run.plan.pace
-            && !think.is_zero()
-            && self.flights.is_empty()
-        {
-            sleep(think).await;
+    /// Whoever was answered thinks before the next question, unless there is none. Whether the connection is
+    /// still there then.
+    async fn think(&mut self, seat: usize) -> bool {
+        let Pace::Closed { think, .. } = self.run.plan.pace else { return true };
+        if think.is_zero() || !self.flights.is_empty() {
+            return true;
         }
+        let mut thinks = pin!(sleep(think));
+        let mut is_there = true;
+        poll_fn(|cx| {
+            if is_there && self.receiver.poll_receive(cx).is_ready() {
+                // The end, or what nobody asked for.
+                is_there = false;
+            }
+            if self.run.work.poll_given(seat, cx.waker()).is_ready() {
+                return Poll::Ready(());
+            }
+            thinks.as_mut().poll(cx)
+        })
+        .await;
+        is_there
     }
 }

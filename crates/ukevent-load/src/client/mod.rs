@@ -20,7 +20,7 @@ use std::{future::poll_fn, io, rc::Rc, time::Duration};
 use ukevent_sys::clock::thread_times;
 use ukevent_task::{
     Scope, channel,
-    time::{Deadline, sleep},
+    time::{Deadline, sleep, timeout},
 };
 use work::{Due, Given, Work};
 
@@ -122,6 +122,18 @@ impl Load {
         let mut connections = Scope::new();
         self.start_all(&mut connections).await;
         self.run.work.end();
+        let is_timed = matches!(self.run.plan.length, Length::Time(_));
+        let grace = self.run.plan.reply_timeout;
+        if is_timed
+            && timeout(grace, async { while connections.join_next().await.is_some() {} })
+                .await
+                .is_err()
+        {
+            // What waits yet would wait for as long as the server likes.
+            let left = self.run.work.forget();
+            (0..left).for_each(|_| self.run.started());
+            self.run.failed(Class::Crowded, left);
+        }
         while connections.join_next().await.is_some() {}
         let after = thread_times();
         let mut record = self.run.take_record();
@@ -158,8 +170,10 @@ impl Load {
         most: usize,
         connections: &mut Scope<()>,
     ) {
+        let (number, of) = self.run.plan.turn;
+        let (number, of) = (number as usize, of.max(1) as usize);
         let mut count = 0;
-        for at in arrivals.starts(self.run.plan.seed) {
+        for at in arrivals.starts(self.run.plan.seed).skip(number).step_by(of) {
             match self.run.plan.length {
                 Length::Time(time) if at >= time => return self.until(time).await,
                 Length::Requests(all) if count >= all => return,
@@ -168,13 +182,14 @@ impl Load {
             self.until(at).await;
             let run = &self.run;
             let intended_ns = run.began_ns().saturating_add(run::nanoseconds(at));
+            run.due(now_ns().saturating_sub(intended_ns));
             match run.work.give(Due { intended_ns }) {
                 Given::Waits if connections.len() < most => {
                     connections.spawn(connection::carry(Rc::clone(run)));
                 }
                 Given::Taken | Given::Waits => {}
                 Given::Refused => {
-                    run.started(now_ns().saturating_sub(intended_ns));
+                    run.started();
                     run.failed(Class::Crowded, 1);
                 }
             }

@@ -53,7 +53,9 @@ impl Run {
         });
         Ok(Self {
             requests: requests.collect::<Result<_, Refusal>>()?,
-            random: RefCell::new(fastrand::Rng::with_seed(plan.seed)),
+            random: RefCell::new(fastrand::Rng::with_seed(
+                plan.seed.wrapping_add(u64::from(plan.turn.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
+            )),
             plan,
             route,
             work,
@@ -159,13 +161,14 @@ impl Run {
         self.tally.borrow_mut().record.sent_bytes += bytes as u64;
     }
 
-    /// A request leaves, by so much later than intended.
-    pub(super) fn started(&self, late_ns: u64) {
-        let record = &mut self.tally.borrow_mut().record;
-        record.requests += 1;
-        if !self.is_closed_loop() {
-            record.lateness.record_ns(late_ns);
-        }
+    /// A request is given out, by so much later than intended.
+    pub(super) fn due(&self, late_ns: u64) {
+        self.tally.borrow_mut().record.lateness.record_ns(late_ns);
+    }
+
+    /// A request leaves.
+    pub(super) fn started(&self) {
+        self.tally.borrow_mut().record.requests += 1;
     }
 
     /// A request has its reply.
@@ -178,6 +181,9 @@ impl Run {
 
     /// So many requests will have no reply.
     pub(super) fn failed(&self, class: Class, count: u64) {
+        if count > 0 && matches!(self.plan.length, Length::Requests(_)) {
+            self.last_ns.set(now_ns());
+        }
         let at_ns = now_ns() - self.began_ns.get();
         let mut tally = self.tally.borrow_mut();
         (0..count).for_each(|_| tally.failed(at_ns, class));

@@ -80,6 +80,11 @@ impl Work {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// What waits for a connection is not made any more: how many those are.
+    pub(super) fn forget(&self) -> u64 {
+        self.waiting.take().len() as u64
+    }
+
     /// A request is due.
     pub(super) fn give(&self, due: Due) -> Given {
         while let Some(index) = { self.resting.borrow_mut().pop() } {
@@ -115,7 +120,12 @@ impl Work {
         }
         match self.left.get() {
             Some(0) => return None,
-            Some(left) => self.left.set(Some(left - 1)),
+            Some(left) => {
+                self.left.set(Some(left - 1));
+                if left == 1 {
+                    self.end();
+                }
+            }
             None => {}
         }
         Some(Due { intended_ns: now_ns })

@@ -96,6 +96,47 @@ fn latency_counts_from_the_intended_start() {
     assert!(record.response.longer_than(Duration::from_millis(95)) < 50, "{record:?}");
 }
 
+/// A server that answers nobody does not keep a load from ending; what waits for it counts.
+#[test]
+fn the_end_does_not_wait_for_ever() {
+    let server = Server::of(|stream| {
+        request(&stream);
+        std::thread::sleep(Duration::from_secs(60));
+    });
+    let pace = Pace::Open { arrivals: Arrivals::Even { rate: 100.0 }, connections: 2 };
+    let length = Length::Time(Duration::from_millis(300));
+    let reply_timeout = Duration::from_millis(200);
+    let record = load(Plan { pace, length, reply_timeout, ..plan(server.target(), 0) });
+    assert_eq!((record.requests, record.replies), (30, 0));
+    assert!(record.errors.of(Class::Crowded) > 10, "{:?}", record.errors);
+    // Nor does who thinks.
+    let server = Server::answering(OK);
+    let think = Duration::from_secs(600);
+    let pace = Pace::Closed { connections: 3, pipeline: 1, think };
+    let record = load(Plan { pace, length, ..plan(server.target(), 0) });
+    assert_eq!(record.replies, 3);
+    let record = load(Plan { pace, ..plan(server.target(), 3) });
+    assert_eq!(record.replies, 3);
+}
+
+/// Who is busy is no reason to blame the generator.
+#[test]
+fn lateness_is_not_the_servers() {
+    let server = Server::of(|mut stream| {
+        while request(&stream).is_some() {
+            std::thread::sleep(Duration::from_millis(50));
+            if stream.write_all(OK.as_bytes()).is_err() {
+                break;
+            }
+        }
+    });
+    let pace = Pace::Open { arrivals: Arrivals::Even { rate: 100.0 }, connections: 1 };
+    let record = load(Plan { pace, ..plan(server.target(), 40) });
+    assert_eq!(record.replies, 40);
+    assert!(record.latency.longer_than(Duration::from_millis(500)) > 20, "{record:?}");
+    assert!(record.lateness.longer_than(Duration::from_millis(500)) == 0, "{record:?}");
+}
+
 #[test]
 fn a_mix_is_asked_by_weight() {
     let (seen, asked) = std::sync::mpsc::channel();
