@@ -7,8 +7,12 @@ use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
+    time::Duration,
 };
-use ukevent_task::net::{Receiver, Sender, TcpStream, UnixStream, resolve};
+use ukevent_task::{
+    net::{Receiver, Sender, TcpStream, UnixStream, resolve},
+    time::timeout,
+};
 
 /// Where to connect to, and from.
 #[derive(Debug)]
@@ -44,8 +48,15 @@ impl Route {
         Ok(Self { to, sources: sources.to_vec(), next_source: Cell::new(0) })
     }
 
-    /// Another connection.
-    pub(crate) async fn connect(&self) -> io::Result<(Receiver, Sender)> {
+    /// Another connection, within this time.
+    pub(crate) async fn connect(&self, within: Duration) -> Result<(Receiver, Sender), Class> {
+        match timeout(within, self.connect_at_leisure()).await {
+            Ok(connected) => connected.map_err(|error| class_of(&error)),
+            Err(_) => Err(Class::ConnectTimeout),
+        }
+    }
+
+    async fn connect_at_leisure(&self) -> io::Result<(Receiver, Sender)> {
         match &self.to {
             To::Unix(path) => Ok(UnixStream::connect(path).await?.into_split()),
             To::Tcp(to) => {
@@ -72,6 +83,11 @@ impl fmt::Display for Route {
             To::Unix(path) => path.display().fmt(f),
         }
     }
+}
+
+/// Waits until the server has ended the connection; what it says before is thrown away.
+pub(crate) async fn until_end(receiver: &mut Receiver) {
+    while receiver.receive().await.is_ok_and(|bytes| !bytes.is_empty()) {}
 }
 
 /// In which class a failure belongs.

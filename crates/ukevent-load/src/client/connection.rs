@@ -7,7 +7,7 @@
 //! before it was sent. So no latency is told shorter than it was.
 
 use super::{
-    connect::class_of,
+    connect::{class_of, until_end},
     run::{Flight, Run, now_ns},
     work::Due,
 };
@@ -24,7 +24,7 @@ use std::{
 use ukevent_buf::{Buffer, Piece};
 use ukevent_task::{
     net::{Receiver, Sender, Sending},
-    time::{Deadline, sleep, timeout},
+    time::{Deadline, sleep},
 };
 
 /// Pauses after a connection that failed: from the first, doubled each time, to the last.
@@ -60,11 +60,7 @@ pub(super) async fn carry(run: Rc<Run>) {
 async fn open(run: &Rc<Run>) -> Result<Open, Class> {
     let began_ns = now_ns();
     run.tried();
-    let (receiver, sender) = match timeout(run.plan.connect_timeout, run.route.connect()).await {
-        Ok(Ok(halves)) => halves,
-        Ok(Err(error)) => return Err(class_of(&error)),
-        Err(_) => return Err(Class::ConnectTimeout),
-    };
+    let (receiver, sender) = run.route.connect(run.plan.connect_timeout).await?;
     let deadline = Deadline::after(run.plan.reply_timeout).map_err(|_| Class::NoDescriptor)?;
     run.opened(now_ns().saturating_sub(began_ns));
     Ok(Open {
@@ -107,25 +103,15 @@ enum Woken {
     Given,
 }
 
-/// Why a connection is not used any more.
-enum End {
-    /// There is nothing to ask any more, or the reply was the last.
-    Done,
-    /// It failed, and so did all that is on its way.
-    Failed(Class),
-}
-
 impl Open {
     /// Asks for what is due, and for what comes behind it, as long as the connection may be used.
     async fn use_up(mut self, seat: usize, first: Due) {
         let depth = self.run.depth();
         let mut next = Some(first);
-        let end = loop {
-            if let Err(class) = self.ask(seat, next.take(), depth) {
-                break End::Failed(class);
-            }
+        let ended = loop {
+            self.ask(seat, next.take(), depth);
             if self.flights.is_empty() && self.run.work.has_ended(seat) {
-                break End::Done;
+                break Ok(());
             }
             let read = match self.woken(seat).await {
                 Woken::Given => Ok(true),
@@ -137,22 +123,23 @@ impl Open {
             };
             match read {
                 Ok(true) if self.think(seat).await => {}
-                Ok(true) => break End::Done,
+                Ok(true) => break Ok(()),
                 Ok(false) => {
                     self.see_off().await;
-                    break End::Done;
+                    break Ok(());
                 }
-                Err(class) => break End::Failed(class),
+                Err(class) => break Err(class),
             }
         };
-        if let End::Failed(class) = end {
+        // It failed, and so did all that is on its way.
+        if let Err(class) = ended {
             self.run.failed(class, self.flights.len() as u64);
         }
         self.run.closed(now_ns().saturating_sub(self.began_ns));
     }
 
     /// Sends as many requests as there is room for in the pipeline.
-    fn ask(&mut self, seat: usize, first: Option<Due>, depth: usize) -> Result<(), Class> {
+    fn ask(&mut self, seat: usize, first: Option<Due>, depth: usize) {
         let now_ns = now_ns();
         let run = Rc::clone(&self.run);
         let room = depth.saturating_sub(self.flights.len());
@@ -171,9 +158,6 @@ impl Open {
                 }
             }
             run.started();
-            if self.flights.is_empty() {
-                self.deadline.set(run.plan.reply_timeout);
-            }
             self.flights.push_back(Flight { intended_ns: due.intended_ns, left_ns: now_ns, asked });
         }
         if !several.is_empty() {
@@ -181,9 +165,18 @@ impl Open {
         }
         if let Some(batch) = batch {
             run.sent(batch.bytes().len());
+            // What left before it and has not gone yet goes on by itself.
             self.sending = Some(self.sender.start(batch));
+            self.mind_the_oldest();
         }
-        Ok(())
+    }
+
+    /// The oldest request has its time from when it left, however many there are before it.
+    fn mind_the_oldest(&mut self) {
+        if let Some(oldest) = self.flights.front() {
+            let waited = Duration::from_nanos(now_ns().saturating_sub(oldest.left_ns));
+            self.deadline.set(self.run.plan.reply_timeout.saturating_sub(waited));
+        }
     }
 
     /// Waits until something happens to this connection.
@@ -220,7 +213,7 @@ impl Open {
             if let (Some(reply), Some(flight)) = (step.reply, oldest) {
                 self.run.replied(flight, self.first_ns, &reply);
                 self.flights.pop_front();
-                self.deadline.set(self.run.plan.reply_timeout);
+                self.mind_the_oldest();
                 if !(reply.keep_alive && self.run.plan.keep_alive) {
                     return self.last(bytes);
                 }
@@ -256,10 +249,8 @@ impl Open {
     /// port for a while, and here ports are few.
     async fn see_off(&mut self) {
         self.deadline.set(LAST);
-        let receiver = &mut self.receiver;
-        let ends = async { while receiver.receive().await.is_ok_and(|bytes| !bytes.is_empty()) {} };
         // If it does not, it is closed from here.
-        let _ = self.deadline.guard(ends).await;
+        let _ = self.deadline.guard(until_end(&mut self.receiver)).await;
     }
 
     /// Whoever was answered thinks before the next question, unless there is none. Whether the connection is

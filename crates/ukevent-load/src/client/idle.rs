@@ -1,12 +1,12 @@
 //! Clients that are only there: dead ones, which ask nothing, and slow ones, which ask a byte at a time and
 //! never end.
 
-use super::{connect::class_of, run::Run};
+use super::{connect::until_end, run::Run};
 use crate::Class;
 use std::{future::poll_fn, rc::Rc, task::Poll, time::Duration};
 use ukevent_task::{
     net::{Receiver, Sender},
-    time::{interval, sleep, timeout},
+    time::{interval, sleep},
 };
 
 /// Pause before a connection that was lost, or has not come about, is tried again.
@@ -26,11 +26,7 @@ pub(super) enum Idler {
 pub(super) async fn be_there(run: Rc<Run>, idler: Idler, first: impl FnOnce(Option<Class>)) {
     let mut first = Some(first);
     loop {
-        let connected = match timeout(run.plan.connect_timeout, run.route.connect()).await {
-            Ok(Ok(halves)) => Ok(halves),
-            Ok(Err(error)) => Err(class_of(&error)),
-            Err(_) => Err(Class::ConnectTimeout),
-        };
+        let connected = run.route.connect(run.plan.connect_timeout).await;
         if let Some(first) = first.take() {
             first(connected.as_ref().err().copied());
         }
@@ -44,11 +40,6 @@ pub(super) async fn be_there(run: Rc<Run>, idler: Idler, first: impl FnOnce(Opti
         }
         sleep(PAUSE).await;
     }
-}
-
-/// Waits until the server has ended the connection; what it says before is thrown away.
-async fn until_end(receiver: &mut Receiver) {
-    while receiver.receive().await.is_ok_and(|bytes| !bytes.is_empty()) {}
 }
 
 /// Sends a byte at a time, until the server has ended the connection.

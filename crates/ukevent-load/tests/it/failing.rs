@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, TcpListener},
     time::Duration,
 };
-use ukevent_load::{Class, Load, Plan, Target};
+use ukevent_load::{Class, Load, Pace, Plan, Target};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -84,6 +84,24 @@ fn stalled() {
     });
     let limited = Plan { reply_timeout: Duration::from_millis(50), ..plan(server.target(), 3) };
     all_fail(limited, Class::ReplyTimeout, 3);
+}
+
+/// Each request has its time from when it left: those that wait behind others in a pipeline have no more.
+#[test]
+fn late_in_a_pipeline() {
+    let server = Server::of(|mut stream| {
+        while request(&stream).is_some() {
+            std::thread::sleep(Duration::from_millis(100));
+            if stream.write_all(OK.as_bytes()).is_err() {
+                break;
+            }
+        }
+    });
+    let pace = Pace::Closed { connections: 1, pipeline: 8, think: Duration::ZERO };
+    let reply_timeout = Duration::from_millis(350);
+    let record = load(Plan { pace, reply_timeout, ..plan(server.target(), 8) });
+    assert!(record.replies < 8, "{:?}", record.errors);
+    assert_eq!(record.replies + record.errors.of(Class::ReplyTimeout), 8, "{:?}", record.errors);
 }
 
 /// A byte now and then does not make a reply come in time.

@@ -511,9 +511,10 @@ impl Core {
             self.deliver(event);
         }
         let mut queue = self.queue.borrow_mut();
-        self.is_caught_up.set(waited.is_ok() && queue.is_caught_up());
-        let is_complete = waited.is_ok() && !queue.has_unread();
+        let is_caught_up = waited.is_ok() && queue.is_caught_up();
+        let is_complete = is_caught_up || waited.is_ok() && !queue.has_unread();
         drop(queue);
+        self.is_caught_up.set(is_caught_up);
         if is_complete {
             self.looked();
         }
