@@ -2,8 +2,8 @@
 //!
 //! A bar is held against results, never against a run: whoever has the JSON can check it.
 
-use crate::results::{Outcome, Parameters};
-use crate::stats::Ratio;
+use ukevent_measure::results::{Outcome, Parameters, shown};
+use ukevent_measure::stats::Ratio;
 
 /// A promise.
 pub(crate) struct Bar {
@@ -146,7 +146,7 @@ impl Bar {
             },
             Against::Itself(name, value) => {
                 let mut parameters = row.parameters.clone();
-                parameters.insert(name.to_owned(), value.into());
+                parameters.insert(name, value);
                 match rival(results, self.contender, &parameters) {
                     Ok(other) => Ratio::of(&row.rounds, &other.rounds),
                     Err(why) => return Found::NotJudged(format!("{why} with {name} {value}")),
@@ -189,23 +189,18 @@ fn rival<'a>(
 /// Whether all values read the same: a number in a bar is written as text.
 fn is_same(one: &Parameters, other: &Parameters) -> bool {
     let reads_same = |(name, value)| other.get(name).is_some_and(|it| shown(it) == shown(value));
-    one.len() == other.len() && one.iter().all(reads_same)
-}
-
-/// A parameter's value as people read it.
-pub(crate) fn shown(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    one.iter().count() == other.iter().count() && one.iter().all(reads_same)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{BARS, Bar, Found};
-    use crate::results::{Outcome, Parameters};
+    use ukevent_measure::results::{Outcome, Parameters};
 
     fn row(contender: &str, idle: u64, rounds: &[f64]) -> Outcome {
         let mut parameters = Parameters::new();
-        parameters.insert("measure".to_owned(), "rate".into());
-        parameters.insert("idle".to_owned(), idle.into());
+        parameters.insert("measure", "rate");
+        parameters.insert("idle", idle);
         let none = Outcome::without_result("idle", contender, None);
         Outcome { parameters, rounds: rounds.to_vec(), ok: true, ..none }
     }

@@ -1,35 +1,27 @@
 //! ukevent against its rivals: all of them in turn, in one run, on this machine.
 //!
-//! `README.md` says what the tables are and how they come about. Read `measure` for the method,
-//! `tables` for what is measured, `rivals` for the contenders, `bars` for what is promised, `results`
-//! and `report` for what remains.
+//! `README.md` says what the tables are and how they come about. The method is that of `ukevent-measure`.
+//! Read `tables` for what is measured, `rivals` for the contenders, `bars` for what is promised, and `report`
+//! for what remains.
 #![cfg(target_os = "linux")]
 
 mod bars;
-mod clock;
-mod measure;
-mod process_clock;
+mod commit;
 mod report;
-mod results;
 mod rivals;
-mod stats;
 mod system_calls;
 mod tables;
 
 use clap::{Parser, ValueEnum};
-use clock::Cores;
-use measure::Plan;
-use results::{File, Machine, Outcome};
 use rivals::ring_echo::serve_page;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tables::echo::Endpoint;
 use tables::memory::EchoChild;
-
-/// Why a contender, or the whole run, has no result: for people.
-type Error = Box<dyn std::error::Error + Send + Sync>;
-type Result<T> = std::result::Result<T, Error>;
+use ukevent_measure::cores::{Cores, pin};
+use ukevent_measure::results::{self, File, Machine, Outcome};
+use ukevent_measure::{Plan, Result};
 
 /// Measures ukevent against its rivals.
 #[derive(Parser)]
@@ -127,16 +119,13 @@ fn run(arguments: &Arguments) -> Result<bool> {
         }
         return Ok(true);
     }
-    let kept = results::folder().join("results");
+    let kept = commit::folder().join("results");
     let out = match &arguments.out {
         None if arguments.smoke => None,
         out => Some(out.as_ref().unwrap_or(&kept)),
     };
-    let plan = Plan {
-        rounds: if arguments.smoke { 1 } else { usize::from(arguments.rounds) },
-        smoke: arguments.smoke,
-        has_rings: has_rings(),
-    };
+    let full = Plan { rounds: usize::from(arguments.rounds), ..Plan::full() };
+    let plan = Plan { absent: absent(), ..if arguments.smoke { Plan::smoke() } else { full } };
     if cfg!(debug_assertions) && !plan.smoke {
         return Err("this is a debug build; measure with --release".into());
     }
@@ -148,7 +137,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             continue;
         }
         let mut outcomes = Vec::new();
-        clock::pin(cores.first())?;
+        pin(cores.first())?;
         match task {
             Task::Ready => tables::ready::run(&plan, &mut outcomes)?,
             Task::Timers => tables::timers::run(&plan, &mut outcomes),
@@ -182,6 +171,10 @@ fn finish(
     out: Option<&Path>,
     outcomes: Vec<Outcome>,
 ) -> Result<()> {
+    for lost in outcomes.iter().filter(|outcome| !outcome.ok) {
+        let why = lost.error.as_deref().unwrap_or("unknown");
+        eprintln!("{}: {} has no result: {why}", lost.table, lost.contender);
+    }
     let Some(out) = out else {
         let delivered: u64 = outcomes.iter().map(|outcome| outcome.delivered).sum();
         println!("{}: {} results, {delivered} units delivered", task.name(), outcomes.len());
@@ -190,19 +183,33 @@ fn finish(
     let file = File {
         machine: Machine::this(cores),
         command: command(plan, task),
-        commit: results::commit(),
+        commit: commit::commit(),
         results: outcomes,
     };
     println!("# {}\n\n{}", task.name(), report::section(task.name(), &file));
     results::write(out, task.name(), &file)
 }
 
-fn has_rings() -> bool {
-    let made = rivals::ring::Ring::new();
-    if let Err(error) = &made {
-        eprintln!("SKIPPED: all contenders on io_uring, which cannot be had: {error}");
+/// The contenders that there are not where the kernel denies io_uring.
+const ON_RINGS: [&str; 7] = [
+    "ukevent io_uring",
+    "ukevent io_uring, at least 64",
+    "ukevent serve",
+    "bare ring",
+    "bare ring, registered",
+    "io_uring time-outs",
+    "MSG_RING",
+];
+
+/// The contenders that cannot be had here.
+fn absent() -> Vec<&'static str> {
+    match rivals::ring::Ring::new() {
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            eprintln!("SKIPPED: all contenders on io_uring, which cannot be had: {error}");
+            ON_RINGS.to_vec()
+        }
     }
-    made.is_ok()
 }
 
 /// The arguments that measure this table again. Not those given: they may name a place on this

@@ -5,7 +5,6 @@
 //! that is mounted nowhere and gone when it is closed (fsopen(2), fsmount(2)), which takes
 //! CAP_SYS_ADMIN. Where neither goes, nothing is counted, and that is said.
 
-use crate::Result;
 use perf_event::events::Tracepoint;
 use perf_event::{Builder, Counter};
 use rustix::fs::{Mode, OFlags, openat};
@@ -13,6 +12,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use std::fs::File;
 use std::io::Read;
 use std::sync::OnceLock;
+use ukevent_measure::Result;
 
 /// Counts the calls of the thread that makes it, and of all threads that this one makes.
 pub(crate) struct SystemCalls(Counter);

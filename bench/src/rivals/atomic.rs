@@ -1,10 +1,10 @@
 //! A bare word that the poster counts up and the target looks at: the floor of merged posts. Nobody
 //! can sleep on it.
 
-use crate::Result;
 use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use ukevent_measure::Result;
 
 #[derive(Clone)]
 pub(crate) struct Word(Arc<AtomicU64>);

@@ -1,6 +1,5 @@
 //! Bare epoll: one system call for each change, one for each wait; and an eventfd in it for posts.
 
-use crate::Result;
 use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use crate::tables::writes::Tells;
@@ -10,6 +9,7 @@ use rustix::event::{EventfdFlags, Timespec, eventfd};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
+use ukevent_measure::Result;
 
 const NOT_AT_ALL: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 

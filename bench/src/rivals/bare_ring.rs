@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "submissions are unsafe to push")]
 
 use super::ring::Ring;
-use crate::Result;
 use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use crate::tables::timers::Timers;
@@ -10,6 +9,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode};
 use std::os::fd::{AsRawFd, RawFd};
+use ukevent_measure::Result;
 
 /// The token of submissions whose completion nobody awaits.
 const NOBODY: u64 = u64::MAX;

@@ -1,9 +1,9 @@
 //! The standard library's B-tree by deadline: what smol's async-io has.
 
-use crate::Result;
-use crate::clock::now_ns;
 use crate::tables::timers::Timers;
 use std::collections::BTreeMap;
+use ukevent_measure::Result;
+use ukevent_measure::clock::now_ns;
 
 pub(crate) struct Tree {
     tokens: BTreeMap<Id, u32>,

@@ -2,10 +2,10 @@
 #![allow(unsafe_code, reason = "a bare ring is system calls and shared memory")]
 
 use super::ring::Ring;
-use crate::Result;
 use io_uring::types::BufRingEntry;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering};
+use ukevent_measure::Result;
 
 const PAGE_BYTES: usize = 4096;
 

@@ -1,8 +1,8 @@
 //! No events at all: reads from every descriptor in turn, again and again.
 
-use crate::Result;
 use crate::tables::ready::Descriptor;
 use crate::tables::writes::{Kind, Taken, Takes};
+use ukevent_measure::Result;
 
 pub(crate) struct BusyLoop(Vec<Descriptor>);
 

@@ -1,7 +1,7 @@
 //! What size classes of 2 KiB would waste, as drivers have them: nothing is allocated, only summed up.
 
-use crate::Result;
 use crate::tables::alloc::{Allocator, Block};
+use ukevent_measure::Result;
 
 const CLASS_BYTES: usize = 2048;
 

@@ -4,7 +4,6 @@
 //! `single_issuer` with `defer_taskrun`, of which one goes without the other: the latter two are taken,
 //! as all rings here do.
 
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, Listener, READ_BYTES, shared_buffers};
 use compio::driver::ProactorBuilder;
 use compio::io::{AsyncReadMulti, AsyncWrite, AsyncWriteExt};
@@ -13,6 +12,7 @@ use compio::runtime::{RuntimeBuilder, spawn};
 use futures_lite::StreamExt;
 use std::num::NonZero;
 use std::pin::pin;
+use ukevent_measure::Result;
 
 pub(crate) struct Compio;
 

@@ -2,13 +2,13 @@
 //!
 //! A read that does not fill its buffer has emptied the socket (epoll(7)), so that it is the only one.
 
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, READ_BYTES};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, SocketFlags, accept_with, send};
 use std::os::fd::OwnedFd;
+use ukevent_measure::Result;
 
 /// The token of the listener; connections have their place.
 const LISTENER: u64 = u64::MAX;

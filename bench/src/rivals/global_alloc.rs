@@ -1,12 +1,12 @@
 //! Allocators of a whole program, called through `GlobalAlloc`: none of them is this program's own.
 #![allow(unsafe_code, reason = "the calls of an allocator are unsafe")]
 
-use crate::Result;
 use crate::tables::alloc::{Allocator, Block};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 use ukevent_buf::Buffer;
+use ukevent_measure::Result;
 
 /// Where malloc(3) aligns to, so that nobody takes a special way.
 const ALIGN_BYTES: usize = 16;

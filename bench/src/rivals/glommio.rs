@@ -1,10 +1,10 @@
 //! glommio: a task for each connection, on an executor of this thread.
 
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, READ_BYTES};
 use futures_lite::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use glommio::net::{TcpListener, UnixListener};
 use glommio::{LocalExecutorBuilder, Placement, spawn_local};
+use ukevent_measure::Result;
 
 pub(crate) struct Glommio;
 

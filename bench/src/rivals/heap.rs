@@ -1,9 +1,9 @@
 //! A heap in which every timer knows its place, so that a cancelled one is taken out at once: what
 //! libuv and many event loops have.
 
-use crate::Result;
-use crate::clock::now_ns;
 use crate::tables::timers::Timers;
+use ukevent_measure::Result;
+use ukevent_measure::clock::now_ns;
 
 struct Node {
     deadline_ns: u64,

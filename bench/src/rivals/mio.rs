@@ -1,12 +1,12 @@
 //! mio: epoll with edge triggers.
 
-use crate::Result;
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use crate::tables::writes::Tells;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
+use ukevent_measure::Result;
 
 pub(crate) struct Mio {
     poll: Poll,

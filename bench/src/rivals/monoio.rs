@@ -5,11 +5,11 @@
 //! over TCP with 64 connections (a fifth less than `defer_taskrun`, which is the cheaper over Unix sockets,
 //! and a third less than none). Tried in short runs.
 
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, Listener, READ_BYTES};
 use monoio::io::{AsyncReadRent, AsyncWriteRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, UnixListener};
 use monoio::{IoUringDriver, RuntimeBuilder, spawn};
+use ukevent_measure::Result;
 
 pub(crate) struct Monoio;
 

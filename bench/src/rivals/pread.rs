@@ -1,10 +1,10 @@
 //! Threads that read one page after the other: pread(2).
 
-use crate::Result;
-use crate::measure::Random;
 use crate::tables::reads::{PAGE_BYTES, Page, Reads, Target, is_page};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use ukevent_measure::Random;
+use ukevent_measure::Result;
 
 /// On so many threads, which begin with the reading.
 pub(crate) struct Preads<const THREADS: usize> {

@@ -2,12 +2,12 @@
 //! uses, entered by its registered descriptor.
 #![allow(unsafe_code, reason = "a bare ring is system calls and shared memory")]
 
-use crate::Result;
 use io_uring::squeue::Entry;
 use io_uring::{IoUring, Submitter, cqueue};
 use std::io::Error;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, RawFd};
+use ukevent_measure::Result;
 
 /// As many as ukevent takes by default.
 const SUBMISSIONS: u32 = 256;

@@ -5,13 +5,13 @@
 
 use super::buffer_ring::BufferRing;
 use super::ring::Ring;
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, READ_BYTES, shared_buffers};
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, Fixed};
 use io_uring::{cqueue, opcode};
 use std::io::Error;
 use std::os::fd::{AsRawFd, OwnedFd};
+use ukevent_measure::Result;
 
 const GROUP: u16 = 1;
 

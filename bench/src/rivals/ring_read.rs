@@ -3,8 +3,6 @@
 #![allow(unsafe_code, reason = "submissions are unsafe to push")]
 
 use super::ring::Ring;
-use crate::Result;
-use crate::measure::Random;
 use crate::tables::reads::{IN_FLIGHT, PAGE_BYTES, Page, Reads, Target, is_page};
 use io_uring::opcode;
 use io_uring::squeue::Entry;
@@ -13,6 +11,8 @@ use std::fs::File;
 use std::io::Error;
 use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
+use ukevent_measure::Random;
+use ukevent_measure::Result;
 
 /// A way to read.
 pub(crate) trait Way {

@@ -4,7 +4,6 @@
 
 use super::buffer_ring::BufferRing;
 use super::ring::Ring;
-use crate::Result;
 use crate::tables::ready::Descriptor;
 use crate::tables::writes::{Kind, PATIENCE, READ_BYTES, Taken, Takes};
 use io_uring::squeue::Entry;
@@ -12,6 +11,7 @@ use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode};
 use std::io::Error;
 use std::os::fd::{AsRawFd, RawFd};
+use ukevent_measure::Result;
 
 const BUFFERS: u16 = 1024;
 const GROUP: u16 = 1;

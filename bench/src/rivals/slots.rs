@@ -3,9 +3,9 @@
 //! It knows no order and is told what is due when; a timer is a slot taken, found by its index, and
 //! given up.
 
-use crate::Result;
-use crate::clock::now_ns;
 use crate::tables::timers::Timers;
+use ukevent_measure::Result;
+use ukevent_measure::clock::now_ns;
 
 /// The size of ukevent's slot.
 #[repr(align(64))]

@@ -2,9 +2,9 @@
 //! of nothing else.
 
 use super::ukevent::CAPACITY;
-use crate::Result;
 use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use ukevent_measure::Result;
 
 pub(crate) struct StdChannel {
     sender: SyncSender<u64>,

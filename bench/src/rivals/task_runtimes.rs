@@ -3,13 +3,13 @@
 //! `ukevent-task` as a program gets it; tokio's `current_thread` with a `LocalSet`, which is where its tasks
 //! need not be `Send`; monoio, compio and glommio on io_uring, with the flags that they have in `echo`.
 
-use crate::Result;
 use crate::tables::tasks::{Channels, Tasks};
 use glommio::channels::local_channel::{self, LocalReceiver, LocalSender};
 use glommio::{LocalExecutor, LocalExecutorBuilder, Placement};
 use monoio::{IoUringDriver, RuntimeBuilder};
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;
+use ukevent_measure::Result;
 use ukevent_task::channel;
 
 pub(crate) struct UkeventTask(ukevent_task::Runtime);

@@ -2,12 +2,12 @@
 //! merged ones. The target is a runtime of one thread that also watches descriptors.
 
 use super::ukevent::CAPACITY;
-use crate::Result;
 use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
+use ukevent_measure::Result;
 
 pub(crate) struct TokioChannel {
     runtime: Runtime,

@@ -1,11 +1,11 @@
 //! tokio's echo: a task for each connection, which reads and writes, on a runtime of one thread.
 
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, Listener, READ_BYTES};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
+use ukevent_measure::Result;
 
 pub(crate) struct Tokio;
 

@@ -1,8 +1,6 @@
 //! tokio's files: `tokio::fs` as it is documented, and pread(2) in its pool of blocking threads. A task
 //! for each read under way, on a runtime of one thread besides that pool.
 
-use crate::Result;
-use crate::measure::Random;
 use crate::tables::reads::{IN_FLIGHT, PAGE_BYTES, Page, Reads, Target, is_page};
 use std::io::SeekFrom;
 use std::os::unix::fs::FileExt;
@@ -11,6 +9,8 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, spawn_blocking};
+use ukevent_measure::Random;
+use ukevent_measure::Result;
 
 /// A file of its own for each task: it has a place in it.
 pub(crate) struct TokioFs {

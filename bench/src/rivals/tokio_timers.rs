@@ -1,8 +1,6 @@
 //! tokio-util's `DelayQueue`: tokio's wheel of one millisecond, with timers that can be cancelled and
 //! taken one by one.
 
-use crate::Result;
-use crate::clock::now_ns;
 use crate::tables::timers::Timers;
 use std::future::poll_fn;
 use std::sync::LazyLock;
@@ -11,6 +9,8 @@ use std::time::Duration;
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tokio::time::Instant;
 use tokio_util::time::{DelayQueue, delay_queue::Key};
+use ukevent_measure::Result;
+use ukevent_measure::clock::now_ns;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build();

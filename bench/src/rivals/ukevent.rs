@@ -1,11 +1,11 @@
 //! ukevent, through its public interface, on one backend or another.
 
-use crate::Result;
 use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use crate::tables::timers::Timers;
 use std::marker::PhantomData;
 use std::time::Duration;
+use ukevent_measure::Result;
 use ukevent_queue::{
     BackendKind, Builder, Clock, Fd, Key, Kind, Merge, Mode, Queue, Timer, Token, User, Wait,
     WaitError,

@@ -1,8 +1,8 @@
 //! ukevent's pool of frames and its allocator of any size.
 
-use crate::Result;
 use crate::tables::alloc::{Allocator, Block};
 use ukevent_buf::{Arena, Buffer, FramePool, NetAllocator};
+use ukevent_measure::Result;
 
 impl Allocator for FramePool {
     type Block = Buffer;

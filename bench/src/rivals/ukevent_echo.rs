@@ -2,12 +2,12 @@
 //! pool, which is sent as it came.
 
 use super::ukevent::Backend;
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, READ_BYTES, shared_buffers};
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use ukevent_buf::{Arena, FramePool};
+use ukevent_measure::Result;
 use ukevent_queue::{
     Builder, Completed, Key, Kind, Mode, Operation, Queue, Socket, Token, Wait, WaitError,
 };

@@ -1,11 +1,11 @@
 //! ukevent's reads: operations of a queue, each into a frame that is one page.
 
 use super::ukevent::Backend;
-use crate::Result;
-use crate::measure::Random;
 use crate::tables::reads::{IN_FLIGHT, PAGE_BYTES, Reads, Target, is_page};
 use std::marker::PhantomData;
 use ukevent_buf::{Arena, Buffer, FramePool};
+use ukevent_measure::Random;
+use ukevent_measure::Result;
 use ukevent_queue::{Builder, Fd, Key, Kind, Mode, Operation, Queue, Token, Wait, WaitError};
 
 pub(crate) struct UkeventReads<B> {

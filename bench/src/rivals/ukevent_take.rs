@@ -2,13 +2,13 @@
 //! a pool.
 
 use super::ukevent::Backend;
-use crate::Result;
 use crate::tables::ready::Descriptor;
 use crate::tables::writes::{Kind, PATIENCE, READ_BYTES, Taken, Takes};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 use ukevent_buf::{Arena, FramePool};
+use ukevent_measure::Result;
 use ukevent_queue::{
     Builder, Event, Fd, Kind as EventKind, Mode, Operation, Queue, Socket, Token, Wait, WaitError,
 };

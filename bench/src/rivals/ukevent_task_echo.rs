@@ -1,8 +1,8 @@
 //! The echo as a program writes it with `ukevent-task`: a task for each connection, which receives and sends.
 
-use crate::Result;
 use crate::tables::echo::{Echo, Endpoint, READ_BYTES, shared_buffers};
 use std::os::fd::OwnedFd;
+use ukevent_measure::Result;
 use ukevent_task::net::{TcpListener, TcpStream};
 use ukevent_task::{Runtime, Scope};
 

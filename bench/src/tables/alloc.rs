@@ -6,10 +6,6 @@
 //! memory was not asked for. Every block is marked, and the mark looked at before it is freed, outside
 //! of the timed parts: two blocks in one place are found.
 
-use crate::Result;
-use crate::clock::{Cores, Stopwatch, pin};
-use crate::measure::{Contender, Plan, Random, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{classes::Classes, global_alloc::Blocks};
 use mimalloc::MiMalloc;
 use snmalloc_rs::SnMalloc;
@@ -17,6 +13,11 @@ use std::alloc::System;
 use std::sync::mpsc::{Receiver, sync_channel};
 use tikv_jemallocator::Jemalloc;
 use ukevent_buf::{FramePool, NetAllocator};
+use ukevent_measure::Result;
+use ukevent_measure::clock::Stopwatch;
+use ukevent_measure::cores::{Cores, pin};
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 /// A contender; lives on the thread that allocates.
 pub(crate) trait Allocator: Sized {
@@ -290,10 +291,10 @@ fn replace_one<B>(
 #[cfg(test)]
 mod tests {
     use super::{Allocator, Block, Blocks, Setup, System, one_thread, replace};
-    use crate::Result;
-    use crate::clock::Cores;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use ukevent_measure::Result;
+    use ukevent_measure::cores::Cores;
 
     /// Gives out the same place again and again.
     struct Same(Arc<AtomicU64>);

@@ -5,12 +5,12 @@
 //! bytes: the smaller the answer, the more the waiting counts.
 
 use super::server::{Load, Program, Server, Site, has_wrk};
-use crate::Result;
-use crate::clock::Cores;
-use crate::measure::{Contender, Plan, Sample, alternate};
-use crate::results::Outcome;
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
+use ukevent_measure::Result;
+use ukevent_measure::cores::Cores;
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Sample, alternate};
 
 struct Setup {
     site: Site,

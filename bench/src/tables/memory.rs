@@ -8,10 +8,6 @@
 
 use super::echo::{Echo, Endpoint, MESSAGE_BYTES};
 use super::server::{self, Program, Server, Site, is_installed};
-use crate::Result;
-use crate::clock::Cores;
-use crate::measure::{Contender, Plan, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     tokio_echo::Tokio,
     ukevent::{Epoll, IoUring},
@@ -24,6 +20,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
+use ukevent_measure::Result;
+use ukevent_measure::cores::Cores;
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Sample, alternate};
 
 /// The echo servers that this program is, when it is told so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -5,10 +5,6 @@
 //! says that the target's thread sleeps, and then posts once: timed are the call, and how long it is
 //! until the target has the event. Posts carry a serial number; none may be lost or come twice.
 
-use crate::Result;
-use crate::clock::{Cores, Stopwatch, now_ns, pin, thread_cpu_ns};
-use crate::measure::{Contender, Plan, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     atomic::Word,
     bare_epoll::EventFdTarget,
@@ -17,12 +13,17 @@ use crate::rivals::{
     tokio_channel::TokioChannel,
     ukevent::{Epoll, IoUring, Ukevent},
 };
-use crate::stats;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc;
+use ukevent_measure::Result;
+use ukevent_measure::clock::{Stopwatch, now_ns, thread_cpu_ns};
+use ukevent_measure::cores::{Cores, pin};
+use ukevent_measure::results::Outcome;
+use ukevent_measure::stats;
+use ukevent_measure::{Contender, Plan, Sample, alternate};
 
 /// What becomes of posts that wait together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,6 @@
 //! that of the whole process: of all threads, the kernel's workers for it included. Who has threads has
 //! all cores for them; the others stay on the first.
 
-use crate::Result;
-use crate::clock::{Cores, now_ns, pin, process_cpu_ns, spread};
-use crate::measure::{Contender, Plan, Random, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     pread::Preads,
     ring_read::{Plain, Registered, RingReads},
@@ -21,6 +17,11 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use ukevent_measure::Result;
+use ukevent_measure::clock::{now_ns, process_cpu_ns};
+use ukevent_measure::cores::{Cores, pin, spread};
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 pub(crate) const PAGE_BYTES: usize = 4096;
 /// Reads at a time.

@@ -7,10 +7,6 @@
 //! triggers the wait that follows the reading, in which nothing is ready any more, is timed too: that
 //! is where a level is watched anew. Each event must come once, none may come after the removal.
 
-use crate::Result;
-use crate::clock::Stopwatch;
-use crate::measure::{Contender, Plan, Random, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     bare_epoll::BareEpoll,
     bare_ring::BareRing,
@@ -22,6 +18,10 @@ use rustix::event::{EventfdFlags, eventfd};
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use ukevent_measure::Result;
+use ukevent_measure::clock::Stopwatch;
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 /// A descriptor, shared because some contenders want to own what they watch.
 pub(crate) type Descriptor = Arc<OwnedFd>;

@@ -3,10 +3,10 @@
 //! the same cipher, against nginx.
 
 use super::server::{Program, Server, Site, Tls, has_wrk, is_installed};
-use crate::Result;
-use crate::clock::Cores;
-use crate::measure::{Contender, Plan, Sample, alternate};
-use crate::results::Outcome;
+use ukevent_measure::Result;
+use ukevent_measure::cores::Cores;
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Sample, alternate};
 
 struct Setup {
     site: Site,

@@ -1,9 +1,6 @@
 //! A server in a process of its own, the load on it, and what both cost.
 
-use crate::Result;
-use crate::clock::{Cores, pin};
-use crate::process_clock::cpu_ns_of;
-use crate::results;
+use crate::commit::folder;
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -12,6 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use ukevent_measure::Result;
+use ukevent_measure::clock::process_cpu_ns_of;
+use ukevent_measure::cores::{Cores, pin};
 
 /// What to start.
 #[derive(Clone, Copy, Debug)]
@@ -230,7 +230,7 @@ pub(crate) struct Server {
 impl Server {
     /// Nanoseconds of CPU that all its threads used so far.
     fn cpu_ns(&self) -> Result<u64> {
-        cpu_ns_of(self.child.id())
+        Ok(process_cpu_ns_of(self.child.id())?)
     }
 
     /// Its number.
@@ -403,7 +403,7 @@ pub(crate) fn is_installed(program: &str) -> bool {
 
 /// Builds the command of the project, as it is measured, and returns where it is.
 fn build() -> Result<PathBuf> {
-    let root = results::folder().join("..");
+    let root = folder().join("..");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
     let status = Command::new("cargo")
         .args(["build", "--quiet", "--release", "--package", "ukevent-cli", "--target-dir"])

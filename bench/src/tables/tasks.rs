@@ -6,15 +6,16 @@
 //! waits for the answer before it wakes again. Timed is the running, without the making. Each task gives back
 //! its number, each number is compared with the one before, each answer is awaited: none may be missing.
 
-use crate::Result;
-use crate::clock::{Cores, Stopwatch, now_ns, pin};
-use crate::measure::{Contender, Plan, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::task_runtimes::{Compio, Glommio, Monoio, TokioLocal, UkeventTask};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
+use ukevent_measure::Result;
+use ukevent_measure::clock::{Stopwatch, now_ns};
+use ukevent_measure::cores::{Cores, pin};
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Sample, alternate};
 
 /// A contender: a runtime of one thread.
 pub(crate) trait Tasks: Sized {
@@ -74,7 +75,7 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) {
         Contender { name: "ukevent-task", round: passed::<UkeventTask> },
         Contender { name: "tokio", round: passed::<TokioLocal> },
     ];
-    if plan.has_rings {
+    if plan.has("bare ring") {
         spawns.push(Contender { name: "monoio", round: alone::<Monoio> });
         spawns.push(Contender { name: "compio", round: alone::<Compio> });
         spawns.push(Contender { name: "glommio", round: alone::<Glommio> });
@@ -250,7 +251,7 @@ fn woken<T: Tasks>(setup: &Setup) -> Result<Vec<Sample>> {
         let bell = Arc::clone(&bell);
         std::thread::spawn(move || {
             pin(core)?;
-            Ok::<_, crate::Error>(bell.ring(count))
+            Ok::<_, ukevent_measure::Error>(bell.ring(count))
         })
     };
     let mut watch = Stopwatch::new();

@@ -6,10 +6,6 @@
 //! order "random" the deadlines are added, and the timers cancelled, in an order drawn by chance.
 //! Each timer must fire once, and none before its time.
 
-use crate::Result;
-use crate::clock::{Stopwatch, now_ns, spin_until};
-use crate::measure::{Contender, Plan, Random, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     bare_ring::RingTimeouts,
     binary_heap::LazyHeap,
@@ -19,6 +15,10 @@ use crate::rivals::{
     tokio_timers::DelayTimers,
     ukevent::{Epoll, IoUring, Ukevent},
 };
+use ukevent_measure::Result;
+use ukevent_measure::clock::{Stopwatch, now_ns, spin_until};
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 /// A contender.
 pub(crate) trait Timers: Sized {

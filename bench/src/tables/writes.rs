@@ -6,10 +6,6 @@
 //! order.
 
 use super::ready::{Descriptor, Readiness, Seen, Trigger};
-use crate::Result;
-use crate::clock::{Cores, now_ns, pin, thread_cpu_ns};
-use crate::measure::{Contender, Plan, Random, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     bare_epoll::BareEpoll,
     busy_loop::BusyLoop,
@@ -27,6 +23,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use ukevent_measure::Result;
+use ukevent_measure::clock::{now_ns, thread_cpu_ns};
+use ukevent_measure::cores::{Cores, pin};
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 /// A kind of descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -61,6 +61,36 @@ pub fn thread_times() -> (u64, u64) {
     (ns(usage.ru_utime), ns(usage.ru_stime))
 }
 
+/// Nanoseconds of processor time that all threads of a process used so far, those that have ended included
+/// (clock_getcpuclockid(3)).
+///
+/// ```
+/// use ukevent_sys::clock::process_cpu_ns_of;
+///
+/// let before = process_cpu_ns_of(std::process::id())?;
+/// assert!(process_cpu_ns_of(std::process::id())? >= before);
+/// // No process has such a number: they end at 2^22.
+/// assert!(process_cpu_ns_of((1 << 22) + 1).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// `ESRCH`, if there is no such process.
+pub fn process_cpu_ns_of(process: u32) -> std::io::Result<u64> {
+    let mut clock = 0;
+    // SAFETY: the clock's number is written to a place that is ours.
+    match unsafe { libc::clock_getcpuclockid(process as libc::pid_t, &raw mut clock) } {
+        0 => {}
+        error => return Err(std::io::Error::from_raw_os_error(error)),
+    }
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the time is written to a place that is ours.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    Ok(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+}
+
 /// Nanoseconds as the kernel's pair of seconds and nanoseconds.
 #[must_use]
 pub(crate) const fn timespec(ns: u64) -> libc::timespec {

@@ -2,14 +2,14 @@
 #![allow(unsafe_code, reason = "submissions are unsafe to push")]
 
 use super::MESSAGE_BYTES;
-use crate::Result;
-use crate::measure::Random;
 use crate::rivals::ring::Ring;
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 use io_uring::types::{Fd, Timespec};
 use std::io::Error;
 use std::os::fd::{AsRawFd, OwnedFd};
+use ukevent_measure::Random;
+use ukevent_measure::Result;
 
 type Message = [u8; MESSAGE_BYTES];
 

@@ -8,10 +8,6 @@
 
 mod load;
 
-use crate::Result;
-use crate::clock::{Cores, now_ns, pin, process_cpu_ns, thread_cpu_ns};
-use crate::measure::{Contender, Plan, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     compio::Compio,
     epoll_echo::EpollEcho,
@@ -33,6 +29,11 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use ukevent_measure::Result;
+use ukevent_measure::clock::{now_ns, process_cpu_ns, thread_cpu_ns};
+use ukevent_measure::cores::{Cores, pin};
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Sample, alternate};
 
 /// Bytes of a message.
 pub(crate) const MESSAGE_BYTES: usize = 64;
@@ -152,7 +153,7 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
         eprintln!("SKIPPED: echo takes two cores, one for the server and one for the load");
         return Ok(());
     };
-    if !plan.has_rings {
+    if !plan.has("bare ring") {
         eprintln!("SKIPPED: echo, whose load is a bare ring");
         return Ok(());
     }

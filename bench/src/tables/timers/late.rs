@@ -3,15 +3,15 @@
 //! Some thousand timers at times drawn by chance; p50, p99, p99.9 and the largest of each round.
 
 use super::Timers;
-use crate::Result;
-use crate::clock::now_ns;
-use crate::measure::{Contender, Plan, Random, Sample, alternate};
-use crate::results::Outcome;
 use crate::rivals::{
     bare_ring::RingTimeouts,
     tokio_timers::DelayTimers,
     ukevent::{Epoll, IoUring, Ukevent},
 };
+use ukevent_measure::Result;
+use ukevent_measure::clock::now_ns;
+use ukevent_measure::results::Outcome;
+use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 struct Setup {
     timers: usize,

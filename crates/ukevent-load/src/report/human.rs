@@ -1,12 +1,13 @@
 //! A table for people, in a terminal of 80 columns, without colours: it is as readable in a file.
 
-use super::{About, text};
+use super::About;
 use crate::{
     Class,
     record::{Record, Sample, Times},
     verdict::Verdict,
 };
 use std::{io, time::Duration};
+use ukevent_measure::text;
 
 const COLUMNS: usize = 80;
 

@@ -10,13 +10,13 @@ mod httperf;
 mod human;
 mod json;
 mod plot;
-mod text;
 
 #[cfg(test)]
 mod tests;
 
 use crate::{Arrivals, record::Record, verdict::Verdict};
 use std::{fmt, io, str::FromStr, time::SystemTime};
+use ukevent_measure::text;
 
 /// What a report says of a run, beside what was counted in it.
 ///

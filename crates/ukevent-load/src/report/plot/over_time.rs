@@ -1,25 +1,29 @@
 //! Rate and latency over time, one above the other with the same x: what goes wrong in one shows in the
 //! other. Latencies are on a logarithmic scale: the median and the worst differ by decades.
 
-use super::{Area, BLUE, Drawn, FAINT, INK, ORANGE, RED, label, nothing, scale, sheet};
+use super::sheet;
 use crate::{
     record::{Record, Sample},
-    report::{About, text},
+    report::About,
     verdict::Verdict,
 };
-use plotters::prelude::*;
+use plotters::style::RGBColor;
 use std::io;
+use ukevent_measure::{
+    plot::{Area, BLUE, Curve, Drawn, Marks, ORANGE, RED, nothing, panel, scale},
+    text,
+};
 
 /// What is drawn of a sample; nothing, where it has none.
 type Value = fn(&Sample) -> Option<f64>;
-type Curve = (&'static str, RGBColor, Value);
+type Shown = (&'static str, RGBColor, Value);
 
-const LATENCIES: [Curve; 3] = [
+const LATENCIES: [Shown; 3] = [
     ("p50", BLUE, |sample| (sample.replies > 0).then(|| exponent(sample.p50_ns))),
     ("p99", ORANGE, |sample| (sample.replies > 0).then(|| exponent(sample.p99_ns))),
     ("max", RED, |sample| (sample.replies > 0).then(|| exponent(sample.max_ns))),
 ];
-const RATES: [Curve; 2] = [
+const RATES: [Shown; 2] = [
     ("replies", BLUE, |sample| Some(sample.replies_per_s())),
     ("errors", RED, |sample| Some(crate::record::per_s(sample.errors, sample.length))),
 ];
@@ -50,7 +54,7 @@ fn rates(samples: &[Sample], x_end: f64, area: &Area<'_>) -> Drawn {
     let curves = if failed { &RATES[..] } else { &RATES[..1] };
     let values = curves.iter().flat_map(|(.., value)| samples.iter().filter_map(value));
     let lines = scale::linear(values.fold(0.0, f64::max));
-    panel(samples, curves, x_end, lines, "per second", &text::count, area)
+    frame(samples, curves, x_end, lines, "per second", &text::count, area)
 }
 
 fn latencies(samples: &[Sample], x_end: f64, area: &Area<'_>) -> Drawn {
@@ -62,12 +66,12 @@ fn latencies(samples: &[Sample], x_end: f64, area: &Area<'_>) -> Drawn {
     };
     let lines = scale::decades(least as f64, most as f64);
     let name = |exponent: f64| scale::time(10_f64.powf(exponent));
-    panel(samples, &LATENCIES, x_end, lines, "latency", &name, area)
+    frame(samples, &LATENCIES, x_end, lines, "latency", &name, area)
 }
 
-fn panel(
+fn frame(
     samples: &[Sample],
-    curves: &[Curve],
+    shown: &[Shown],
     x_end: f64,
     y_lines: Vec<f64>,
     y_name: &str,
@@ -76,38 +80,17 @@ fn panel(
 ) -> Drawn {
     let (from, to) = (y_lines[0], y_lines[y_lines.len() - 1]);
     let x_lines: Vec<f64> = scale::linear(x_end).into_iter().filter(|&it| it <= x_end).collect();
-    let mut chart = ChartBuilder::on(area)
-        .x_label_area_size(46)
-        .y_label_area_size(86)
-        .margin_right(70)
-        .margin_top(10)
-        .build_cartesian_2d(
-            scale::Axis::new(0.0, x_end, x_lines, short),
-            scale::Axis::new(from, to, y_lines, y_text),
-        )?;
-    chart
-        .configure_mesh()
-        .axis_style(INK)
-        .bold_line_style(FAINT)
-        .light_line_style(TRANSPARENT)
-        .label_style(("sans-serif", 13, &INK))
-        .axis_desc_style(("sans-serif", 14, &INK))
-        .x_desc("time [s]")
-        .y_desc(y_name)
-        .draw()?;
-    for (_, colour, value) in curves {
-        for run in runs(samples, *value) {
-            if let [alone] = run[..] {
-                chart.draw_series([Circle::new(alone, 3, colour.filled())])?;
-            }
-            chart.draw_series(LineSeries::new(run, colour.stroke_width(2)))?;
-        }
-    }
-    let right = area.dim_in_pixel().0 as i32 - 60;
-    for (y, (name, colour, _)) in (0..).map(|index| 12 + 20 * index).zip(curves) {
-        area.draw_text(name, &label(14, colour), (right, y))?;
-    }
-    Ok(())
+    let curve = |&(name, colour, value): &Shown| Curve {
+        name: name.to_owned(),
+        colour,
+        runs: runs(samples, value),
+        marks: Marks::Lone,
+        is_old: false,
+    };
+    let curves: Vec<Curve> = shown.iter().map(curve).collect();
+    let x = scale::Axis::new(0.0, x_end, x_lines, short);
+    let y = scale::Axis::new(from, to, y_lines, y_text);
+    panel(area, (x, "time [s]"), (y, y_name), &curves)
 }
 
 /// Points at the middle of each sample; a new list after each sample that has no value.

@@ -1,14 +1,14 @@
 //! Latency by percentile: x is logarithmic in 1/(1-p), so each nine has the same room, as HdrHistogram's
 //! plots have it. It ends where one reply is all that is left: beyond that nothing is known.
 
-use super::{Area, BLUE, Drawn, FAINT, INK, nothing, scale, sheet};
+use super::sheet;
 use crate::{
     record::{Record, Times},
     report::About,
     verdict::Verdict,
 };
-use plotters::prelude::*;
 use std::{f64::consts::LOG10_2, io};
+use ukevent_measure::plot::{Area, BLUE, Curve, Drawn, Marks, nothing, panel, scale};
 
 /// Points of the curve for each nine.
 const POINTS: u32 = 100;
@@ -33,29 +33,17 @@ fn draw(times: &Times, area: &Area<'_>) -> Drawn {
     let x_end = (times.count() as f64).log10().ceil().max(1.0);
     let x_lines: Vec<f64> =
         std::iter::once(LOG10_2).chain((0..=x_end as u32).map(f64::from)).collect();
-    let mut chart = ChartBuilder::on(area)
-        .x_label_area_size(52)
-        .y_label_area_size(86)
-        .margin_right(36)
-        .margin_top(8)
-        .build_cartesian_2d(
-            scale::Axis::new(0.0, x_end, x_lines, percent),
-            scale::Axis::new(0.0, y_end, y_lines, scale::times_up_to(y_end)),
-        )?;
-    chart
-        .configure_mesh()
-        .axis_style(INK)
-        .bold_line_style(FAINT)
-        .light_line_style(TRANSPARENT)
-        .label_style(("sans-serif", 13, &INK))
-        .axis_desc_style(("sans-serif", 14, &INK))
-        .x_desc("percentile of replies")
-        .y_desc("latency")
-        .draw()?;
     // The longest is marked: it may be a point alone.
-    chart.draw_series(points.last().map(|&longest| Circle::new(longest, 3, BLUE.filled())))?;
-    chart.draw_series(LineSeries::new(points, BLUE.stroke_width(2)))?;
-    Ok(())
+    let curve = Curve {
+        name: String::new(),
+        colour: BLUE,
+        runs: vec![points],
+        marks: Marks::Last,
+        is_old: false,
+    };
+    let x = scale::Axis::new(0.0, x_end, x_lines, percent);
+    let y = scale::Axis::new(0.0, y_end, y_lines, scale::times_up_to(y_end));
+    panel(area, (x, "percentile of replies"), (y, "latency"), &[curve])
 }
 
 /// Nines, and the latency in ns that so many are within.

@@ -1,12 +1,13 @@
 //! Where an axis has its lines, and how it names them.
 
-use crate::report::text;
+use crate::text;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use std::{ops::Range, time::Duration};
 
 /// An axis with its lines where they are wanted, each with its name. (Of plotters' own, one that takes lines
 /// has no names.)
-pub(super) struct Axis {
+#[derive(Clone, Debug)]
+pub struct Axis {
     from: f64,
     to: f64,
     lines: Vec<(f64, String)>,
@@ -14,7 +15,8 @@ pub(super) struct Axis {
 
 impl Axis {
     /// From one value to a greater one.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         from: f64,
         to: f64,
         lines: impl IntoIterator<Item = f64>,
@@ -50,7 +52,8 @@ impl ValueFormatter<f64> for Axis {
 }
 
 /// From zero to at least `most`, in round steps of 1, 2 or 5: at most eight of them.
-pub(super) fn linear(most: f64) -> Vec<f64> {
+#[must_use]
+pub fn linear(most: f64) -> Vec<f64> {
     let most = if most.is_finite() && most > 0.0 { most } else { 1.0 };
     let least_step = most / 8.0;
     let ten = 10_f64.powf(least_step.log10().floor());
@@ -64,7 +67,8 @@ pub(super) fn linear(most: f64) -> Vec<f64> {
 }
 
 /// Decades around both, as exponents of ten; with 2 and 5 between them, if there are few.
-pub(super) fn decades(least: f64, most: f64) -> Vec<f64> {
+#[must_use]
+pub fn decades(least: f64, most: f64) -> Vec<f64> {
     let (least, most) = (least.max(1.0), most.max(least).max(1.0));
     let (from, to) = (least.log10().floor() as i32, most.log10().ceil() as i32);
     let to = to.max(from + 1);
@@ -79,7 +83,7 @@ pub(super) fn decades(least: f64, most: f64) -> Vec<f64> {
 }
 
 /// Names of times in ns, all in the unit that fits the longest.
-pub(super) fn times_up_to(longest_ns: f64) -> impl Fn(f64) -> String {
+pub fn times_up_to(longest_ns: f64) -> impl Fn(f64) -> String {
     let units = [(1e9, "s"), (1e6, "ms"), (1e3, "µs")];
     let (ns, unit) = units.into_iter().find(|&(ns, _)| longest_ns >= ns).unwrap_or((1.0, "ns"));
     move |time_ns| {
@@ -89,7 +93,8 @@ pub(super) fn times_up_to(longest_ns: f64) -> impl Fn(f64) -> String {
 }
 
 /// A time in ns, as short as can be: `1.5 ms`, `20 µs`.
-pub(super) fn time(ns: f64) -> String {
+#[must_use]
+pub fn time(ns: f64) -> String {
     let text = text::time(Duration::from_nanos(ns.round() as u64));
     match text.split_once(' ') {
         Some((number, unit)) if number.contains('.') => {

@@ -1,7 +1,10 @@
 //! The median, the spread, and what may be said of a difference.
 
+use std::fmt;
+
 /// The middle value; of an even number, the mean of the two in the middle. NaN of none.
-pub(crate) fn median(values: &[f64]) -> f64 {
+#[must_use]
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match (sorted.len(), sorted.len() / 2) {
@@ -12,7 +15,8 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 }
 
 /// With no more digits than it deserves: four.
-pub(crate) fn rounded(value: f64) -> f64 {
+#[must_use]
+pub fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
     }
@@ -22,44 +26,72 @@ pub(crate) fn rounded(value: f64) -> f64 {
 }
 
 /// How two contenders compare, round by round.
+///
+/// ```
+/// use ukevent_measure::stats::Ratio;
+///
+/// let ratio = Ratio::of(&[10.0, 11.0, 12.0], &[20.0, 20.0, 20.0]).unwrap();
+/// assert_eq!(ratio.to_string(), "0.55 (0.50–0.60)");
+/// assert!(!ratio.is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Ratio {
+pub struct Ratio {
     /// Median of the rounds' ratios.
-    pub(crate) median: f64,
+    pub median: f64,
     /// The smallest of them.
-    pub(crate) low: f64,
+    pub low: f64,
     /// The largest of them.
-    pub(crate) high: f64,
+    pub high: f64,
 }
 
 impl Ratio {
     /// What one has of the other in the same round; `None` if they have no round in common.
-    pub(crate) fn of(ours: &[f64], theirs: &[f64]) -> Option<Self> {
+    #[must_use]
+    pub fn of(ours: &[f64], theirs: &[f64]) -> Option<Self> {
         let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
         Self::spread(&ratios)
     }
 
     /// Median and spread of figures that are no ratios.
-    pub(crate) fn spread(values: &[f64]) -> Option<Self> {
+    #[must_use]
+    pub fn spread(values: &[f64]) -> Option<Self> {
         let low = values.iter().copied().min_by(f64::total_cmp)?;
         let high = values.iter().copied().max_by(f64::total_cmp)?;
         Some(Self { median: median(values), low, high })
     }
 
     /// Whether the spread swallows the difference.
-    pub(crate) fn is_none(&self) -> bool {
+    #[must_use]
+    pub fn is_none(&self) -> bool {
         self.low <= 1.0 && 1.0 <= self.high
     }
 
     /// Whether the rounds disagree about which side of this figure they are on.
-    pub(crate) fn straddles(&self, figure: f64) -> bool {
+    #[must_use]
+    pub fn straddles(&self, figure: f64) -> bool {
         self.low < figure && figure < self.high
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}–{})", figure(self.median), figure(self.low), figure(self.high))
+    }
+}
+
+/// Three digits, or all before the point.
+#[must_use]
+pub fn figure(value: f64) -> String {
+    match value.abs() {
+        size if size >= 99.95 => format!("{value:.0}"),
+        size if size >= 9.995 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Ratio, median, rounded};
+    use super::{Ratio, figure, median, rounded};
 
     #[test]
     fn the_median_is_in_the_middle() {
@@ -82,5 +114,13 @@ mod tests {
         assert_eq!(rounded(123.456_78), 123.5);
         assert_eq!(rounded(0.001_234_56), 0.001_235);
         assert_eq!(rounded(123_456.7), 123_457.0);
+    }
+
+    #[test]
+    fn figures_have_three_digits() {
+        assert_eq!(figure(1234.5), "1234");
+        assert_eq!(figure(99.96), "100");
+        assert_eq!(figure(12.34), "12.3");
+        assert_eq!(figure(0.123), "0.12");
     }
 }

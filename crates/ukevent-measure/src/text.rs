@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 /// A time in the unit that fits its size: `850 ns`, `12.3 µs`, `1.23 ms`, `45.6 s`.
-pub(super) fn time(time: Duration) -> String {
+#[must_use]
+pub fn time(time: Duration) -> String {
     let ns = time.as_nanos() as f64;
     if time.is_zero() {
         return "0".to_owned();
@@ -12,7 +13,8 @@ pub(super) fn time(time: Duration) -> String {
 }
 
 /// Bytes, in powers of 1000.
-pub(super) fn bytes(count: f64) -> String {
+#[must_use]
+pub fn bytes(count: f64) -> String {
     scaled(count, 1000.0, &["B", "kB", "MB", "GB", "TB"])
 }
 
@@ -37,7 +39,8 @@ fn scaled(mut value: f64, step: f64, units: &[&str]) -> String {
 }
 
 /// A count in groups of three digits, with one decimal if it is small and not whole.
-pub(super) fn count(value: f64) -> String {
+#[must_use]
+pub fn count(value: f64) -> String {
     if value < 100.0 && value.fract() != 0.0 {
         return format!("{value:.1}");
     }
@@ -53,7 +56,8 @@ pub(super) fn count(value: f64) -> String {
 }
 
 /// Lines of words of at most so many characters. A longer word has a line of its own.
-pub(super) fn lines(text: &str, columns: usize) -> Vec<String> {
+#[must_use]
+pub fn lines(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         // A number is not torn from its per cent.
@@ -71,7 +75,8 @@ pub(super) fn lines(text: &str, columns: usize) -> Vec<String> {
 }
 
 /// Its end is left out, if it has more than so many characters. What controls a terminal is shown as `?`.
-pub(super) fn short(text: &str, columns: usize) -> String {
+#[must_use]
+pub fn short(text: &str, columns: usize) -> String {
     let clean = text.chars().map(|it| if it.is_control() { '?' } else { it });
     if text.chars().count() <= columns {
         clean.collect()

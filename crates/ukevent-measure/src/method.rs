@@ -4,51 +4,87 @@
 //! All contenders have their first round, then all their second; the first of all is a warm-up that
 //! nobody sees. A contender that lost, doubled or invented one unit in one round has no result.
 
-use crate::Result;
-use crate::clock::Stopwatch;
-use crate::results::{Outcome, Parameters};
-use crate::stats;
+use crate::{
+    Result,
+    clock::Stopwatch,
+    results::{Outcome, Parameters},
+    stats,
+};
 use serde_json::Value;
-use std::io::{IsTerminal, Write};
-use std::time::Duration;
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 
 /// How much is to be measured.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+#[derive(Clone, Debug)]
+pub struct Plan {
     /// Rounds that count.
-    pub(crate) rounds: usize,
+    pub rounds: usize,
+    /// Rounds before them that do not.
+    pub warm_ups: usize,
     /// Tiny sizes: does it run, and deliver? Its figures mean nothing.
-    pub(crate) smoke: bool,
-    /// Whether the kernel allows io_uring.
-    pub(crate) has_rings: bool,
+    pub smoke: bool,
+    /// Contenders that cannot be had here, by name. They are passed over: say so before.
+    pub absent: Vec<&'static str>,
+    /// What is shown before the line of progress.
+    pub prefix: String,
 }
 
 impl Plan {
+    /// Five rounds after one that does not count, of the full size, with everybody.
+    #[must_use]
+    pub const fn full() -> Self {
+        Self { rounds: 5, warm_ups: 1, smoke: false, absent: Vec::new(), prefix: String::new() }
+    }
+
+    /// One round of tiny sizes.
+    #[must_use]
+    pub fn smoke() -> Self {
+        Self { rounds: 1, warm_ups: 0, smoke: true, ..Self::full() }
+    }
+
+    /// Whether this contender is to be had.
+    #[must_use]
+    pub fn has(&self, contender: &str) -> bool {
+        !self.absent.contains(&contender)
+    }
+
     /// One of two sizes.
-    pub(crate) const fn size<T: Copy>(&self, full: T, smoke: T) -> T {
+    #[must_use]
+    pub const fn size<T: Copy>(&self, full: T, smoke: T) -> T {
         if self.smoke { smoke } else { full }
     }
 }
 
-/// The contenders that there are not where the kernel denies io_uring.
-const ON_RINGS: [&str; 7] = [
-    "ukevent io_uring",
-    "ukevent io_uring, at least 64",
-    "ukevent serve",
-    "bare ring",
-    "bare ring, registered",
-    "io_uring time-outs",
-    "MSG_RING",
-];
-
-/// One contender of a table: its name, and one round of its work.
-pub(crate) struct Contender<S> {
-    pub(crate) name: &'static str,
-    pub(crate) round: fn(&S) -> Result<Vec<Sample>>,
+/// One contender of a table, in a set-up that all have in common.
+///
+/// ```
+/// use ukevent_measure::{Contender, Plan, Sample, alternate, clock::Stopwatch};
+///
+/// fn sum(numbers: &Vec<u64>) -> ukevent_measure::Result<Vec<Sample>> {
+///     let mut watch = Stopwatch::new();
+///     let sum: u64 = watch.time(|| numbers.iter().sum());
+///     let added = numbers.len() as u64 - u64::from(sum != 4950);
+///     Ok(vec![Sample::per_unit("ns", &watch, numbers.len() as u64, added).with("numbers", 100)])
+/// }
+///
+/// let contenders = [Contender { name: "iterator", round: sum }];
+/// let mut outcomes = Vec::new();
+/// alternate(&Plan::full(), "sums", &contenders, &(0..100).collect(), &mut outcomes);
+/// assert!(outcomes[0].ok && outcomes[0].rounds.len() == 5);
+/// ```
+#[derive(Debug)]
+pub struct Contender<S> {
+    /// As it is shown.
+    pub name: &'static str,
+    /// One round of its work: made anew, at work, and what it showed.
+    pub round: fn(&S) -> Result<Vec<Sample>>,
 }
 
 /// What a contender showed in one round, for one kind of work.
-pub(crate) struct Sample {
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
     parameters: Parameters,
     unit: &'static str,
     value: f64,
@@ -59,17 +95,14 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// A figure that stands for itself.
-    pub(crate) fn figure(unit: &'static str, value: f64) -> Self {
+    #[must_use]
+    pub fn figure(unit: &'static str, value: f64) -> Self {
         Self { parameters: Parameters::new(), unit, value, cpu_ns: None, expected: 0, delivered: 0 }
     }
 
     /// Nanoseconds for each of `expected` units, of which `delivered` were seen to be done.
-    pub(crate) fn per_unit(
-        unit: &'static str,
-        watch: &Stopwatch,
-        expected: u64,
-        delivered: u64,
-    ) -> Self {
+    #[must_use]
+    pub fn per_unit(unit: &'static str, watch: &Stopwatch, expected: u64, delivered: u64) -> Self {
         let each = |ns: u64| ns as f64 / expected as f64;
         Self {
             value: each(watch.wall_ns()),
@@ -79,32 +112,36 @@ impl Sample {
     }
 
     /// With CPU time for each unit.
-    pub(crate) const fn cpu(mut self, cpu_ns_per_unit: f64) -> Self {
+    #[must_use]
+    pub const fn cpu(mut self, cpu_ns_per_unit: f64) -> Self {
         self.cpu_ns = Some(cpu_ns_per_unit);
         self
     }
 
     /// With what should have been, and what was, delivered.
-    pub(crate) const fn counted(mut self, expected: u64, delivered: u64) -> Self {
+    #[must_use]
+    pub const fn counted(mut self, expected: u64, delivered: u64) -> Self {
         self.expected = expected;
         self.delivered = delivered;
         self
     }
 
     /// Whether all was delivered.
-    #[cfg(test)]
-    pub(crate) const fn is_whole(&self) -> bool {
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
         self.expected == self.delivered
     }
 
     /// Whether it has a parameter of this value.
-    pub(crate) fn is(&self, name: &str, value: &str) -> bool {
+    #[must_use]
+    pub fn is(&self, name: &str, value: &str) -> bool {
         self.parameters.get(name).is_some_and(|it| it == value)
     }
 
     /// With one more parameter. They are shown in the order in which they come.
-    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.parameters.insert(name.to_owned(), value.into());
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.parameters.insert(name, value);
         self
     }
 }
@@ -112,31 +149,32 @@ impl Sample {
 /// Time between two contenders.
 const REST: Duration = Duration::from_millis(20);
 
-/// Lets the contenders work in turn, and appends their outcomes.
-pub(crate) fn alternate<S>(
+/// Lets the contenders work in turn, and appends their outcomes. One that fails in a round has no more of them.
+///
+/// Blocks for as long as that takes; on a terminal, a line on standard error says how far it is.
+pub fn alternate<S>(
     plan: &Plan,
     table: &'static str,
     contenders: &[Contender<S>],
     setup: &S,
     outcomes: &mut Vec<Outcome>,
 ) {
-    let is_here = |it: &&Contender<S>| plan.has_rings || !ON_RINGS.contains(&it.name);
+    let is_here = |it: &&Contender<S>| plan.has(it.name);
     let contenders: Vec<&Contender<S>> = contenders.iter().filter(is_here).collect();
     let mut tallies: Vec<Tally> = contenders.iter().map(|it| Tally::new(table, it.name)).collect();
-    let warm_ups = usize::from(!plan.smoke);
-    for round in 0..warm_ups + plan.rounds {
+    for round in 0..plan.warm_ups + plan.rounds {
         for (contender, tally) in contenders.iter().zip(&mut tallies) {
             if tally.failed.is_some() {
                 continue;
             }
-            let what = if round < warm_ups {
+            let what = if round < plan.warm_ups {
                 "warm-up".to_owned()
             } else {
-                format!("round {} of {}", round + 1 - warm_ups, plan.rounds)
+                format!("round {} of {}", round + 1 - plan.warm_ups, plan.rounds)
             };
-            progress(&format!("{table}: {what}, {}", contender.name));
+            progress(&format!("{}{table}: {what}, {}", plan.prefix, contender.name));
             match (contender.round)(setup) {
-                Ok(samples) if round >= warm_ups => tally.take(samples),
+                Ok(samples) if round >= plan.warm_ups => tally.take(samples),
                 Ok(_) => {}
                 Err(error) => tally.failed = Some(error.to_string()),
             }
@@ -150,8 +188,8 @@ pub(crate) fn alternate<S>(
     }
 }
 
-/// Shows on one line of the terminal what goes on.
-pub(crate) fn progress(line: &str) {
+/// Shows on one line of the terminal what goes on; an empty line takes it away. Nothing, if standard error is none.
+pub fn progress(line: &str) {
     let mut terminal = std::io::stderr();
     if !terminal.is_terminal() {
         return;
@@ -217,9 +255,6 @@ impl Tally {
 
     fn finish(self) -> Vec<Outcome> {
         let Self { table, contender, works, failed } = self;
-        if let Some(why) = &failed {
-            eprintln!("{table}: {contender} has no result: {why}");
-        }
         if works.is_empty() {
             return vec![Outcome::without_result(table, contender, failed)];
         }
@@ -229,9 +264,6 @@ impl Tally {
 
 impl Work {
     fn outcome(self, table: &str, contender: &str, failed: Option<String>) -> Outcome {
-        if let (None, Some(why)) = (&failed, &self.lost) {
-            eprintln!("{table}: {contender} has no result: {why}");
-        }
         let error = failed.or(self.lost);
         Outcome {
             table: table.to_owned(),
@@ -247,43 +279,6 @@ impl Work {
             ok: error.is_none(),
             error,
         }
-    }
-}
-
-/// Numbers that look random and are the same in every run (SplitMix64: Steele, Lea, Flood, 2014).
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// One of `0..bound`.
-    pub(crate) const fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    /// Puts `count` of the items, drawn by chance, in front.
-    pub(crate) fn draw<T>(&mut self, items: &mut [T], count: usize) {
-        for place in 0..count.min(items.len()) {
-            let other = place + self.below(items.len() - place);
-            items.swap(place, other);
-        }
-    }
-
-    /// `0..count` in random order.
-    pub(crate) fn order(&mut self, count: usize) -> Vec<u32> {
-        let mut order: Vec<u32> = (0..count as u32).collect();
-        self.draw(&mut order, count);
-        order
     }
 }
 
