@@ -132,7 +132,7 @@ impl Bar {
     /// Who did not finish one round has no parameters, and would have had any of them.
     fn is_about(&self, row: &Outcome) -> bool {
         let is_in = |(name, values): &(&str, &[&str])| {
-            row.parameters.get(*name).is_some_and(|it| values.contains(&shown(it).as_str()))
+            row.parameters.get(name).is_some_and(|it| values.contains(&shown(it).as_str()))
         };
         row.parameters.is_empty() || self.scope.iter().all(is_in)
     }
