@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tables::echo::Endpoint;
 use tables::memory::EchoChild;
+use tables::more;
+use ukevent_bench::tables::{events, ready, timers, wake};
 use ukevent_measure::cores::{Cores, pin};
 use ukevent_measure::results::{self, File, Machine, Outcome};
 use ukevent_measure::{Plan, Result};
@@ -53,11 +55,11 @@ struct Arguments {
 enum Task {
     Ready,
     Timers,
-    Post,
+    Wake,
     Idle,
     Serve,
     Echo,
-    Writes,
+    Events,
     Reads,
     Alloc,
     Memory,
@@ -69,11 +71,11 @@ impl Task {
     const TABLES: [Self; 11] = [
         Self::Ready,
         Self::Timers,
-        Self::Post,
+        Self::Wake,
         Self::Idle,
         Self::Serve,
         Self::Echo,
-        Self::Writes,
+        Self::Events,
         Self::Reads,
         Self::Alloc,
         Self::Memory,
@@ -84,11 +86,11 @@ impl Task {
         match self {
             Self::Ready => "ready",
             Self::Timers => "timers",
-            Self::Post => "post",
+            Self::Wake => "wake",
             Self::Idle => "idle",
             Self::Serve => "serve",
             Self::Echo => "echo",
-            Self::Writes => "writes",
+            Self::Events => "events",
             Self::Reads => "reads",
             Self::Alloc => "alloc",
             Self::Memory => "memory",
@@ -103,7 +105,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("ukevent-bench: {error}");
+            eprintln!("ukevent-rivals: {error}");
             ExitCode::FAILURE
         }
     }
@@ -139,13 +141,13 @@ fn run(arguments: &Arguments) -> Result<bool> {
         let mut outcomes = Vec::new();
         pin(cores.first())?;
         match task {
-            Task::Ready => tables::ready::run(&plan, &mut outcomes)?,
-            Task::Timers => tables::timers::run(&plan, &mut outcomes),
-            Task::Post => tables::post::run(&plan, &cores, &mut outcomes),
+            Task::Ready => ready::run(&plan, more::ready, &mut outcomes)?,
+            Task::Timers => timers::run(&plan, more::timers, more::sleepers(), &mut outcomes),
+            Task::Wake => wake::run(&plan, &cores, more::wake, &mut outcomes),
             Task::Idle => tables::idle::run(&plan, &cores, &mut outcomes)?,
             Task::Serve => tables::serve::run(&plan, &cores, &mut outcomes)?,
             Task::Echo => tables::echo::run(&plan, &cores, &mut outcomes)?,
-            Task::Writes => tables::writes::run(&plan, &cores, &mut outcomes)?,
+            Task::Events => events::run(&plan, &cores, more::events, &mut outcomes)?,
             Task::Reads => tables::reads::run(&plan, &cores, &mut outcomes)?,
             Task::Alloc => tables::alloc::run(&plan, &cores, &mut outcomes),
             Task::Memory => tables::memory::run(&plan, &cores, &mut outcomes)?,

@@ -12,9 +12,9 @@ use ukevent_measure::table::{tables, unique};
 /// The parameters by whose values a table falls into several.
 const SPLITS: &[(&str, &str)] = &[
     ("ready", "trigger"),
-    ("post", "posts"),
+    ("wake", "posts"),
     ("echo", "socket"),
-    ("writes", "kind"),
+    ("events", "kind"),
     ("alloc", "blocks"),
 ];
 

@@ -1,9 +1,9 @@
 //! A bare word that the poster counts up and the target looks at: the floor of merged posts. Nobody
 //! can sleep on it.
 
-use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use ukevent_bench::tables::wake::{Patience, Poster, Posts, Taken, Target};
 use ukevent_measure::Result;
 
 #[derive(Clone)]

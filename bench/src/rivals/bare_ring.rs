@@ -2,13 +2,13 @@
 #![allow(unsafe_code, reason = "submissions are unsafe to push")]
 
 use super::ring::Ring;
-use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
-use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
-use crate::tables::timers::Timers;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode};
 use std::os::fd::{AsRawFd, RawFd};
+use ukevent_bench::tables::ready::{Descriptor, Readiness, Seen, Trigger};
+use ukevent_bench::tables::timers::Timers;
+use ukevent_bench::tables::wake::{Patience, Poster, Posts, Taken, Target};
 use ukevent_measure::Result;
 
 /// The token of submissions whose completion nobody awaits.

@@ -1,9 +1,9 @@
 //! The standard library's heap with lazy deletion: a cancelled timer stays in it until it comes to the
 //! top, or until half of the heap is such ones.
 
-use crate::tables::timers::Timers;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use ukevent_bench::tables::timers::Timers;
 use ukevent_measure::Result;
 use ukevent_measure::clock::now_ns;
 

@@ -1,7 +1,7 @@
 //! The standard library's B-tree by deadline: what smol's async-io has.
 
-use crate::tables::timers::Timers;
 use std::collections::BTreeMap;
+use ukevent_bench::tables::timers::Timers;
 use ukevent_measure::Result;
 use ukevent_measure::clock::now_ns;
 

@@ -1,7 +1,7 @@
 //! A heap in which every timer knows its place, so that a cancelled one is taken out at once: what
 //! libuv and many event loops have.
 
-use crate::tables::timers::Timers;
+use ukevent_bench::tables::timers::Timers;
 use ukevent_measure::Result;
 use ukevent_measure::clock::now_ns;
 
@@ -119,7 +119,7 @@ impl Timers for IndexedHeap {
 #[cfg(test)]
 mod tests {
     use super::IndexedHeap;
-    use crate::tables::timers::Timers;
+    use ukevent_bench::tables::timers::Timers;
 
     #[test]
     fn fires_what_is_due_in_order_and_not_what_was_cancelled() {

@@ -1,11 +1,11 @@
 //! mio: epoll with edge triggers.
 
-use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
-use crate::tables::writes::Tells;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
+use ukevent_bench::tables::events::Tells;
+use ukevent_bench::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use ukevent_measure::Result;
 
 pub(crate) struct Mio {

@@ -5,12 +5,10 @@
 //! rival's own interface needs it.
 
 pub(crate) mod atomic;
-pub(crate) mod bare_epoll;
 pub(crate) mod bare_ring;
 pub(crate) mod binary_heap;
 pub(crate) mod btree;
 pub(crate) mod buffer_ring;
-pub(crate) mod busy_loop;
 pub(crate) mod classes;
 pub(crate) mod compio;
 pub(crate) mod epoll_echo;
@@ -32,9 +30,7 @@ pub(crate) mod tokio_channel;
 pub(crate) mod tokio_echo;
 pub(crate) mod tokio_fs;
 pub(crate) mod tokio_timers;
-pub(crate) mod ukevent;
 pub(crate) mod ukevent_buf;
 pub(crate) mod ukevent_echo;
 pub(crate) mod ukevent_read;
-pub(crate) mod ukevent_take;
 pub(crate) mod ukevent_task_echo;

@@ -1,12 +1,12 @@
 //! polling, what smol waits with: epoll with either trigger.
 #![allow(unsafe_code, reason = "adding a source is unsafe in polling")]
 
-use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
-use crate::tables::writes::Tells;
 use polling::{Event, Events, PollMode, Poller};
 use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
+use ukevent_bench::tables::events::Tells;
+use ukevent_bench::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use ukevent_measure::Result;
 
 pub(crate) struct Polling {

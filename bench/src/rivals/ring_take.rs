@@ -4,13 +4,13 @@
 
 use super::buffer_ring::BufferRing;
 use super::ring::Ring;
-use crate::tables::ready::Descriptor;
-use crate::tables::writes::{Kind, PATIENCE, READ_BYTES, Taken, Takes};
 use io_uring::squeue::Entry;
 use io_uring::types::{Fd, TimeoutFlags, Timespec};
 use io_uring::{cqueue, opcode};
 use std::io::Error;
 use std::os::fd::{AsRawFd, RawFd};
+use ukevent_bench::tables::events::{Kind, PATIENCE, READ_BYTES, Taken, Takes};
+use ukevent_bench::tables::ready::Descriptor;
 use ukevent_measure::Result;
 
 const BUFFERS: u16 = 1024;

@@ -3,7 +3,7 @@
 //! It knows no order and is told what is due when; a timer is a slot taken, found by its index, and
 //! given up.
 
-use crate::tables::timers::Timers;
+use ukevent_bench::tables::timers::Timers;
 use ukevent_measure::Result;
 use ukevent_measure::clock::now_ns;
 

@@ -1,9 +1,9 @@
 //! The standard library's bounded channel: the floor of single posts. A thread that sleeps on it hears
 //! of nothing else.
 
-use super::ukevent::CAPACITY;
-use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use ukevent_bench::contenders::ukevent::CAPACITY;
+use ukevent_bench::tables::wake::{Patience, Poster, Posts, Taken, Target};
 use ukevent_measure::Result;
 
 pub(crate) struct StdChannel {
@@ -11,9 +11,12 @@ pub(crate) struct StdChannel {
     receiver: Receiver<u64>,
 }
 
+/// The end that sends.
+pub(crate) struct Sends(SyncSender<u64>);
+
 impl Target for StdChannel {
     type Address = SyncSender<u64>;
-    type Poster = SyncSender<u64>;
+    type Poster = Sends;
 
     fn new(posts: Posts) -> Result<Self> {
         if posts == Posts::Merged {
@@ -28,7 +31,7 @@ impl Target for StdChannel {
     }
 
     fn poster(address: Self::Address) -> Result<Self::Poster> {
-        Ok(address)
+        Ok(Sends(address))
     }
 
     fn take(&mut self, patience: Patience, taken: &mut Taken) -> Result<()> {
@@ -40,9 +43,9 @@ impl Target for StdChannel {
     }
 }
 
-impl Poster for SyncSender<u64> {
+impl Poster for Sends {
     #[inline]
     fn post(&mut self, serial: u64) -> Result<()> {
-        Ok(self.try_send(serial)?)
+        Ok(self.0.try_send(serial)?)
     }
 }

@@ -1,12 +1,12 @@
 //! tokio's waker: through its bounded channel for single posts, through `Notify` beside a word for
 //! merged ones. The target is a runtime of one thread that also watches descriptors.
 
-use super::ukevent::CAPACITY;
-use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
+use ukevent_bench::contenders::ukevent::CAPACITY;
+use ukevent_bench::tables::wake::{Patience, Poster, Posts, Taken, Target};
 use ukevent_measure::Result;
 
 pub(crate) struct TokioChannel {

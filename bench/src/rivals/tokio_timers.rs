@@ -1,7 +1,6 @@
 //! tokio-util's `DelayQueue`: tokio's wheel of one millisecond, with timers that can be cancelled and
 //! taken one by one.
 
-use crate::tables::timers::Timers;
 use std::future::poll_fn;
 use std::sync::LazyLock;
 use std::task::Poll;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, EnterGuard, Runtime};
 use tokio::time::Instant;
 use tokio_util::time::{DelayQueue, delay_queue::Key};
+use ukevent_bench::tables::timers::Timers;
 use ukevent_measure::Result;
 use ukevent_measure::clock::now_ns;
 

@@ -1,11 +1,11 @@
 //! ukevent's echo: connections are accepted and bytes received continuously, each in a frame of a
 //! pool, which is sent as it came.
 
-use super::ukevent::Backend;
 use crate::tables::echo::{Echo, Endpoint, READ_BYTES, shared_buffers};
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use ukevent_bench::contenders::ukevent::Backend;
 use ukevent_buf::{Arena, FramePool};
 use ukevent_measure::Result;
 use ukevent_queue::{

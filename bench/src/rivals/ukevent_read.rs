@@ -1,8 +1,8 @@
 //! ukevent's reads: operations of a queue, each into a frame that is one page.
 
-use super::ukevent::Backend;
 use crate::tables::reads::{IN_FLIGHT, PAGE_BYTES, Reads, Target, is_page};
 use std::marker::PhantomData;
+use ukevent_bench::contenders::ukevent::Backend;
 use ukevent_buf::{Arena, Buffer, FramePool};
 use ukevent_measure::Random;
 use ukevent_measure::Result;

@@ -8,11 +8,7 @@
 
 use super::echo::{Echo, Endpoint, MESSAGE_BYTES};
 use super::server::{self, Program, Server, Site, is_installed};
-use crate::rivals::{
-    tokio_echo::Tokio,
-    ukevent::{Epoll, IoUring},
-    ukevent_echo::UkeventEcho,
-};
+use crate::rivals::{tokio_echo::Tokio, ukevent_echo::UkeventEcho};
 use clap::ValueEnum;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -20,6 +16,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
+use ukevent_bench::contenders::ukevent::{Epoll, IoUring};
 use ukevent_measure::Result;
 use ukevent_measure::cores::Cores;
 use ukevent_measure::results::Outcome;

@@ -1,14 +1,12 @@
-//! The tables: what is measured, one file each.
+//! The tables that only this workspace has, one file each. Those of the command (`ukevent_bench::tables`) are
+//! given more contenders by `more.rs`.
 
 pub(crate) mod alloc;
 pub(crate) mod echo;
 pub(crate) mod idle;
 pub(crate) mod memory;
-pub(crate) mod post;
+pub(crate) mod more;
 pub(crate) mod reads;
-pub(crate) mod ready;
 pub(crate) mod serve;
 mod server;
 pub(crate) mod tasks;
-pub(crate) mod timers;
-pub(crate) mod writes;

@@ -9,7 +9,6 @@ use crate::rivals::{
     pread::Preads,
     ring_read::{Plain, Registered, RingReads},
     tokio_fs::{TokioBlocking, TokioFs},
-    ukevent::{Epoll, IoUring},
     ukevent_read::UkeventReads,
 };
 use rustix::fs::OFlags;
@@ -17,6 +16,7 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
+use ukevent_bench::contenders::ukevent::{Epoll, IoUring};
 use ukevent_measure::Result;
 use ukevent_measure::clock::{now_ns, process_cpu_ns};
 use ukevent_measure::cores::{Cores, pin, spread};

@@ -23,10 +23,6 @@ impl Random {
     }
 
     /// The next of them.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "an iterator would be asked after each number whether it goes on"
-    )]
     pub const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -9,15 +9,8 @@
 mod load;
 
 use crate::rivals::{
-    compio::Compio,
-    epoll_echo::EpollEcho,
-    glommio::Glommio,
-    monoio::Monoio,
-    ring_echo::RingEcho,
-    tokio_echo::Tokio,
-    ukevent::{Epoll, IoUring},
-    ukevent_echo::UkeventEcho,
-    ukevent_task_echo::UkeventTaskEcho,
+    compio::Compio, epoll_echo::EpollEcho, glommio::Glommio, monoio::Monoio, ring_echo::RingEcho,
+    tokio_echo::Tokio, ukevent_echo::UkeventEcho, ukevent_task_echo::UkeventTaskEcho,
 };
 use crate::system_calls::SystemCalls;
 use load::Load;
@@ -29,6 +22,7 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use ukevent_bench::contenders::ukevent::{Epoll, IoUring};
 use ukevent_measure::Result;
 use ukevent_measure::clock::{now_ns, process_cpu_ns, thread_cpu_ns};
 use ukevent_measure::cores::{Cores, pin};

@@ -1,8 +1,8 @@
 //! ukevent, through its public interface, on one backend or another.
 
-use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use crate::tables::timers::Timers;
+use crate::tables::wake::{Patience, Poster, Posts, Taken, Target};
 use std::marker::PhantomData;
 use std::time::Duration;
 use ukevent_measure::Result;
@@ -15,24 +15,38 @@ use ukevent_queue::{
 const MAX_WAITS: usize = 2_000;
 
 /// The name of a backend, as a type.
-pub(crate) trait Backend {
+pub trait Backend {
+    /// Which one.
     const KIND: BackendKind;
 }
 
-pub(crate) struct IoUring;
+/// `io_uring`.
+#[derive(Debug)]
+pub struct IoUring;
 
 impl Backend for IoUring {
     const KIND: BackendKind = BackendKind::IoUring;
 }
 
-pub(crate) struct Epoll;
+/// epoll.
+#[derive(Debug)]
+pub struct Epoll;
 
 impl Backend for Epoll {
     const KIND: BackendKind = BackendKind::Epoll;
 }
 
+/// poll(2).
+#[derive(Debug)]
+pub struct Poll;
+
+impl Backend for Poll {
+    const KIND: BackendKind = BackendKind::Poll;
+}
+
 /// A queue, and the keys of what is registered, by token.
-pub(crate) struct Ukevent<B> {
+#[derive(Debug)]
+pub struct Ukevent<B> {
     queue: Queue,
     mode: Mode,
     keys: Vec<Key>,
@@ -135,7 +149,7 @@ impl<B: Backend> Timers for Ukevent<B> {
 }
 
 /// Posts that it holds at a time, if each is an event.
-pub(crate) const CAPACITY: u32 = 1024;
+pub const CAPACITY: u32 = 1024;
 
 impl<B: Backend> Target for Ukevent<B> {
     type Address = ukevent_queue::Poster;

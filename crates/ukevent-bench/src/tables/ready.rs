@@ -7,12 +7,10 @@
 //! triggers the wait that follows the reading, in which nothing is ready any more, is timed too: that
 //! is where a level is watched anew. Each event must come once, none may come after the removal.
 
-use crate::rivals::{
+use crate::contenders::{
     bare_epoll::BareEpoll,
-    bare_ring::BareRing,
-    mio::Mio,
-    polling::Polling,
-    ukevent::{Epoll, IoUring, Ukevent},
+    bare_poll::BarePoll,
+    ukevent::{Epoll, IoUring, Poll, Ukevent},
 };
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::RefCell;
@@ -24,17 +22,20 @@ use ukevent_measure::results::Outcome;
 use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 /// A descriptor, shared because some contenders want to own what they watch.
-pub(crate) type Descriptor = Arc<OwnedFd>;
+pub type Descriptor = Arc<OwnedFd>;
 
 /// When a descriptor is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trigger {
+pub enum Trigger {
+    /// When it becomes ready.
     Edge,
+    /// While it is ready.
     Level,
 }
 
 /// A contender.
-pub(crate) trait Readiness: Sized {
+pub trait Readiness: Sized {
+    /// One that watches nothing yet.
     fn new(trigger: Trigger) -> Result<Self>;
 
     /// Watches each descriptor for reading; its token is its place. The kernel knows of all of them
@@ -49,8 +50,8 @@ pub(crate) trait Readiness: Sized {
 }
 
 /// The events that a contender handed to the program.
-#[derive(Default)]
-pub(crate) struct Seen {
+#[derive(Debug, Default)]
+pub struct Seen {
     tokens: Vec<u32>,
     unreadable: u64,
 }
@@ -58,19 +59,21 @@ pub(crate) struct Seen {
 impl Seen {
     /// An event.
     #[inline]
-    pub(crate) fn note(&mut self, token: u64, readable: bool) {
+    pub fn note(&mut self, token: u64, readable: bool) {
         self.tokens.push(token as u32);
         self.unreadable += u64::from(!readable);
     }
 
     /// Takes the places of what is ready.
     #[inline]
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = usize> {
+    pub fn drain(&mut self) -> impl Iterator<Item = usize> {
         self.tokens.drain(..).map(|token| token as usize)
     }
 }
 
-struct Setup {
+/// What all contenders are given.
+#[derive(Debug)]
+pub struct Setup {
     trigger: Trigger,
     descriptors: Vec<Descriptor>,
     /// Numbers of active descriptors.
@@ -83,7 +86,11 @@ struct Setup {
 }
 
 /// Runs the table.
-pub(crate) fn run(plan: &Plan, outcomes: &mut Vec<Outcome>) -> Result<()> {
+pub fn run(
+    plan: &Plan,
+    rivals: impl Fn(Trigger) -> Vec<Contender<Setup>>,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<()> {
     for registered in plan.size([1000, 10_000], [64, 300]) {
         let descriptors = (0..registered)
             .map(|_| Ok(Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)))
@@ -97,30 +104,34 @@ pub(crate) fn run(plan: &Plan, outcomes: &mut Vec<Outcome>) -> Result<()> {
             cycles: (plan.size(20_000, 600) / registered).max(2),
             random: RefCell::new(Random::new(1)),
         };
-        alternate(plan, "ready", &edge(), &setup, outcomes);
-        setup.trigger = Trigger::Level;
-        alternate(plan, "ready", &level(), &setup, outcomes);
+        for trigger in [Trigger::Edge, Trigger::Level] {
+            setup.trigger = trigger;
+            let contenders: Vec<_> = ours(trigger).into_iter().chain(rivals(trigger)).collect();
+            alternate(plan, "ready", &contenders, &setup, outcomes);
+        }
     }
     Ok(())
 }
 
-fn edge() -> Vec<Contender<Setup>> {
-    vec![
+fn ours(trigger: Trigger) -> Vec<Contender<Setup>> {
+    let mut contenders = vec![
         Contender { name: "ukevent io_uring", round: round::<Ukevent<IoUring>> },
-        Contender { name: "bare ring", round: round::<BareRing> },
         Contender { name: "ukevent epoll", round: round::<Ukevent<Epoll>> },
         Contender { name: "bare epoll", round: round::<BareEpoll> },
-        Contender { name: "mio", round: round::<Mio> },
-        Contender { name: "polling", round: round::<Polling> },
-    ]
+    ];
+    // poll(2) cannot see edges.
+    if trigger == Trigger::Level {
+        contenders.push(Contender { name: "ukevent poll", round: round::<Ukevent<Poll>> });
+        contenders.push(Contender { name: "bare poll", round: round::<BarePoll> });
+    }
+    contenders
 }
 
-/// All but mio, which has edges only.
-fn level() -> Vec<Contender<Setup>> {
-    edge().into_iter().filter(|contender| contender.name != "mio").collect()
-}
-
-fn round<R: Readiness>(setup: &Setup) -> Result<Vec<Sample>> {
+/// A round of a contender.
+///
+/// # Errors
+/// What it did wrong, or the kernel would not do.
+pub fn round<R: Readiness>(setup: &Setup) -> Result<Vec<Sample>> {
     let mut bench = Bench {
         rival: R::new(setup.trigger)?,
         setup,

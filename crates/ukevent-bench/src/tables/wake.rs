@@ -1,16 +1,12 @@
-//! `post`: from one thread to another's queue.
+//! `wake`: posts, from one thread to another's queue.
 //!
 //! The poster and its target have a core each. Awake, the target looks again and again without
 //! blocking, while bursts of 64 posts are timed. Asleep, it blocks; the poster waits until the kernel
 //! says that the target's thread sleeps, and then posts once: timed are the call, and how long it is
 //! until the target has the event. Posts carry a serial number; none may be lost or come twice.
 
-use crate::rivals::{
-    atomic::Word,
+use crate::contenders::{
     bare_epoll::EventFdTarget,
-    bare_ring::MessageTarget,
-    std_channel::StdChannel,
-    tokio_channel::TokioChannel,
     ukevent::{Epoll, IoUring, Ukevent},
 };
 use std::fs::File;
@@ -27,7 +23,7 @@ use ukevent_measure::{Contender, Plan, Sample, alternate};
 
 /// What becomes of posts that wait together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Posts {
+pub enum Posts {
     /// They are one event.
     Merged,
     /// Each is one.
@@ -36,24 +32,30 @@ pub(crate) enum Posts {
 
 /// For how long a target waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub enum Patience {
+    /// It looks, and goes on.
     None,
+    /// Until there is something.
     Endless,
 }
 
 /// A contender; lives on the target's thread.
-pub(crate) trait Target: Sized {
+pub trait Target: Sized {
     /// Whether it can.
     const SLEEPS: bool = true;
 
     /// What goes to the poster's thread.
     type Address: Send + 'static;
+    /// What posts, on the poster's thread.
     type Poster: Poster;
 
+    /// One that can be posted to.
     fn new(posts: Posts) -> Result<Self>;
 
+    /// Where to post to.
     fn address(&self) -> Result<Self::Address>;
 
+    /// Made on the poster's thread.
     fn poster(address: Self::Address) -> Result<Self::Poster>;
 
     /// Takes what was posted.
@@ -61,13 +63,14 @@ pub(crate) trait Target: Sized {
 }
 
 /// The other side of a contender; lives on the poster's thread.
-pub(crate) trait Poster {
+pub trait Poster {
+    /// Posts this number.
     fn post(&mut self, serial: u64) -> Result<()>;
 }
 
 /// What a target took.
-#[derive(Default)]
-pub(crate) struct Taken {
+#[derive(Debug, Default)]
+pub struct Taken {
     count: u64,
     is_wrong: bool,
 }
@@ -75,14 +78,14 @@ pub(crate) struct Taken {
 impl Taken {
     /// A post with its number, which is one more than that of the post before.
     #[inline]
-    pub(crate) const fn one(&mut self, serial: u64) {
+    pub const fn one(&mut self, serial: u64) {
         self.count += 1;
         self.is_wrong |= self.count != serial;
     }
 
     /// So many posts.
     #[inline]
-    pub(crate) const fn merged(&mut self, count: u64) {
+    pub const fn merged(&mut self, count: u64) {
         self.count += count;
     }
 }
@@ -92,7 +95,9 @@ const BURST: u64 = 64;
 /// After so long without a sign of it, a post is lost.
 const LOST_NS: u64 = 2_000_000_000;
 
-struct Setup {
+/// What all contenders are given.
+#[derive(Debug)]
+pub struct Setup {
     posts: Posts,
     bursts: u64,
     /// Single posts to a target that sleeps.
@@ -102,9 +107,14 @@ struct Setup {
 }
 
 /// Runs the table.
-pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) {
+pub fn run(
+    plan: &Plan,
+    cores: &Cores,
+    rivals: impl Fn(Posts) -> Vec<Contender<Setup>>,
+    outcomes: &mut Vec<Outcome>,
+) {
     let Some(target_core) = cores.second() else {
-        eprintln!("SKIPPED: post takes two cores, one for each thread");
+        eprintln!("SKIPPED: wake takes two cores, one for each thread");
         return;
     };
     for posts in [Posts::Merged, Posts::Each] {
@@ -115,26 +125,20 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) {
             poster_core: cores.first(),
             target_core,
         };
-        alternate(plan, "post", &contenders(posts), &setup, outcomes);
+        let contenders: Vec<_> = ours(posts).into_iter().chain(rivals(posts)).collect();
+        alternate(plan, "wake", &contenders, &setup, outcomes);
     }
 }
 
-fn contenders(posts: Posts) -> Vec<Contender<Setup>> {
+fn ours(posts: Posts) -> Vec<Contender<Setup>> {
     let mut contenders = vec![
         Contender { name: "ukevent io_uring", round: round::<Ukevent<IoUring>> },
         Contender { name: "ukevent epoll", round: round::<Ukevent<Epoll>> },
-        Contender { name: "tokio", round: round::<TokioChannel> },
     ];
-    contenders.extend(match posts {
-        Posts::Merged => [
-            Contender { name: "bare word", round: round::<Word> },
-            Contender { name: "eventfd + epoll", round: round::<EventFdTarget> },
-        ],
-        Posts::Each => [
-            Contender { name: "std channel", round: round::<StdChannel> },
-            Contender { name: "MSG_RING", round: round::<MessageTarget> },
-        ],
-    });
+    // An eventfd merges.
+    if posts == Posts::Merged {
+        contenders.push(Contender { name: "eventfd + epoll", round: round::<EventFdTarget> });
+    }
     contenders
 }
 
@@ -152,7 +156,11 @@ struct Shared {
     at_ns: AtomicU64,
 }
 
-fn round<T: Target>(setup: &Setup) -> Result<Vec<Sample>> {
+/// A round of a contender.
+///
+/// # Errors
+/// What it did wrong, or the kernel would not do.
+pub fn round<T: Target>(setup: &Setup) -> Result<Vec<Sample>> {
     let shared = Arc::new(Shared::default());
     let (to_poster, from_target) = mpsc::channel();
     let target = {

@@ -3,35 +3,36 @@
 //! Some thousand timers at times drawn by chance; p50, p99, p99.9 and the largest of each round.
 
 use super::Timers;
-use crate::rivals::{
-    bare_ring::RingTimeouts,
-    tokio_timers::DelayTimers,
-    ukevent::{Epoll, IoUring, Ukevent},
-};
+use crate::contenders::ukevent::{Epoll, IoUring, Ukevent};
 use ukevent_measure::Result;
 use ukevent_measure::clock::now_ns;
 use ukevent_measure::results::Outcome;
 use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
-struct Setup {
+/// What all contenders are given.
+#[derive(Debug)]
+pub struct Setup {
     timers: usize,
     /// They are due within so much.
     within_ns: u64,
 }
 
-pub(super) fn run(plan: &Plan, outcomes: &mut Vec<Outcome>) {
+pub(super) fn run(plan: &Plan, sleepers: Vec<Contender<Setup>>, outcomes: &mut Vec<Outcome>) {
     let contenders = [
         Contender { name: "ukevent io_uring", round: round::<Ukevent<IoUring>> },
         Contender { name: "ukevent epoll", round: round::<Ukevent<Epoll>> },
-        Contender { name: "tokio DelayQueue", round: round::<DelayTimers> },
-        Contender { name: "io_uring time-outs", round: round::<RingTimeouts> },
     ];
+    let contenders: Vec<_> = contenders.into_iter().chain(sleepers).collect();
     let setup =
         Setup { timers: plan.size(4_000, 50), within_ns: plan.size(2_000_000_000, 50_000_000) };
     alternate(plan, "timers", &contenders, &setup, outcomes);
 }
 
-fn round<T: Timers>(setup: &Setup) -> Result<Vec<Sample>> {
+/// A round of a contender.
+///
+/// # Errors
+/// What it did wrong, or the kernel would not do.
+pub fn round<T: Timers>(setup: &Setup) -> Result<Vec<Sample>> {
     let mut rival = T::new(setup.timers)?;
     let mut random = Random::new(3);
     let first_ns = now_ns() + 5_000_000 + setup.timers as u64 * 5_000;

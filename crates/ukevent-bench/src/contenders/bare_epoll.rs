@@ -1,11 +1,12 @@
 //! Bare epoll: one system call for each change, one for each wait; and an eventfd in it for posts.
 
-use crate::tables::post::{Patience, Poster, Posts, Taken, Target};
+use crate::tables::events::Tells;
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
-use crate::tables::writes::Tells;
+use crate::tables::wake::{Patience, Poster, Posts, Taken, Target};
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
+use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,17 @@ use ukevent_measure::Result;
 
 const NOT_AT_ALL: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-pub(crate) struct BareEpoll {
+/// An epoll instance, and room for what it reports.
+pub struct BareEpoll {
     epoll: OwnedFd,
     events: Vec<Event>,
     flags: EventFlags,
+}
+
+impl fmt::Debug for BareEpoll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BareEpoll").field(&self.epoll).finish()
+    }
 }
 
 impl Readiness for BareEpoll {
@@ -69,7 +77,8 @@ impl Tells for BareEpoll {
 }
 
 /// An eventfd, watched for edges so that it need be read only for its count.
-pub(crate) struct EventFdTarget {
+#[derive(Debug)]
+pub struct EventFdTarget {
     epoll: BareEpoll,
     counter: Arc<OwnedFd>,
 }

@@ -6,22 +6,16 @@
 //! order "random" the deadlines are added, and the timers cancelled, in an order drawn by chance.
 //! Each timer must fire once, and none before its time.
 
-use crate::rivals::{
-    bare_ring::RingTimeouts,
-    binary_heap::LazyHeap,
-    btree::Tree,
-    heap::IndexedHeap,
-    slots::BareSlots,
-    tokio_timers::DelayTimers,
-    ukevent::{Epoll, IoUring, Ukevent},
-};
+pub mod late;
+
+use crate::contenders::ukevent::{Epoll, IoUring, Ukevent};
 use ukevent_measure::Result;
 use ukevent_measure::clock::{Stopwatch, now_ns, spin_until};
 use ukevent_measure::results::Outcome;
 use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 /// A contender.
-pub(crate) trait Timers: Sized {
+pub trait Timers: Sized {
     /// What names a timer until it fires or is cancelled.
     type Id: Copy;
 
@@ -58,7 +52,9 @@ const TURN_NS: u64 = 256 * STEP_NS;
 /// Deadlines that are far away are spread over so much.
 const FAR_NS: u64 = 60_000_000_000;
 
-struct Setup {
+/// What all contenders are given.
+#[derive(Debug)]
+pub struct Setup {
     live: usize,
     /// How often the three are done in a round.
     passes: usize,
@@ -70,7 +66,12 @@ struct Setup {
 }
 
 /// Runs the table.
-pub(crate) fn run(plan: &Plan, outcomes: &mut Vec<Outcome>) {
+pub fn run(
+    plan: &Plan,
+    rivals: impl Fn(usize) -> Vec<Contender<Setup>>,
+    sleepers: Vec<Contender<late::Setup>>,
+    outcomes: &mut Vec<Outcome>,
+) {
     for live in plan.size([1_000, 100_000, 1_000_000], [100, 200, 1_000]) {
         for order in ["in order", "random"] {
             let passes = plan.size((100_000 / live).max(1), 1);
@@ -80,30 +81,25 @@ pub(crate) fn run(plan: &Plan, outcomes: &mut Vec<Outcome>) {
                 _ => (0..live as u32).collect(),
             };
             let setup = Setup { live, passes, order, ranks: drawn(), cancels: drawn() };
-            alternate(plan, "timers", &contenders(live), &setup, outcomes);
+            let contenders: Vec<_> = ours().into_iter().chain(rivals(live)).collect();
+            alternate(plan, "timers", &contenders, &setup, outcomes);
         }
     }
-    late::run(plan, outcomes);
+    late::run(plan, sleepers, outcomes);
 }
 
-fn contenders(live: usize) -> Vec<Contender<Setup>> {
-    let mut contenders = vec![
+fn ours() -> [Contender<Setup>; 2] {
+    [
         Contender { name: "ukevent io_uring", round: round::<Ukevent<IoUring>> },
         Contender { name: "ukevent epoll", round: round::<Ukevent<Epoll>> },
-        Contender { name: "bare slots", round: round::<BareSlots> },
-        Contender { name: "tokio DelayQueue", round: round::<DelayTimers> },
-        Contender { name: "indexed heap", round: round::<IndexedHeap> },
-        Contender { name: "lazy heap", round: round::<LazyHeap> },
-        Contender { name: "BTreeMap", round: round::<Tree> },
-    ];
-    // Cancelling looks through all of the kernel's time-outs, so that more would take minutes.
-    if live <= 1_000 {
-        contenders.push(Contender { name: "io_uring time-outs", round: round::<RingTimeouts> });
-    }
-    contenders
+    ]
 }
 
-fn round<T: Timers>(setup: &Setup) -> Result<Vec<Sample>> {
+/// A round of a contender.
+///
+/// # Errors
+/// What it did wrong, or the kernel would not do.
+pub fn round<T: Timers>(setup: &Setup) -> Result<Vec<Sample>> {
     let mut bench = Bench {
         rival: T::new(setup.live)?,
         setup,
@@ -231,5 +227,3 @@ impl<T: Timers> Bench<'_, T> {
         Ok(count as u64)
     }
 }
-
-mod late;

@@ -1,4 +1,4 @@
-//! `writes`: another thread writes single bytes, each to a descriptor drawn by chance.
+//! `events`: another thread writes single bytes, each to a descriptor drawn by chance.
 //!
 //! The writer has a core of its own, and at most so many bytes on the way that it does not run ahead
 //! for ever. The contender sleeps until there are some, and takes each out of its descriptor; CPU is
@@ -6,12 +6,9 @@
 //! order.
 
 use super::ready::{Descriptor, Readiness, Seen, Trigger};
-use crate::rivals::{
+use crate::contenders::{
     bare_epoll::BareEpoll,
     busy_loop::BusyLoop,
-    mio::Mio,
-    polling::Polling,
-    ring_take::RingTake,
     ukevent::{Epoll, IoUring},
     ukevent_take::UkeventTake,
 };
@@ -31,9 +28,12 @@ use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
 
 /// A kind of descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// A pipe.
     Pipe,
+    /// A pair of Unix sockets.
     Unix,
+    /// A TCP connection over loopback.
     Tcp,
 }
 
@@ -48,7 +48,7 @@ impl Kind {
 }
 
 /// A contender.
-pub(crate) trait Takes: Sized {
+pub trait Takes: Sized {
     /// For these descriptors, which do not block; the place of each is its token.
     fn new(kind: Kind, readers: &[Descriptor]) -> Result<Self>;
 
@@ -57,15 +57,15 @@ pub(crate) trait Takes: Sized {
 }
 
 /// A contender that only tells what is ready: the program reads.
-pub(crate) trait Tells: Readiness {
+pub trait Tells: Readiness {
     /// Sleeps until something is ready, or for so long.
     fn reap_within(&mut self, patience: Duration, seen: &mut Seen) -> Result<()>;
 }
 
 /// A contender looks up after so long at the latest.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+pub const PATIENCE: Duration = Duration::from_secs(1);
 /// What is read at once.
-pub(crate) const READ_BYTES: usize = 64;
+pub const READ_BYTES: usize = 64;
 /// Bytes of one run: enough for a steady figure, and few enough that all runs end within minutes.
 const BYTES: u64 = 100_000;
 /// Bytes written and not taken.
@@ -74,7 +74,8 @@ const ON_THE_WAY: u64 = 256;
 const LOST_NS: u64 = 5_000_000_000;
 
 /// The bytes that a contender took.
-pub(crate) struct Taken {
+#[derive(Debug)]
+pub struct Taken {
     count: u64,
     /// Numbers of the next byte, by place.
     next: Vec<u8>,
@@ -84,7 +85,7 @@ pub(crate) struct Taken {
 impl Taken {
     /// These bytes came out of a descriptor.
     #[inline]
-    pub(crate) fn note(&mut self, place: usize, bytes: &[u8]) {
+    pub fn note(&mut self, place: usize, bytes: &[u8]) {
         let next = &mut self.next[place];
         for &byte in bytes {
             self.is_wrong |= byte != *next;
@@ -95,7 +96,7 @@ impl Taken {
 
     /// Reads a descriptor until it is empty: until less came than may.
     #[inline]
-    pub(crate) fn read(&mut self, place: usize, reader: &Descriptor) -> Result<()> {
+    pub fn read(&mut self, place: usize, reader: &Descriptor) -> Result<()> {
         let mut bytes = [0; READ_BYTES];
         loop {
             match rustix::io::read(&**reader, &mut bytes) {
@@ -114,7 +115,8 @@ impl Taken {
 }
 
 /// Reads what it is told of.
-struct ReadsTold<R> {
+#[derive(Debug)]
+pub struct ReadsTold<R> {
     rival: R,
     readers: Vec<Descriptor>,
     seen: Seen,
@@ -136,7 +138,9 @@ impl<R: Tells> Takes for ReadsTold<R> {
     }
 }
 
-struct Setup {
+/// What all contenders are given.
+#[derive(Debug)]
+pub struct Setup {
     kind: Kind,
     readers: Vec<Descriptor>,
     writers: Vec<Descriptor>,
@@ -146,11 +150,17 @@ struct Setup {
 }
 
 /// Runs the table.
-pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Result<()> {
+pub fn run(
+    plan: &Plan,
+    cores: &Cores,
+    rivals: impl Fn() -> Vec<Contender<Setup>>,
+    outcomes: &mut Vec<Outcome>,
+) -> Result<()> {
     let Some(writer_core) = cores.second() else {
-        eprintln!("SKIPPED: writes takes two cores, one for each thread");
+        eprintln!("SKIPPED: events takes two cores, one for each thread");
         return Ok(());
     };
+    let contenders: Vec<_> = ours().into_iter().chain(rivals()).collect();
     for kind in [Kind::Pipe, Kind::Unix, Kind::Tcp] {
         for descriptors in plan.size([64, 1_000, 8_000], [8, 64, 200]) {
             let (readers, writers) = pairs(kind, descriptors).map_err(|error| {
@@ -158,25 +168,22 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
             })?;
             let (bytes, core) = (plan.size(BYTES, 2_000), cores.first());
             let setup = Setup { kind, readers, writers, bytes, core, writer_core };
-            alternate(plan, "writes", &contenders(), &setup, outcomes);
+            alternate(plan, "events", &contenders, &setup, outcomes);
         }
     }
     Ok(())
 }
 
-fn contenders() -> Vec<Contender<Setup>> {
+fn ours() -> Vec<Contender<Setup>> {
     vec![
         Contender { name: "ukevent io_uring", round: round::<UkeventTake<IoUring, 1>> },
         Contender {
             name: "ukevent io_uring, at least 64",
             round: round::<UkeventTake<IoUring, 64>>,
         },
-        Contender { name: "bare ring", round: round::<RingTake> },
         Contender { name: "ukevent epoll", round: round::<UkeventTake<Epoll, 1>> },
         Contender { name: "bare epoll", round: round::<ReadsTold<BareEpoll>> },
         Contender { name: "busy loop", round: round::<BusyLoop> },
-        Contender { name: "mio", round: round::<ReadsTold<Mio>> },
-        Contender { name: "polling", round: round::<ReadsTold<Polling>> },
     ]
 }
 
@@ -217,7 +224,11 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-fn round<T: Takes>(setup: &Setup) -> Result<Vec<Sample>> {
+/// A round of a contender.
+///
+/// # Errors
+/// What it did wrong, or the kernel would not do.
+pub fn round<T: Takes>(setup: &Setup) -> Result<Vec<Sample>> {
     pin(setup.core)?;
     // A contender that failed may have left something.
     let mut taken = Taken { count: 0, next: vec![0; setup.readers.len()], is_wrong: false };

@@ -1,10 +1,12 @@
 //! No events at all: reads from every descriptor in turn, again and again.
 
+use crate::tables::events::{Kind, Taken, Takes};
 use crate::tables::ready::Descriptor;
-use crate::tables::writes::{Kind, Taken, Takes};
 use ukevent_measure::Result;
 
-pub(crate) struct BusyLoop(Vec<Descriptor>);
+/// All descriptors.
+#[derive(Debug)]
+pub struct BusyLoop(Vec<Descriptor>);
 
 impl Takes for BusyLoop {
     fn new(_kind: Kind, readers: &[Descriptor]) -> Result<Self> {

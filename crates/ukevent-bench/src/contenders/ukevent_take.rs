@@ -2,8 +2,8 @@
 //! a pool.
 
 use super::ukevent::Backend;
+use crate::tables::events::{Kind, PATIENCE, READ_BYTES, Taken, Takes};
 use crate::tables::ready::Descriptor;
-use crate::tables::writes::{Kind, PATIENCE, READ_BYTES, Taken, Takes};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,8 @@ const FRAMES: u32 = 1024;
 const GATHER: Duration = Duration::from_micros(200);
 
 /// Waits for so many events: for one without a limit of time, for more only for a moment.
-pub(crate) struct UkeventTake<B, const AT_LEAST: usize> {
+#[derive(Debug)]
+pub struct UkeventTake<B, const AT_LEAST: usize> {
     queue: Queue,
     backend: PhantomData<B>,
 }

@@ -1,0 +1,80 @@
+//! The rivals that join the command's own tables.
+
+use crate::rivals::{
+    atomic::Word,
+    bare_ring::{BareRing, MessageTarget, RingTimeouts},
+    binary_heap::LazyHeap,
+    btree::Tree,
+    heap::IndexedHeap,
+    mio::Mio,
+    polling::Polling,
+    ring_take::RingTake,
+    slots::BareSlots,
+    std_channel::StdChannel,
+    tokio_channel::TokioChannel,
+    tokio_timers::DelayTimers,
+};
+use ukevent_bench::tables::ready::Trigger;
+use ukevent_bench::tables::timers::late;
+use ukevent_bench::tables::wake::Posts;
+use ukevent_bench::tables::{events, ready, timers, wake};
+use ukevent_measure::Contender;
+
+/// Of `ready`. mio has edges only.
+pub(crate) fn ready(trigger: Trigger) -> Vec<Contender<ready::Setup>> {
+    let mut contenders = vec![
+        Contender { name: "bare ring", round: ready::round::<BareRing> },
+        Contender { name: "polling", round: ready::round::<Polling> },
+    ];
+    if trigger == Trigger::Edge {
+        contenders.push(Contender { name: "mio", round: ready::round::<Mio> });
+    }
+    contenders
+}
+
+/// Of `events`.
+pub(crate) fn events() -> Vec<Contender<events::Setup>> {
+    vec![
+        Contender { name: "bare ring", round: events::round::<RingTake> },
+        Contender { name: "mio", round: events::round::<events::ReadsTold<Mio>> },
+        Contender { name: "polling", round: events::round::<events::ReadsTold<Polling>> },
+    ]
+}
+
+/// Of `timers`, with so many live.
+pub(crate) fn timers(live: usize) -> Vec<Contender<timers::Setup>> {
+    let mut contenders = vec![
+        Contender { name: "bare slots", round: timers::round::<BareSlots> },
+        Contender { name: "tokio DelayQueue", round: timers::round::<DelayTimers> },
+        Contender { name: "indexed heap", round: timers::round::<IndexedHeap> },
+        Contender { name: "lazy heap", round: timers::round::<LazyHeap> },
+        Contender { name: "BTreeMap", round: timers::round::<Tree> },
+    ];
+    // Cancelling looks through all of the kernel's time-outs, so that more would take minutes.
+    if live <= 1_000 {
+        let round = timers::round::<RingTimeouts>;
+        contenders.push(Contender { name: "io_uring time-outs", round });
+    }
+    contenders
+}
+
+/// Of `timers`, for how late they fire.
+pub(crate) fn sleepers() -> Vec<Contender<late::Setup>> {
+    vec![
+        Contender { name: "tokio DelayQueue", round: late::round::<DelayTimers> },
+        Contender { name: "io_uring time-outs", round: late::round::<RingTimeouts> },
+    ]
+}
+
+/// Of `wake`.
+pub(crate) fn wake(posts: Posts) -> Vec<Contender<wake::Setup>> {
+    let mut contenders = vec![Contender { name: "tokio", round: wake::round::<TokioChannel> }];
+    contenders.extend(match posts {
+        Posts::Merged => vec![Contender { name: "bare word", round: wake::round::<Word> }],
+        Posts::Each => vec![
+            Contender { name: "std channel", round: wake::round::<StdChannel> },
+            Contender { name: "MSG_RING", round: wake::round::<MessageTarget> },
+        ],
+    });
+    contenders
+}
