@@ -128,7 +128,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
     };
     let full = Plan { rounds: usize::from(arguments.rounds), ..Plan::full() };
     let plan = Plan { absent: absent(), ..if arguments.smoke { Plan::smoke() } else { full } };
-    if cfg!(debug_assertions) && !plan.smoke {
+    if cfg!(debug_assertions) && !plan.is_smoke() {
         return Err("this is a debug build; measure with --release".into());
     }
     let cores = Cores::find()?;
@@ -217,7 +217,7 @@ fn absent() -> Vec<&'static str> {
 /// The arguments that measure this table again. Not those given: they may name a place on this
 /// machine.
 fn command(plan: &Plan, task: Task) -> String {
-    let smoke = if plan.smoke { " --smoke" } else { "" };
+    let smoke = if plan.is_smoke() { " --smoke" } else { "" };
     format!("{} --rounds {}{smoke}", task.name(), plan.rounds)
 }
 

@@ -10,3 +10,4 @@
 
 pub mod contenders;
 pub mod tables;
+pub mod view;

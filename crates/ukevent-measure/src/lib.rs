@@ -23,7 +23,7 @@ pub mod stats;
 pub mod table;
 pub mod text;
 
-pub use method::{Contender, Plan, Sample, alternate, progress};
+pub use method::{Contender, Plan, Sample, Size, alternate, progress};
 pub use random::Random;
 
 /// Why a contender, or the whole run, has no result: for people.

@@ -23,25 +23,42 @@ pub struct Plan {
     pub rounds: usize,
     /// Rounds before them that do not.
     pub warm_ups: usize,
-    /// Tiny sizes: does it run, and deliver? Its figures mean nothing.
-    pub smoke: bool,
+    /// How large it is to be.
+    pub size: Size,
     /// Contenders that cannot be had here, by name. They are passed over: say so before.
     pub absent: Vec<&'static str>,
     /// What is shown before the line of progress.
     pub prefix: String,
 }
 
+/// How large a measurement is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// As large as makes its figures steady.
+    Full,
+    /// Of the full sizes, fewer: for who does not want to wait.
+    Brief,
+    /// Tiny: does it run, and deliver? Its figures mean nothing.
+    Smoke,
+}
+
 impl Plan {
     /// Five rounds after one that does not count, of the full size, with everybody.
     #[must_use]
     pub const fn full() -> Self {
-        Self { rounds: 5, warm_ups: 1, smoke: false, absent: Vec::new(), prefix: String::new() }
+        Self { rounds: 5, warm_ups: 1, size: Size::Full, absent: Vec::new(), prefix: String::new() }
+    }
+
+    /// Five rounds of what is brief, after one that does not count.
+    #[must_use]
+    pub fn brief() -> Self {
+        Self { size: Size::Brief, ..Self::full() }
     }
 
     /// One round of tiny sizes.
     #[must_use]
     pub fn smoke() -> Self {
-        Self { rounds: 1, warm_ups: 0, smoke: true, ..Self::full() }
+        Self { rounds: 1, warm_ups: 0, size: Size::Smoke, ..Self::full() }
     }
 
     /// Whether this contender is to be had.
@@ -50,10 +67,26 @@ impl Plan {
         !self.absent.contains(&contender)
     }
 
-    /// One of two sizes.
+    /// Whether it only shows that it runs.
+    #[must_use]
+    pub fn is_smoke(&self) -> bool {
+        self.size == Size::Smoke
+    }
+
+    /// One of two sizes; what is brief is full-sized here.
     #[must_use]
     pub const fn size<T: Copy>(&self, full: T, smoke: T) -> T {
-        if self.smoke { smoke } else { full }
+        self.pick(full, full, smoke)
+    }
+
+    /// One of three sizes.
+    #[must_use]
+    pub const fn pick<T: Copy>(&self, full: T, brief: T, smoke: T) -> T {
+        match self.size {
+            Size::Full => full,
+            Size::Brief => brief,
+            Size::Smoke => smoke,
+        }
     }
 }
 

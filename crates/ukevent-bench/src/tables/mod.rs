@@ -4,3 +4,21 @@ pub mod events;
 pub mod ready;
 pub mod timers;
 pub mod wake;
+
+use crate::view::{Source, View};
+use ukevent_measure::{Plan, Result, cores::Cores, results::Outcome};
+
+/// A table of `ukevent bench`.
+#[derive(Debug)]
+pub struct Table {
+    /// By which it is asked for.
+    pub name: &'static str,
+    /// What it measures, in a line.
+    pub about: &'static str,
+    /// What it re-runs.
+    pub source: Source,
+    /// Measures it.
+    pub run: fn(&Plan, &Cores, &mut Vec<Outcome>) -> Result<()>,
+    /// Shows what was measured beside what was found then.
+    pub show: fn(&[Outcome]) -> View,
+}
