@@ -12,13 +12,13 @@ use crate::rivals::{tokio_echo::Tokio, ukevent_echo::UkeventEcho};
 use clap::ValueEnum;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 use ukevent_bench::contenders::ukevent::{Epoll, IoUring};
 use ukevent_measure::Result;
 use ukevent_measure::cores::Cores;
+use ukevent_measure::memory::Memory;
 use ukevent_measure::results::Outcome;
 use ukevent_measure::{Contender, Plan, Sample, alternate};
 
@@ -143,43 +143,4 @@ fn measure(
         sample("private, all of it", 0, after.private_kib),
         sample("resident", before.resident_kib, after.resident_kib),
     ])
-}
-
-/// Of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Memory {
-    private_kib: u64,
-    resident_kib: u64,
-}
-
-impl Memory {
-    fn of(process: u32) -> Result<Self> {
-        let path = format!("/proc/{process}/smaps_rollup");
-        let words = std::fs::read_to_string(Path::new(&path))?;
-        Self::read(&words).ok_or_else(|| format!("{path} says something new: {words}").into())
-    }
-
-    fn read(words: &str) -> Option<Self> {
-        let field = |name: &str| {
-            let line = words.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-            line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-        };
-        let private_kib = field("Pss_Anon")? + field("Pss_Shmem")?;
-        Some(Self { private_kib, resident_kib: field("Rss")? })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Memory;
-
-    #[test]
-    fn reads_smaps_rollup() {
-        let words = "55d0-7fff ---p 00000000 00:00 0    [rollup]\nRss:        1884 kB\n\
-                     Pss:         700 kB\nPss_Dirty:   600 kB\nPss_Anon:    120 kB\n\
-                     Pss_File:    540 kB\nPss_Shmem:    40 kB\n";
-        assert_eq!(Memory::read(words), Some(Memory { private_kib: 160, resident_kib: 1884 }));
-        assert_eq!(Memory::read("Rss: 7 kB\n"), None);
-        assert!(Memory::of(std::process::id()).unwrap().private_kib > 0);
-    }
 }

@@ -4,8 +4,8 @@ use std::io;
 use ukevent_measure::{
     plot::{Area, COLOURS, Curve, Drawn, Marks, nothing, panel, scale, sheet},
     results::{Outcome, shown},
-    stats::figure,
-    table::Grid,
+    stats::{Ratio, figure},
+    table::{Grid, grids},
 };
 
 /// Where a table comes from.
@@ -141,4 +141,20 @@ pub fn cell(row: Option<&Outcome>) -> String {
         None => String::new(),
         Some(row) => row.median.map_or_else(|| "failed".to_owned(), figure),
     }
+}
+
+/// Grids of all results, with how each compares with the first contender: `1.9x` more, or `=` if the spread swallows
+/// the difference.
+#[must_use]
+pub fn compared(results: &[Outcome], split: Option<&str>) -> Vec<(String, Grid)> {
+    grids(results, split, |row, first| {
+        let ratio = first
+            .filter(|first| first.ok && row.ok && first.contender != row.contender)
+            .and_then(|first| Ratio::of(&row.rounds, &first.rounds));
+        match ratio {
+            None => cell(Some(row)),
+            Some(ratio) if ratio.is_none() => format!("{} =", cell(Some(row))),
+            Some(ratio) => format!("{} {}x", cell(Some(row)), figure(ratio.median)),
+        }
+    })
 }

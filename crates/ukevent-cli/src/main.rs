@@ -1,5 +1,5 @@
 //! The command `ukevent`: `watch` shows anything that can happen on a machine and reacts to it,
-//! `serve` serves files, `load` asks a server.
+//! `serve` serves files, `load` asks a server, `bench` measures the machine.
 //!
 //! It ends with 0 if it did what it was asked, with 1 if it could not, and with 2 if it was called
 //! wrongly; then it says what to do.
@@ -8,6 +8,7 @@
 
 mod advice;
 mod args;
+mod bench;
 mod failure;
 mod load;
 mod queue;
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         Task::Watch(args) => watch::run(&args),
         Task::Serve(args) => serve::run(&args),
         Task::Load(args) => load::run(&args),
+        Task::Bench(args) => bench::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

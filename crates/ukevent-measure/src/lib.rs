@@ -14,6 +14,7 @@
 
 pub mod clock;
 pub mod cores;
+pub mod memory;
 mod method;
 #[cfg(feature = "plot")]
 pub mod plot;

@@ -73,7 +73,17 @@ impl fmt::Display for Grid {
 /// value of the parameter `split`. The first contender is the one that the others are compared with.
 #[must_use]
 pub fn tables(results: &[Outcome], split: Option<&str>) -> String {
-    groups(results, split).iter().map(|group| format!("\n{}", group.markdown(split))).collect()
+    let grids = grids(results, split, cell).into_iter();
+    grids.map(|(heading, grid)| format!("\n{heading}\n\n{grid}")).collect()
+}
+
+/// The same with what `cell` makes of a row and that of the first contender, each grid with its heading.
+pub fn grids(
+    results: &[Outcome],
+    split: Option<&str>,
+    cell: impl Fn(&Outcome, Option<&Outcome>) -> String,
+) -> Vec<(String, Grid)> {
+    groups(results, split).iter().map(|group| group.grid(split, &cell)).collect()
 }
 
 /// Rows that are shown together: they have the unit and the split parameter in common.
@@ -96,7 +106,11 @@ fn groups<'a>(results: &'a [Outcome], split: Option<&str>) -> Vec<Group<'a>> {
 }
 
 impl Group<'_> {
-    fn markdown(&self, split: Option<&str>) -> String {
+    fn grid(
+        &self,
+        split: Option<&str>,
+        cell: &impl Fn(&Outcome, Option<&Outcome>) -> String,
+    ) -> (String, Grid) {
         let contenders = unique(self.rows.iter().map(|row| row.contender.as_str()));
         let names = unique(self.rows.iter().flat_map(|row| row.parameters.iter().map(|it| it.0)));
         let names: Vec<&str> = names.into_iter().filter(|&name| Some(name) != split).collect();
@@ -116,7 +130,7 @@ impl Group<'_> {
             grid.row(labels.chain(cells));
         }
         let heading = self.split.as_ref().map_or(String::new(), |it| format!("**{it}**, "));
-        format!("{heading}{}\n\n{grid}", self.unit)
+        (format!("{heading}{}", self.unit), grid)
     }
 }
 

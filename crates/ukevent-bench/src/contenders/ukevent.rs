@@ -1,5 +1,6 @@
 //! ukevent, through its public interface, on one backend or another.
 
+use crate::tables::events::Tells;
 use crate::tables::ready::{Descriptor, Readiness, Seen, Trigger};
 use crate::tables::timers::Timers;
 use crate::tables::wake::{Patience, Poster, Posts, Taken, Target};
@@ -80,13 +81,7 @@ impl<B: Backend> Readiness for Ukevent<B> {
     }
 
     fn reap(&mut self, seen: &mut Seen) -> Result<()> {
-        self.queue.wait(Wait::now())?;
-        while let Some(event) = self.queue.next_event() {
-            if let Kind::Ready(ready) = event.kind {
-                seen.note(event.token.0, ready.is_readable());
-            }
-        }
-        Ok(())
+        self.reap_by(Wait::now(), seen)
     }
 
     fn remove(&mut self, _descriptors: &[Descriptor]) -> Result<()> {
@@ -99,6 +94,28 @@ impl<B: Backend> Readiness for Ukevent<B> {
             self.queue.wait(Wait::now())?;
             if B::KIND != BackendKind::IoUring || self.queue.counters().system_calls == before {
                 break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Tells for Ukevent<B> {
+    fn reap_within(&mut self, patience: Duration, seen: &mut Seen) -> Result<()> {
+        self.reap_by(Wait::within(patience), seen)
+    }
+}
+
+impl<B: Backend> Ukevent<B> {
+    fn reap_by(&mut self, wait: Wait<'_>, seen: &mut Seen) -> Result<()> {
+        match self.queue.wait(wait) {
+            // The kernel may interrupt a thread that has just closed an io_uring instance.
+            Ok(_) | Err(WaitError::Interrupted) => {}
+            Err(error) => return Err(error.into()),
+        }
+        while let Some(event) = self.queue.next_event() {
+            if let Kind::Ready(ready) = event.kind {
+                seen.note(event.token.0, ready.is_readable());
             }
         }
         Ok(())

@@ -9,9 +9,11 @@ use super::ready::{Descriptor, Readiness, Seen, Trigger};
 use crate::contenders::{
     bare_epoll::BareEpoll,
     busy_loop::BusyLoop,
-    ukevent::{Epoll, IoUring},
+    ukevent::{Epoll, IoUring, Ukevent},
     ukevent_take::UkeventTake,
 };
+use crate::tables::Table;
+use crate::view::{Chart, Line, Source, View, compared, find};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -24,7 +26,85 @@ use ukevent_measure::Result;
 use ukevent_measure::clock::{now_ns, thread_cpu_ns};
 use ukevent_measure::cores::{Cores, pin};
 use ukevent_measure::results::Outcome;
+use ukevent_measure::table::Grid;
+use ukevent_measure::text::count;
 use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
+
+/// As `ukevent bench` has it.
+pub const TABLE: Table = Table {
+    name: "events",
+    about: "random one-byte writes by another thread: by level, by edge, completions, a busy loop",
+    source: Source {
+        who: "Evgeniy Polyakov, 7 November 2006, with Eric Dumazet's benchmark",
+        how: "events a second over AF_INET sockets, two threads; the machine is not told",
+    },
+    run: |plan, cores, outcomes| run(plan, cores, Vec::new, outcomes),
+    show,
+};
+
+/// A way to learn of bytes: what it is called, what it reached then, and who goes it here.
+type Way = (&'static str, Option<f64>, &'static str);
+
+const WAYS: [Way; 6] = [
+    ("epoll, level", Some(57_428.0), "bare epoll, level"),
+    ("one queue, level (kevent; ukevent on epoll)", Some(59_794.0), "ukevent epoll, level"),
+    ("epoll, edge", Some(71_000.0), "bare epoll"),
+    ("one queue, edge (kevent; ukevent on epoll)", Some(78_265.0), "ukevent epoll, edge"),
+    ("completions (ukevent on io_uring)", None, "ukevent io_uring"),
+    ("busy loop that reads", Some(88_482.0), "busy loop"),
+];
+const BUSY: usize = WAYS.len() - 1;
+
+fn show(results: &[Outcome]) -> View {
+    let kinds = [Kind::Pipe, Kind::Unix, Kind::Tcp].map(Kind::name);
+    let mut grid = Grid::new(["events/s", "2006, AF_INET"].into_iter().chain(kinds), 1);
+    let now = |contender: &str, kind: &str| {
+        find(results, contender, &[("measure", "rate"), ("kind", kind)])
+            .filter(|row| row.ok)
+            .and_then(|row| row.median)
+    };
+    let share = |rate: Option<f64>, busy: Option<f64>| Some(rate? / busy?);
+    let text = |rate: Option<f64>, busy: Option<f64>| match (rate, share(rate, busy)) {
+        (Some(rate), Some(share)) => format!("{} {share:.2}", count(rate)),
+        (Some(rate), None) => count(rate),
+        (None, _) => "-".to_owned(),
+    };
+    for (way, then, contender) in WAYS {
+        let cells = kinds.map(|kind| text(now(contender, kind), now("busy loop", kind)));
+        grid.row([way.to_owned(), text(then, WAYS[BUSY].1)].into_iter().chain(cells));
+    }
+    let line = |name: &str, is_old: bool, rates: [Option<f64>; WAYS.len()]| Line {
+        name: name.to_owned(),
+        is_old,
+        points: (0..)
+            .zip(rates)
+            .filter_map(|(at, rate)| Some((f64::from(at) + 0.5, share(rate, rates[BUSY])?)))
+            .collect(),
+    };
+    let mut lines = vec![line("2006", true, WAYS.map(|(_, then, _)| then))];
+    lines.extend(kinds.map(|kind| line(kind, false, WAYS.map(|(.., it)| now(it, kind)))));
+    let labels = ["epoll", "queue", "epoll ET", "queue ET", "completions", "busy loop"];
+    View {
+        grids: std::iter::once((
+            "Bytes a second; behind each, its share of the busy loop's".to_owned(),
+            grid,
+        ))
+        .chain(compared(results, Some("kind")))
+        .collect(),
+        notes: vec![
+            "The busy loop needs no event and burns a processor: what it reaches is what there was to reach, \
+             unless reading from all descriptors costs more than being told of some."
+                .to_owned(),
+        ],
+        chart: Some(Chart {
+            x: "",
+            y: "of the busy loop's rate",
+            is_log: false,
+            labels: labels.map(str::to_owned).into(),
+            lines,
+        }),
+    }
+}
 
 /// A kind of descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,17 +194,17 @@ impl Taken {
     }
 }
 
-/// Reads what it is told of.
+/// Reads what it is told of: by edge, or by level.
 #[derive(Debug)]
-pub struct ReadsTold<R> {
+pub struct ReadsTold<R, const BY_LEVEL: bool = false> {
     rival: R,
     readers: Vec<Descriptor>,
     seen: Seen,
 }
 
-impl<R: Tells> Takes for ReadsTold<R> {
+impl<R: Tells, const BY_LEVEL: bool> Takes for ReadsTold<R, BY_LEVEL> {
     fn new(_kind: Kind, readers: &[Descriptor]) -> Result<Self> {
-        let mut rival = R::new(Trigger::Edge)?;
+        let mut rival = R::new(if BY_LEVEL { Trigger::Level } else { Trigger::Edge })?;
         rival.arm(readers)?;
         Ok(Self { rival, readers: readers.to_vec(), seen: Seen::default() })
     }
@@ -162,11 +242,12 @@ pub fn run(
     };
     let contenders: Vec<_> = ours().into_iter().chain(rivals()).collect();
     for kind in [Kind::Pipe, Kind::Unix, Kind::Tcp] {
-        for descriptors in plan.size([64, 1_000, 8_000], [8, 64, 200]) {
+        let counts = plan.pick(&[64, 1_000, 8_000][..], &[1_000], &[8, 64, 200]);
+        for &descriptors in counts {
             let (readers, writers) = pairs(kind, descriptors).map_err(|error| {
                 format!("{descriptors} pairs of descriptors: {error} (see ulimit -n)")
             })?;
-            let (bytes, core) = (plan.size(BYTES, 2_000), cores.first());
+            let (bytes, core) = (plan.pick(BYTES, BYTES / 2, 2_000), cores.first());
             let setup = Setup { kind, readers, writers, bytes, core, writer_core };
             alternate(plan, "events", &contenders, &setup, outcomes);
         }
@@ -182,6 +263,9 @@ fn ours() -> Vec<Contender<Setup>> {
             round: round::<UkeventTake<IoUring, 64>>,
         },
         Contender { name: "ukevent epoll", round: round::<UkeventTake<Epoll, 1>> },
+        Contender { name: "ukevent epoll, level", round: round::<ReadsTold<Ukevent<Epoll>, true>> },
+        Contender { name: "ukevent epoll, edge", round: round::<ReadsTold<Ukevent<Epoll>>> },
+        Contender { name: "bare epoll, level", round: round::<ReadsTold<BareEpoll, true>> },
         Contender { name: "bare epoll", round: round::<ReadsTold<BareEpoll>> },
         Contender { name: "busy loop", round: round::<BusyLoop> },
     ]

@@ -1,12 +1,17 @@
 //! The tables: what is measured, one file each.
 
 pub mod events;
+pub mod memory;
 pub mod ready;
 pub mod timers;
 pub mod wake;
 
 use crate::view::{Source, View};
 use ukevent_measure::{Plan, Result, cores::Cores, results::Outcome};
+
+/// All of them, in the order in which they are run.
+pub const ALL: [Table; 5] =
+    [ready::TABLE, events::TABLE, timers::TABLE, wake::TABLE, memory::TABLE];
 
 /// A table of `ukevent bench`.
 #[derive(Debug)]

@@ -12,6 +12,8 @@ use crate::contenders::{
     bare_poll::BarePoll,
     ukevent::{Epoll, IoUring, Poll, Ukevent},
 };
+use crate::tables::Table;
+use crate::view::{Chart, Line, Source, View, compared};
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::RefCell;
 use std::os::fd::OwnedFd;
@@ -19,7 +21,61 @@ use std::sync::Arc;
 use ukevent_measure::Result;
 use ukevent_measure::clock::Stopwatch;
 use ukevent_measure::results::Outcome;
+use ukevent_measure::table::unique;
 use ukevent_measure::{Contender, Plan, Random, Sample, alternate};
+
+/// As `ukevent bench` has it.
+pub const TABLE: Table = Table {
+    name: "ready",
+    about: "N active of M registered: what it costs to arm, to take an event, and to remove",
+    source: Source {
+        who: "Davide Libenzi, 1 July 2001, Improving (network) IO performance",
+        how: "its thesis, without a figure: what it costs to learn of events must depend on how many there are, \
+              and not on how many descriptors are watched",
+    },
+    run: |plan, _, outcomes| run(plan, |_| Vec::new(), outcomes),
+    show,
+};
+
+fn show(results: &[Outcome]) -> View {
+    let is_taken = |row: &&Outcome| {
+        let is = |name: &str, value: &str| row.parameters.get(name).is_some_and(|it| it == value);
+        is("trigger", "level") && is("operation", "reap") && row.ok
+    };
+    let most = results.iter().filter_map(|row| row.parameters.get("registered")?.as_u64()).max();
+    let number = |row: &Outcome, name: &str| row.parameters.get(name)?.as_u64();
+    let drawn: Vec<&Outcome> =
+        results.iter().filter(is_taken).filter(|row| number(row, "registered") == most).collect();
+    let actives = unique(drawn.iter().filter_map(|row| number(row, "active")));
+    let mut lines: Vec<Line> = Vec::new();
+    for row in drawn {
+        let (Some(active), Some(median)) = (number(row, "active"), row.median) else { continue };
+        let at = actives.iter().position(|it| *it == active).unwrap_or(0) as f64 + 0.5;
+        match lines.iter_mut().find(|line| line.name == row.contender) {
+            Some(line) => line.points.push((at, median)),
+            None => lines.push(Line {
+                name: row.contender.clone(),
+                is_old: false,
+                points: vec![(at, median)],
+            }),
+        }
+    }
+    View {
+        grids: compared(results, Some("trigger")),
+        notes: vec![
+            "poll(2) looks through its whole list at each wait: what one event costs grows with what is \
+             watched, and shrinks with what is ready. For the others it should not."
+                .to_owned(),
+        ],
+        chart: Some(Chart {
+            x: "active descriptors, of the most that are registered; by level",
+            y: "ns for each event",
+            is_log: true,
+            labels: actives.iter().map(ToString::to_string).collect(),
+            lines,
+        }),
+    }
+}
 
 /// A descriptor, shared because some contenders want to own what they watch.
 pub type Descriptor = Arc<OwnedFd>;
@@ -91,17 +147,18 @@ pub fn run(
     rivals: impl Fn(Trigger) -> Vec<Contender<Setup>>,
     outcomes: &mut Vec<Outcome>,
 ) -> Result<()> {
-    for registered in plan.size([1000, 10_000], [64, 300]) {
+    for registered in plan.pick([1000, 10_000], [1000, 8_000], [64, 300]) {
         let descriptors = (0..registered)
             .map(|_| Ok(Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?)))
             .collect::<Result<Vec<_>>>()
             .map_err(|error| format!("{registered} eventfds: {error} (see ulimit -n)"))?;
+        let events = plan.pick(20_000, 4_000, 600);
         let mut setup = Setup {
             trigger: Trigger::Edge,
             descriptors,
             active: [1, 16, 256, registered].into_iter().filter(|&it| it <= registered).collect(),
-            events: plan.size(20_000, 600),
-            cycles: (plan.size(20_000, 600) / registered).max(2),
+            events,
+            cycles: (events / registered).max(2),
             random: RefCell::new(Random::new(1)),
         };
         for trigger in [Trigger::Edge, Trigger::Level] {

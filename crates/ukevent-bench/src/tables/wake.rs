@@ -9,6 +9,8 @@ use crate::contenders::{
     bare_epoll::EventFdTarget,
     ukevent::{Epoll, IoUring, Ukevent},
 };
+use crate::tables::Table;
+use crate::view::{Chart, Line, Source, View, compared, find};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -19,7 +21,62 @@ use ukevent_measure::clock::{Stopwatch, now_ns, thread_cpu_ns};
 use ukevent_measure::cores::{Cores, pin};
 use ukevent_measure::results::Outcome;
 use ukevent_measure::stats;
+use ukevent_measure::table::unique;
 use ukevent_measure::{Contender, Plan, Sample, alternate};
+
+/// As `ukevent bench` has it.
+pub const TABLE: Table = Table {
+    name: "wake",
+    about: "a post from one thread to another's queue, which looks or sleeps",
+    source: Source {
+        who: "Evgeniy Polyakov, 7 November 2006",
+        how: "no figure: kevent could mark an event of the program's own as ready, and wake one thread for it",
+    },
+    run: |plan, cores, outcomes| {
+        run(plan, cores, |_| Vec::new(), outcomes);
+        Ok(())
+    },
+    show,
+};
+
+/// What is drawn: a label, and what the row says of itself.
+const DRAWN: [(&str, &str, &str); 3] = [
+    ("post to one awake", "awake", "post"),
+    ("post to one asleep", "asleep", "post"),
+    ("until it has it", "asleep", "wake"),
+];
+
+fn show(results: &[Outcome]) -> View {
+    let contenders = unique(results.iter().map(|row| row.contender.as_str()));
+    let lines = contenders.into_iter().map(|contender| {
+        let median = |(_, target, operation): (&str, &str, &str)| {
+            let row = find(results, contender, &[("target", target), ("operation", operation)]);
+            row.filter(|row| row.ok).and_then(|row| row.median)
+        };
+        Line {
+            name: contender.to_owned(),
+            is_old: false,
+            points: (0..)
+                .zip(DRAWN.map(median))
+                .filter_map(|(at, ns)| Some((f64::from(at) + 0.5, ns?)))
+                .collect(),
+        }
+    });
+    View {
+        grids: compared(results, Some("posts")),
+        notes: vec![
+            "Merged posts are one event that counts them, as an eventfd does; else each is an event with its data."
+                .to_owned(),
+        ],
+        chart: Some(Chart {
+            x: "posts that merge",
+            y: "ns",
+            is_log: true,
+            labels: DRAWN.map(|(label, ..)| label.to_owned()).into(),
+            lines: lines.collect(),
+        }),
+    }
+}
 
 /// What becomes of posts that wait together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,12 @@
 //! The arguments, and the help: what `--help` says is the manual of the command.
 
+mod bench;
 mod load;
 mod manual;
 mod serve;
 mod watch;
 
+pub(crate) use bench::BenchArgs;
 pub(crate) use load::{LoadArgs, Part, Shape};
 pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use watch::{Colour, WatchArgs};
@@ -27,6 +29,7 @@ pub(crate) enum Task {
     Watch(Box<WatchArgs>),
     Serve(Box<ServeArgs>),
     Load(Box<LoadArgs>),
+    Bench(Box<BenchArgs>),
 }
 
 /// Reads the name of a backend that has a kernel.

@@ -142,7 +142,7 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// As many descriptors as this process may have; what lacks then is counted.
-fn raise_descriptors() {
+pub(crate) fn raise_descriptors() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // If it may not, it has those that it has.

@@ -23,8 +23,10 @@ pub(super) fn run(plan: &Plan, sleepers: Vec<Contender<Setup>>, outcomes: &mut V
         Contender { name: "ukevent epoll", round: round::<Ukevent<Epoll>> },
     ];
     let contenders: Vec<_> = contenders.into_iter().chain(sleepers).collect();
-    let setup =
-        Setup { timers: plan.size(4_000, 50), within_ns: plan.size(2_000_000_000, 50_000_000) };
+    let setup = Setup {
+        timers: plan.pick(4_000, 1_000, 50),
+        within_ns: plan.pick(2_000_000_000, 500_000_000, 50_000_000),
+    };
     alternate(plan, "timers", &contenders, &setup, outcomes);
 }
 

@@ -1,0 +1,19 @@
+//! Tells the program which commit it was built from: what it measures names it.
+
+use std::process::Command;
+
+fn main() {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
+    println!("cargo::rustc-env=UKEVENT_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    // Where it stands, and what that is; packed, the second is not there.
+    if let Some(folder) = git(&["rev-parse", "--git-dir"]) {
+        println!("cargo::rerun-if-changed={folder}/HEAD");
+        println!("cargo::rerun-if-changed={folder}/logs/HEAD");
+    } else {
+        println!("cargo::rerun-if-changed=build.rs");
+    }
+}
