@@ -1,6 +1,7 @@
 //! What to do about it: for errors of the kernel that do not say so themselves.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use ukevent_load::TrustError;
 
 /// An address that cannot be listened on.
 pub(crate) const fn on_listening(kind: ErrorKind) -> &'static str {
@@ -31,6 +32,20 @@ pub(crate) const fn on_reading_certificate(kind: ErrorKind) -> &'static str {
         ErrorKind::NotFound => "; --tls-cert and --tls-key name files that exist",
         ErrorKind::PermissionDenied => "; reading it must be permitted",
         ErrorKind::IsADirectory => "; --tls-cert and --tls-key name files",
+        _ => "",
+    }
+}
+
+/// A server that is not trusted.
+pub(crate) fn on_trusting(error: &io::Error) -> &'static str {
+    match error.get_ref().and_then(|it| it.downcast_ref()) {
+        Some(TrustError::Certificate { .. } | TrustError::NoRoots(_)) => {
+            "; --ca FILE names roots to trust, --insecure verifies nothing"
+        }
+        Some(TrustError::Tls { .. }) => "; http:// asks without TLS",
+        Some(TrustError::File { .. } | TrustError::Pem { .. } | TrustError::Empty { .. }) => {
+            "; --ca names a PEM file of root certificates"
+        }
         _ => "",
     }
 }

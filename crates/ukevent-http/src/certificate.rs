@@ -3,7 +3,7 @@
 pub(crate) mod places;
 
 use rustls::{
-    InconsistentKeys, ServerConfig, ServerConnection,
+    InconsistentKeys, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 use std::{
@@ -145,9 +145,9 @@ impl Identity {
         Ok(())
     }
 
-    /// A session with a peer that has just connected.
-    pub(crate) fn session(&self) -> Result<ServerConnection, rustls::Error> {
-        ServerConnection::new(Arc::clone(&self.config.borrow()))
+    /// For a session with a peer that has just connected.
+    pub(crate) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.borrow())
     }
 }
 

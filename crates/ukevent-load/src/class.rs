@@ -22,7 +22,7 @@ pub enum Class {
     ReplyTimeout,
     /// What came is no reply, or more than was asked for.
     Garbage,
-    /// TLS failed: an alert, a certificate, a protocol.
+    /// TLS failed: an alert, a certificate, a protocol, an end in the middle of its handshake.
     Tls,
     /// This side has no free port to connect from (`EADDRNOTAVAIL`): more source addresses help.
     NoPort,

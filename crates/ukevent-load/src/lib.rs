@@ -5,6 +5,8 @@
 //! measures is how long people wait, and so latencies count from the intended start: a server that stalls for
 //! a second delays all who came in that second, not one.
 //!
+//! Over TLS, `https://`, all is the same; connecting includes the handshake.
+//!
 //! Nothing of what goes wrong is hidden in a sum: each failure is counted in its [`Class`]. When the
 //! generator itself was the bottleneck, the result says so.
 
@@ -21,6 +23,7 @@ mod reply;
 pub mod report;
 mod syntax;
 mod target;
+mod trust;
 pub mod verdict;
 
 pub use arrivals::{Arrivals, Starts};
@@ -31,3 +34,4 @@ pub use plan::{Length, Pace, Plan};
 pub use record::Record;
 pub use reply::{Asked, Reply, ReplyReader, Step};
 pub use target::{Place, Target, TargetError};
+pub use trust::{Trust, TrustError};

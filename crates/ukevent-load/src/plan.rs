@@ -1,6 +1,6 @@
 //! What a load consists of.
 
-use crate::{Arrivals, Mix, Request, Target};
+use crate::{Arrivals, Mix, Request, Target, Trust};
 use std::{net::IpAddr, time::Duration};
 
 /// A load: whom to ask, for what, how often, how long.
@@ -18,7 +18,9 @@ pub struct Plan {
     pub length: Length,
     /// Whether a connection is used for more than one request.
     pub keep_alive: bool,
-    /// Within what time a connection is to be there.
+    /// Which certificate is trusted, if the target is asked by TLS.
+    pub trust: Trust,
+    /// Within what time a connection is to be there, with TLS's handshake if there is one.
     pub connect_timeout: Duration,
     /// Within what time, from when it left, a request is to have its whole reply.
     pub reply_timeout: Duration,
@@ -80,6 +82,7 @@ impl Plan {
             pace: Pace::Closed { connections: 64, pipeline: 1, think: Duration::ZERO },
             length: Length::Time(Duration::from_secs(10)),
             keep_alive: true,
+            trust: Trust::System,
             connect_timeout: Duration::from_secs(5),
             reply_timeout: Duration::from_secs(10),
             dead: 0,

@@ -65,6 +65,15 @@ impl Target {
         &self.authority
     }
 
+    /// Host without port, of IPv6 without brackets: for whom a certificate is to be.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        match self.authority.strip_prefix('[').and_then(|it| it.split_once(']')) {
+            Some((address, _)) => address,
+            None => self.authority.split(':').next().unwrap_or_default(),
+        }
+    }
+
     /// Path and query.
     #[must_use]
     pub fn path(&self) -> &str {
@@ -187,6 +196,21 @@ mod tests {
             ("HTTP://a:1", "a:1", "/", "a:1"),
         ] {
             assert_eq!(parsed(url), (authority.into(), path.into(), place.into()), "{url}");
+        }
+    }
+
+    #[test]
+    fn for_whom_a_certificate_is_to_be() {
+        for (url, host) in [
+            ("https://a/", "a"),
+            ("https://a.b:81/c", "a.b"),
+            ("https://[::1]:8080/x", "::1"),
+            ("https://[::1]/x", "::1"),
+            ("https://127.0.0.1?q", "127.0.0.1"),
+        ] {
+            let target = url.parse::<Target>().unwrap();
+            assert_eq!(target.host(), host, "{url}");
+            assert_eq!(target.at_socket("/socket").host(), host, "{url}");
         }
     }
 

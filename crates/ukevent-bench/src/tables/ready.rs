@@ -136,6 +136,8 @@ pub struct Setup {
     active: Vec<usize>,
     /// Events to collect for each of them, about.
     events: usize,
+    /// Turns at most in which they are collected.
+    turns: usize,
     /// How often all are armed and removed.
     cycles: usize,
     random: RefCell<Random>,
@@ -158,6 +160,7 @@ pub fn run(
             descriptors,
             active: [1, 16, 256, registered].into_iter().filter(|&it| it <= registered).collect(),
             events,
+            turns: plan.pick(2_000, 300, 2_000),
             cycles: (events / registered).max(2),
             random: RefCell::new(Random::new(1)),
         };
@@ -240,7 +243,7 @@ impl<R: Readiness> Bench<'_, R> {
         let mut samples = Vec::new();
         for &active in &self.setup.active {
             self.watch.reset();
-            let turns = (self.setup.events / active).clamp(4, 2000);
+            let turns = (self.setup.events / active).clamp(4, self.setup.turns);
             let mut seen = 0;
             for _ in 0..turns {
                 self.setup.random.borrow_mut().draw(&mut tokens, active);

@@ -20,7 +20,7 @@ use ukevent_load::report::Form;
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct LoadArgs {
-    /// Whom to ask: http://HOST:PORT/PATH
+    /// Whom to ask: http://HOST:PORT/PATH, or https://… for TLS
     pub(crate) url: Target,
 
     /// Connections; in an open loop, at most
@@ -63,6 +63,14 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) unix: Option<PathBuf>,
 
+    /// With https://, trust what the roots in this PEM file lead to, not this system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// With https://, trust any certificate: nothing is verified
+    #[arg(long, conflicts_with = "ca")]
+    pub(crate) insecure: bool,
+
     /// Connect from this address; several times for several, in turn, each of which has ports of its own
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append, conflicts_with = "unix")]
     pub(crate) from: Vec<IpAddr>,
@@ -79,7 +87,7 @@ pub(crate) struct LoadArgs {
     #[arg(long, value_name = "TIME", default_value_t = Time(Duration::from_millis(100)))]
     pub(crate) slow_gap: Time,
 
-    /// Time for a connection
+    /// Time for a connection, and TLS's handshake on it
     #[arg(long, value_name = "TIME", default_value_t = Time(Duration::from_secs(5)))]
     pub(crate) connect_time: Time,
 

@@ -3,6 +3,7 @@
 mod parts;
 mod progress;
 
+use crate::advice;
 use crate::args::{LoadArgs, Shape};
 use crate::failure::Failure;
 use crate::queue;
@@ -12,7 +13,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use ukevent_load::record::Record;
 use ukevent_load::report::{About, Form, Mode};
-use ukevent_load::{Arrivals, Length, Load, Mix, Pace, Plan};
+use ukevent_load::{Arrivals, Length, Load, Mix, Pace, Plan, Trust};
 use ukevent_task::Runtime;
 
 /// Makes the load. Blocks.
@@ -47,9 +48,12 @@ fn alone(args: &LoadArgs, plan: Plan, about: &mut About) -> Result<Record, Failu
         let line = Line::new();
         Ok::<_, io::Error>(load.run(move |progress| line.show(progress)).await)
     });
-    made.map_err(io::Error::other)
-        .and_then(|made| made)
-        .map_err(|error| Failure::Failed(format!("load: {error}")))
+    made.map_err(io::Error::other).and_then(|made| made).map_err(|error| not_made(&error))
+}
+
+/// Why there is no load, and what to do about it.
+fn not_made(error: &io::Error) -> Failure {
+    Failure::Failed(format!("load: {error}{}", advice::on_trusting(error)))
 }
 
 fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
@@ -79,6 +83,11 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
         },
     };
     plan.length = args.requests.map_or(Length::Time(args.duration.0), Length::Requests);
+    plan.trust = match &args.ca {
+        Some(path) => Trust::Roots(path.clone()),
+        None if args.insecure => Trust::Anyone,
+        None => Trust::System,
+    };
     plan.keep_alive = !args.no_keep_alive;
     plan.connect_timeout = args.connect_time.0;
     plan.reply_timeout = args.reply_time.0;

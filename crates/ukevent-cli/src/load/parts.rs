@@ -4,7 +4,7 @@
 //! when all are there who are only there, begins when it is told so, tells its progress a line a second, and then
 //! its record in one line. One that ends early is a failure of the whole: a part of a record would be no record.
 
-use super::progress::Line;
+use super::{not_made, progress::Line};
 use crate::args::{LoadArgs, Part};
 use crate::failure::Failure;
 use crate::queue;
@@ -50,7 +50,8 @@ pub(super) fn be_one(args: &LoadArgs, plan: Plan) -> Result<(), Failure> {
     let mut runtime = Runtime::with(queue::build("load", args.backend)?);
     let failed = |error: io::Error| Failure::Failed(format!("load: {error}"));
     let prepared = runtime.block_on(Load::prepare(plan));
-    let load = prepared.map_err(io::Error::other).and_then(|made| made).map_err(failed)?;
+    let load =
+        prepared.map_err(io::Error::other).and_then(|made| made).map_err(|it| not_made(&it))?;
     say(&format!("{READY}{}", load.server())).map_err(failed)?;
     // It blocks, and so it is to: nothing happens before all are ready.
     if io::stdin().read_line(&mut String::new()).map_err(failed)? == 0 {

@@ -4,8 +4,8 @@ use crate::serve::{end, serve};
 use crate::watch::{TERM, ukevent};
 use std::fs;
 use std::net::TcpListener;
-use std::process::Output;
-use testkit::{TempTree, wait_until};
+use std::process::{Output, Stdio};
+use testkit::{Child, TempTree, wait_until};
 
 fn run(arguments: &[&str]) -> Output {
     ukevent(arguments).output().unwrap()
@@ -124,6 +124,48 @@ fn all_forms_are_written() {
 }
 
 #[test]
+fn over_tls() {
+    let tree = TempTree::new();
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let path = |name, content| tree.file(name, content).to_str().unwrap().to_owned();
+    let chain = path("chain.pem", made.cert.pem());
+    let key = path("key.pem", made.signing_key.serialize_pem());
+    let mut command = ukevent(&["serve", "--listen-tls", "127.0.0.1:0"]);
+    command.args(["--tls-cert", &chain, "--tls-key", &key]);
+    let mut server = Child::spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let line = server.line_with("https://127.0.0.1:");
+    let url = &line[line.find("https://").unwrap()..];
+    for arguments in [
+        &["--ca", &chain][..],
+        &["--ca", &chain, "--pipeline=8", "--backend=epoll"],
+        &["--ca", &chain, "--processes=2", "--dead=4"],
+        &["--insecure", "--no-keep-alive"],
+        &["--insecure", "--rate=2000"],
+    ] {
+        let asked = json(&[&["load", url, "-n500", "-c8", "--json"], arguments].concat());
+        assert_eq!(number(&asked, "replies"), 500, "{arguments:?}: {asked}");
+        assert_eq!(number(&asked, "errors_total"), 0, "{arguments:?}: {asked}");
+    }
+    let other = path("other.pem", rcgen::generate_simple_self_signed([]).unwrap().cert.pem());
+    for (arguments, says) in [
+        (&["--ca", &other][..], "; --ca FILE names roots to trust, --insecure verifies nothing\n"),
+        (&["--ca", &other, "--processes=2"], "; --ca FILE names roots to trust, --insecure"),
+        (&["--ca", &key], "; --ca names a PEM file of root certificates\n"),
+    ] {
+        let done = run(&[&["load", url], arguments].concat());
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+    drop(end(server, TERM));
+    let (server, address) = serve(&mut ukevent(&["serve"]));
+    let done = run(&["load", &format!("https://{address}/"), "--insecure"]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.ends_with("what it says is no TLS; http:// asks without TLS\n"), "{said}");
+    drop(end(server, TERM));
+}
+
+#[test]
 fn nobody_is_there() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -136,9 +178,6 @@ fn nobody_is_there() {
         assert!(shown.contains("refused"), "{shown}");
         assert!(said.contains("load: no reply to 10 requests"), "{said}");
     }
-    let done = run(&["load", "https://localhost/"]);
-    assert_eq!(done.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&done.stderr).contains("there is no TLS here"));
     // Those who are only there cannot come either, and then there is no load.
     for processes in ["1", "2"] {
         let done = run(&["load", &url, "--dead=3", "--processes", processes]);
@@ -156,6 +195,7 @@ fn called_wrongly() {
         (&["http://a/", "--rate=5", "--arrivals=often"], "write even, poisson, or bursts:100"),
         (&["http://a/", "--rate=5", "--pipeline=2"], "cannot be used with"),
         (&["http://a/", "--report=xml"], "hgrm"),
+        (&["https://a/", "--insecure", "--ca=ca.pem"], "cannot be used with"),
         (&["http://a/", "--connections=0"], "0 is not in"),
     ] {
         let done = run(&[&["load"], arguments].concat());

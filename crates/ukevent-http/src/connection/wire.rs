@@ -1,6 +1,6 @@
 //! What carries the bytes of a connection: a stream of the kernel's, or one with TLS in between.
 
-use rustix::net::{SendFlags, Shutdown, getpeername, send, shutdown};
+use rustix::net::{Shutdown, getpeername, shutdown};
 use std::{
     future::poll_fn,
     io,
@@ -70,13 +70,6 @@ pub(crate) struct Plain {
 impl Plain {
     pub(crate) fn new((receiver, sender): (Receiver, Sender)) -> Self {
         Self { receiver, sender }
-    }
-
-    /// Sends what the kernel takes of this at once. Only for a wire by which nothing is being sent.
-    pub(crate) fn send_now(&self, bytes: &[u8]) {
-        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-        // Who does not get it is gone or takes nothing, and is left anyway.
-        let _ = self.sender.registered().with(|socket: &OwnedFd| send(socket, bytes, flags));
     }
 }
 

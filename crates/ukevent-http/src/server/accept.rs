@@ -19,6 +19,7 @@ use crate::{
 use rustix::io::Errno;
 use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
 use ukevent_task::{look, net::TcpStream, spawn, time::timeout};
+use ukevent_tls::TlsStream;
 
 /// How long a pause of accepting lasts, if no connection leaves meanwhile.
 pub(super) const PAUSE: Duration = Duration::from_millis(100);
@@ -115,11 +116,13 @@ impl House {
             // There is no room in the queue.
             return self.shared.count(|counters| counters.refused += u64::from(!refused));
         };
-        let plain = Plain::new(stream.into_split());
-        match self.identity.as_ref().filter(|_| secure).map(|identity| identity.session()) {
-            None => self.seat(plain, taken),
-            Some(Ok(session)) => self.seat(Tls::new(plain, session), taken),
-            Some(Err(_)) => self.shared.count(|counters| counters.refused += u64::from(!refused)),
+        let halves = stream.into_split();
+        let Some(identity) = self.identity.as_ref().filter(|_| secure) else {
+            return self.seat(Plain::new(halves), taken);
+        };
+        match TlsStream::server(halves, identity.config()) {
+            Ok(stream) => self.seat(Tls::new(stream), taken),
+            Err(_) => self.shared.count(|counters| counters.refused += u64::from(!refused)),
         }
     }
 

@@ -7,25 +7,17 @@
 //! before it was sent. So no latency is told shorter than it was.
 
 use super::{
-    connect::{class_of, until_end},
+    connect::class_of,
     run::{Flight, Run, now_ns},
+    wire::Wire,
     work::Due,
 };
 use crate::{Class, ReplyReader, plan::Pace};
 use std::{
-    collections::VecDeque,
-    future::poll_fn,
-    io,
-    pin::{Pin, pin},
-    rc::Rc,
-    task::Poll,
-    time::Duration,
+    collections::VecDeque, future::poll_fn, io, pin::pin, rc::Rc, task::Poll, time::Duration,
 };
 use ukevent_buf::{Buffer, Piece};
-use ukevent_task::{
-    net::{Receiver, Sender, Sending},
-    time::{Deadline, sleep},
-};
+use ukevent_task::time::{Deadline, sleep};
 
 /// Pauses after a connection that failed: from the first, doubled each time, to the last.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -60,14 +52,12 @@ pub(super) async fn carry(run: Rc<Run>) {
 async fn open(run: &Rc<Run>) -> Result<Open, Class> {
     let began_ns = now_ns();
     run.tried();
-    let (receiver, sender) = run.route.connect(run.plan.connect_timeout).await?;
+    let wire = run.route.connect(run.plan.connect_timeout).await?;
     let deadline = Deadline::after(run.plan.reply_timeout).map_err(|_| Class::NoDescriptor)?;
     run.opened(now_ns().saturating_sub(began_ns));
     Ok(Open {
         run: Rc::clone(run),
-        receiver,
-        sender,
-        sending: None,
+        wire,
         deadline,
         reader: ReplyReader::default(),
         flights: VecDeque::new(),
@@ -79,9 +69,7 @@ async fn open(run: &Rc<Run>) -> Result<Open, Class> {
 /// A connection that is there.
 struct Open {
     run: Rc<Run>,
-    receiver: Receiver,
-    sender: Sender,
-    sending: Option<Sending>,
+    wire: Wire,
     deadline: Deadline,
     reader: ReplyReader,
     /// Requests without a whole reply, oldest first.
@@ -109,7 +97,9 @@ impl Open {
         let depth = self.run.depth();
         let mut next = Some(first);
         let ended = loop {
-            self.ask(seat, next.take(), depth);
+            if let Err(error) = self.ask(seat, next.take(), depth) {
+                break Err(class_of(&error));
+            }
             if self.flights.is_empty() && self.run.work.has_ended(seat) {
                 break Ok(());
             }
@@ -117,7 +107,7 @@ impl Open {
                 Woken::Given => Ok(true),
                 Woken::Overdue => Err(Class::ReplyTimeout),
                 Woken::NotSent(error) => Err(class_of(&error)),
-                Woken::Received(Err(error)) => Err(class_of(&error)),
+                Woken::Received(Err(error)) => self.take_failure(&error),
                 Woken::Received(Ok(bytes)) if bytes.is_empty() => self.take_end(),
                 Woken::Received(Ok(bytes)) => self.take_in(&bytes),
             };
@@ -139,7 +129,7 @@ impl Open {
     }
 
     /// Sends as many requests as there is room for in the pipeline.
-    fn ask(&mut self, seat: usize, first: Option<Due>, depth: usize) {
+    fn ask(&mut self, seat: usize, first: Option<Due>, depth: usize) -> io::Result<()> {
         let now_ns = now_ns();
         let run = Rc::clone(&self.run);
         let room = depth.saturating_sub(self.flights.len());
@@ -166,9 +156,10 @@ impl Open {
         if let Some(batch) = batch {
             run.sent(batch.bytes().len());
             // What left before it and has not gone yet goes on by itself.
-            self.sending = Some(self.sender.start(batch));
+            self.wire.start(batch)?;
             self.mind_the_oldest();
         }
+        Ok(())
     }
 
     /// The oldest request has its time from when it left, however many there are before it.
@@ -182,16 +173,11 @@ impl Open {
     /// Waits until something happens to this connection.
     async fn woken(&mut self, seat: usize) -> Woken {
         poll_fn(|cx| {
-            if let Poll::Ready(received) = self.receiver.poll_receive(cx) {
+            if let Poll::Ready(received) = self.wire.poll_receive(cx) {
                 return Poll::Ready(Woken::Received(received));
             }
-            if let Some(sending) = &mut self.sending
-                && let Poll::Ready(sent) = Pin::new(sending).poll(cx)
-            {
-                self.sending = None;
-                if let Err(error) = sent {
-                    return Poll::Ready(Woken::NotSent(error));
-                }
+            if let Poll::Ready(Err(error)) = self.wire.poll_sent(cx) {
+                return Poll::Ready(Woken::NotSent(error));
             }
             if self.flights.is_empty() {
                 return self.run.work.poll_given(seat, cx.waker()).map(|()| Woken::Given);
@@ -245,12 +231,24 @@ impl Open {
         self.last(&[])
     }
 
+    /// Nothing more can be received. Of a connection that TLS does not tell the end of nobody knows whether
+    /// more was to come: what would be whole by an end is cut by that.
+    fn take_failure(&mut self, error: &io::Error) -> Result<bool, Class> {
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            return Err(class_of(error));
+        }
+        if self.flights.is_empty() {
+            return Ok(false);
+        }
+        self.reader.end().and(Err(Class::Cut))
+    }
+
     /// After the last reply: lets the server close first, as it has said it would. Whoever closes first keeps the
     /// port for a while, and here ports are few.
     async fn see_off(&mut self) {
         self.deadline.set(LAST);
         // If it does not, it is closed from here.
-        let _ = self.deadline.guard(until_end(&mut self.receiver)).await;
+        let _ = self.deadline.guard(self.wire.until_closed()).await;
     }
 
     /// Whoever was answered thinks before the next question, unless there is none. Whether the connection is
@@ -263,7 +261,7 @@ impl Open {
         let mut thinks = pin!(sleep(think));
         let mut is_there = true;
         poll_fn(|cx| {
-            if is_there && self.receiver.poll_receive(cx).is_ready() {
+            if is_there && self.wire.poll_receive(cx).is_ready() {
                 // The end, or what nobody asked for.
                 is_there = false;
             }

@@ -1,13 +1,10 @@
 //! Clients that are only there: dead ones, which ask nothing, and slow ones, which ask a byte at a time and
 //! never end.
 
-use super::{connect::until_end, run::Run};
+use super::{run::Run, wire::Wire};
 use crate::Class;
-use std::{future::poll_fn, rc::Rc, task::Poll, time::Duration};
-use ukevent_task::{
-    net::{Receiver, Sender},
-    time::{interval, sleep},
-};
+use std::{future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
+use ukevent_task::time::{interval, sleep};
 
 /// Pause before a connection that was lost, or has not come about, is tried again.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -30,11 +27,11 @@ pub(super) async fn be_there(run: Rc<Run>, idler: Idler, first: impl FnOnce(Opti
         if let Some(first) = first.take() {
             first(connected.as_ref().err().copied());
         }
-        if let Ok((mut receiver, sender)) = connected {
+        if let Ok(mut wire) = connected {
             run.idler_came();
             match idler {
-                Idler::Dead => until_end(&mut receiver).await,
-                Idler::Slow => trickle(&run, &mut receiver, sender).await,
+                Idler::Dead => wire.until_end().await,
+                Idler::Slow => trickle(&run, &mut wire).await,
             }
             run.idler_lost();
         }
@@ -43,22 +40,33 @@ pub(super) async fn be_there(run: Rc<Run>, idler: Idler, first: impl FnOnce(Opti
 }
 
 /// Sends a byte at a time, until the server has ended the connection.
-async fn trickle(run: &Run, receiver: &mut Receiver, mut sender: Sender) {
+async fn trickle(run: &Run, wire: &mut Wire) {
     let (path, authority) = (run.plan.target.path(), run.plan.target.authority());
     let head = format!("GET {path} HTTP/1.1\r\nHost: {authority}\r\nX-Slow: ");
-    let mut bytes = head.into_bytes().into_iter().chain(std::iter::repeat(b'a'));
-    let mut trickles = std::pin::pin!(async {
-        let Ok(mut beat) = interval(run.plan.slow_gap) else { return };
-        while let Some(byte) = bytes.next()
-            && sender.send(vec![byte]).await.is_ok()
-        {
-            beat.tick().await;
+    let Ok(mut beat) = interval(run.plan.slow_gap) else { return };
+    for byte in head.into_bytes().into_iter().chain(std::iter::repeat(b'a')) {
+        if wire.start(vec![byte].into()).is_err() {
+            return;
         }
-    });
-    let mut ends = std::pin::pin!(until_end(receiver));
-    poll_fn(|cx| match ends.as_mut().poll(cx) {
-        Poll::Ready(()) => Poll::Ready(()),
-        Poll::Pending => trickles.as_mut().poll(cx),
-    })
-    .await;
+        let mut is_sent = false;
+        let mut tick = pin!(beat.tick());
+        let is_there = poll_fn(|cx| {
+            while let Poll::Ready(received) = wire.poll_receive(cx) {
+                if !received.is_ok_and(|bytes| !bytes.is_empty()) {
+                    return Poll::Ready(false);
+                }
+            }
+            if !is_sent {
+                match wire.poll_sent(cx) {
+                    Poll::Ready(Ok(())) => is_sent = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(false),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            tick.as_mut().poll(cx).map(|_| true)
+        });
+        if !is_there.await {
+            return;
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod connection;
 mod idle;
 mod run;
 mod tally;
+mod wire;
 mod work;
 
 use crate::{
@@ -76,20 +77,19 @@ pub struct Progress {
 }
 
 impl Load {
-    /// Looks the target up, and lets all come who are only there.
+    /// Looks the target up, and lets all come who are only there. If it is asked by TLS, makes a connection to
+    /// see whether the server is trusted. Blocks to read the roots.
     ///
     /// # Errors
     /// When the target cannot be looked up, or one of those who are only there cannot connect: then there is no
-    /// such load. What fails later is counted, and no error. `Unsupported` for `https://`: there is no TLS yet.
+    /// such load. What fails later is counted, and no error. Of TLS, with a [`TrustError`](crate::TrustError) in
+    /// it: there are no roots, the server's certificate is not trusted, or it speaks no TLS.
     ///
     /// # Panics
     /// Outside of a runtime.
     pub async fn prepare(plan: Plan) -> io::Result<Self> {
-        if plan.target.is_secured() {
-            let why = "https:// cannot be asked yet: there is no TLS here";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-        }
-        let route = Route::find(plan.target.place(), &plan.sources).await?;
+        let route = Route::find(&plan.target, &plan.trust, &plan.sources).await?;
+        route.try_tls(plan.connect_timeout).await?;
         let work = match (plan.pace, plan.length) {
             (Pace::Open { .. }, _) => Work::open(),
             (Pace::Closed { .. }, Length::Requests(count)) => Work::closed(Some(count)),

@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, TcpListener},
     time::Duration,
 };
-use ukevent_load::{Class, Load, Pace, Plan, Target};
+use ukevent_load::{Class, Pace, Plan, Target};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -126,14 +126,6 @@ fn no_way_there() {
     let server = Server::answering(OK);
     let sources = vec!["192.0.2.1".parse().unwrap()];
     all_fail(Plan { sources, ..plan(server.target(), 2) }, Class::NoPort, 2);
-}
-
-/// Rather than in the clear.
-#[test]
-fn what_is_to_be_secured_is_not_asked() {
-    let plan = Plan::new("https://localhost/".parse().unwrap());
-    let refused = ukevent_task::block_on(Load::prepare(plan)).unwrap().unwrap_err();
-    assert_eq!(refused.kind(), std::io::ErrorKind::Unsupported);
 }
 
 /// What is wrong with one connection is not the others' fault.

@@ -4,3 +4,4 @@
 mod failing;
 mod loops;
 mod server;
+mod tls;
