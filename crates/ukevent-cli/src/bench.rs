@@ -18,7 +18,7 @@ use ukevent_measure::{Error, Plan};
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let failed = |error: Error| Failure::Failed(format!("bench: {error}"));
     if let Some(words) = &args.memory_of {
-        super::load::raise_descriptors();
+        crate::load::raise_descriptors();
         return memory::be_child(words).map_err(failed);
     }
     if cfg!(debug_assertions) && !args.smoke {
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
         fs::create_dir_all(folder)
             .map_err(|error| Failure::Failed(format!("bench: {}: {error}", folder.display())))?;
     }
-    super::load::raise_descriptors();
+    crate::load::raise_descriptors();
     run_all(args).map_err(failed).and_then(|all_ok| {
         let why = "bench: not everybody has a result (see above)";
         if all_ok { Ok(()) } else { Err(Failure::Failed(why.to_owned())) }

@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use ukevent::{BackendKind, BuildError, Builder, Queue};
+use ukevent_task::Runtime;
 
 /// Makes it, on the backend that was asked for; `task` is the sub-command, for messages.
 pub(crate) fn build(task: &str, backend: Option<BackendKind>) -> Result<Queue, Failure> {
@@ -15,4 +16,13 @@ pub(crate) fn build(task: &str, backend: Option<BackendKind>) -> Result<Queue, F
         return Err(Failure::Usage(format!("{task}: {why}")));
     }
     Ok(queue)
+}
+
+/// A runtime on such a queue that tells nobody of tasks that keep the thread: for who tells of lateness itself, and
+/// may have a terminal's line to keep.
+pub(crate) fn runtime(task: &str, backend: Option<BackendKind>) -> Result<Runtime, Failure> {
+    // Made, looked at and dropped: a runtime does not tell its backend.
+    let found = build(task, backend)?.backend();
+    let builder = Runtime::builder().queue(Builder::new().backend(found)).without_stuck();
+    builder.build().map_err(|error| Failure::Failed(format!("{task}: {error}")))
 }

@@ -1,8 +1,12 @@
-//! When requests are due in an open loop: evenly, at random, or in bursts.
+//! When requests are due in an open loop: evenly, at random, or in bursts; at one rate, or along a ramp.
 //!
 //! A schedule is made from its rate, its shape and a seed, and from nothing else: not from the clock, and not
 //! from what the server does. Each start is computed from the beginning, not from the one before, so nothing
 //! adds up over a long run (but for what is random, which is to).
+
+mod ramp;
+
+pub use ramp::{Ramp, RampError};
 
 use std::time::Duration;
 
@@ -27,24 +31,78 @@ pub enum Arrivals {
         /// Requests in each burst.
         size: u32,
     },
+    /// At a rate that changes.
+    Ramp {
+        /// From which to which.
+        ramp: Ramp,
+        /// How they come along it.
+        shape: Shape,
+    },
+}
+
+/// How requests come one after the other, at whatever rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shape {
+    /// As [`Arrivals::Even`].
+    Even,
+    /// As [`Arrivals::Poisson`].
+    Poisson,
+    /// As [`Arrivals::Bursts`].
+    Bursts {
+        /// Requests in each burst.
+        size: u32,
+    },
+}
+
+impl Shape {
+    /// At one rate.
+    #[must_use]
+    pub const fn at(self, rate: f64) -> Arrivals {
+        match self {
+            Self::Even => Arrivals::Even { rate },
+            Self::Poisson => Arrivals::Poisson { rate },
+            Self::Bursts { size } => Arrivals::Bursts { rate, size },
+        }
+    }
 }
 
 impl Arrivals {
-    /// Requests a second.
+    /// Requests a second; along a ramp, the mean until its end.
     #[must_use]
     pub const fn rate(&self) -> f64 {
         match self {
             Self::Even { rate } | Self::Poisson { rate } | Self::Bursts { rate, .. } => *rate,
+            Self::Ramp { ramp, .. } => ramp.mean_rate(),
         }
     }
 
-    /// The same shape at another rate.
+    /// The same shape at another rate, which then does not change.
     #[must_use]
     pub const fn at(self, rate: f64) -> Self {
+        self.shape().at(rate)
+    }
+
+    /// How they come, at whatever rate.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        match *self {
+            Self::Even { .. } => Shape::Even,
+            Self::Poisson { .. } => Shape::Poisson,
+            Self::Bursts { size, .. } => Shape::Bursts { size },
+            Self::Ramp { shape, .. } => shape,
+        }
+    }
+
+    /// How many requests a second are due on average from this moment on, for so long; 0, if that is no time.
+    #[must_use]
+    pub fn rate_from(&self, at: Duration, length: Duration) -> f64 {
         match self {
-            Self::Even { .. } => Self::Even { rate },
-            Self::Poisson { .. } => Self::Poisson { rate },
-            Self::Bursts { size, .. } => Self::Bursts { rate, size },
+            Self::Ramp { .. } if length.is_zero() => 0.0,
+            Self::Ramp { ramp, .. } => {
+                (ramp.due_by(at + length) - ramp.due_by(at)) / length.as_secs_f64()
+            }
+            _ => self.rate(),
         }
     }
 
@@ -90,6 +148,18 @@ impl Iterator for Starts {
                 let size = u64::from(size.max(1));
                 (number / size * size) as f64 / rate
             }
+            Arrivals::Ramp { ramp, shape } => ramp.when(match shape {
+                Shape::Even => number as f64,
+                Shape::Poisson => {
+                    // Here as a number of requests, of which one is due on average for each.
+                    self.at_s -= (1.0 - self.random.f64()).ln();
+                    self.at_s
+                }
+                Shape::Bursts { size } => {
+                    let size = u64::from(size.max(1));
+                    (number / size * size) as f64
+                }
+            }),
         };
         Some(Duration::try_from_secs_f64(at_s).unwrap_or(Duration::MAX))
     }

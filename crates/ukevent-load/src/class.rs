@@ -20,7 +20,7 @@ pub enum Class {
     Cut,
     /// No whole reply within the time for it.
     ReplyTimeout,
-    /// What came is no reply, or more than was asked for.
+    /// What came is no reply, or more than was asked for. (The latter is counted beside the requests: it fails none.)
     Garbage,
     /// TLS failed: an alert, a certificate, a protocol, an end in the middle of its handshake.
     Tls,
@@ -30,13 +30,15 @@ pub enum Class {
     NoDescriptor,
     /// It was due, and as many as may were at work.
     Crowded,
+    /// It was on its way when the load was ended early: see [`Stop`](crate::Stop).
+    Interrupted,
     /// Anything else.
     Other,
 }
 
 impl Class {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Refused,
         Self::Unreachable,
         Self::ConnectTimeout,
@@ -49,6 +51,7 @@ impl Class {
         Self::NoPort,
         Self::NoDescriptor,
         Self::Crowded,
+        Self::Interrupted,
         Self::Other,
     ];
 
@@ -68,6 +71,7 @@ impl Class {
             Self::NoPort => "no_port",
             Self::NoDescriptor => "no_descriptor",
             Self::Crowded => "crowded",
+            Self::Interrupted => "interrupted",
             Self::Other => "other",
         }
     }

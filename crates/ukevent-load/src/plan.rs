@@ -3,6 +3,14 @@
 use crate::{Arrivals, Mix, Request, Target, Trust};
 use std::{net::IpAddr, time::Duration};
 
+/// The highest rate of a schedule that makes sense, in requests a second: a hundred nanoseconds for each are
+/// less than any one thread needs to make it, and more than any network of today carries.
+pub const MOST_RATE: f64 = 10e6;
+
+/// The deepest pipeline that makes sense. Servers look at one request after the other: what is behind a
+/// thousand of them waits in buffers of sockets, and what is measured then is those.
+pub const DEEPEST_PIPELINE: u32 = 1024;
+
 /// A load: whom to ask, for what, how often, how long.
 ///
 /// Its fields are what the options of `ukevent load` set; [`Plan::new`] has their defaults.
@@ -24,6 +32,9 @@ pub struct Plan {
     pub connect_timeout: Duration,
     /// Within what time, from when it left, a request is to have its whole reply.
     pub reply_timeout: Duration,
+    /// When its time is over, how long what is due may still wait for a connection; as long as for a reply, if
+    /// nothing is said.
+    pub grace: Option<Duration>,
     /// Connections held without a request beside the load.
     pub dead: u32,
     /// Clients that send one byte of a request after the other.
@@ -85,6 +96,7 @@ impl Plan {
             trust: Trust::System,
             connect_timeout: Duration::from_secs(5),
             reply_timeout: Duration::from_secs(10),
+            grace: None,
             dead: 0,
             slow: 0,
             slow_gap: Duration::from_millis(100),

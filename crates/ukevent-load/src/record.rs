@@ -98,7 +98,7 @@ pub struct Sample {
 }
 
 /// Time of processors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Cpu {
     /// In the program.
     pub user: Duration,
@@ -106,6 +106,28 @@ pub struct Cpu {
     pub system: Duration,
     /// How many threads of load there were, each of which can use one processor.
     pub threads: u32,
+    /// How much of its processor the busiest of them used, of 100; 0, if that is not known.
+    pub busiest_percent: f64,
+}
+
+impl Cpu {
+    /// What one thread used in a run that was so long.
+    #[must_use]
+    pub fn of_one(user: Duration, system: Duration, run: Duration) -> Self {
+        let used_s = (user + system).as_secs_f64();
+        let percent = if run.is_zero() { 0.0 } else { 100.0 * used_s / run.as_secs_f64() };
+        // So few digits go through text and come back the same.
+        let busiest_percent = (percent * 100.0).round() / 100.0;
+        Self { user, system, threads: 1, busiest_percent }
+    }
+
+    /// What those of another process used too.
+    pub fn add(&mut self, other: &Self) {
+        self.user += other.user;
+        self.system += other.system;
+        self.threads += other.threads;
+        self.busiest_percent = self.busiest_percent.max(other.busiest_percent);
+    }
 }
 
 /// How long something took, how often: exact to three digits, and bounded by an hour. A count, mean and

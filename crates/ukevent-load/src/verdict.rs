@@ -30,12 +30,17 @@ pub const LATE_PERCENT: f64 = 1.0;
 pub struct Verdict {
     /// How much of the processors that its threads can use it did use; 0, if that is not known.
     pub cpu_percent: f64,
+    /// How much of its processor the busiest of several threads used; the same, if there is but one. One that
+    /// has no time left makes its share of the load late, however idle the others are.
+    pub busiest_percent: f64,
     /// Requests that started later than [`LATE`] after they should; none in a closed loop.
     pub late_starts: u64,
     /// Their share of all starts of an open loop; 0, if there were none.
     pub late_percent: f64,
     /// Whether there were starts of an open loop.
     pub is_open: bool,
+    /// Whether there were several threads.
+    pub has_several: bool,
 }
 
 impl Verdict {
@@ -46,8 +51,11 @@ impl Verdict {
         let did = (record.cpu.user + record.cpu.system).as_secs_f64();
         let late_starts = record.lateness.longer_than(LATE);
         let percent = |part: f64, whole: f64| if whole > 0.0 { 100.0 * part / whole } else { 0.0 };
+        let cpu_percent = percent(did, could);
         Self {
-            cpu_percent: percent(did, could),
+            cpu_percent,
+            busiest_percent: record.cpu.busiest_percent.max(cpu_percent),
+            has_several: record.cpu.threads > 1,
             late_starts,
             late_percent: percent(late_starts as f64, record.lateness.count() as f64),
             is_open: record.lateness.count() > 0,
@@ -61,7 +69,7 @@ impl Verdict {
     }
 
     fn is_busy(&self) -> bool {
-        self.cpu_percent >= BUSY_PERCENT
+        self.busiest_percent >= BUSY_PERCENT
     }
 
     fn is_late(&self) -> bool {
@@ -71,24 +79,28 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cpu_percent, late_percent, .. } = self;
+        let Self { cpu_percent, busiest_percent, late_percent, .. } = self;
+        let used = if self.has_several {
+            format!(
+                "its processes used {cpu_percent:.0} % of their processors, the busiest \
+                 {busiest_percent:.0} %"
+            )
+        } else {
+            format!("it used {busiest_percent:.0} % of its processor")
+        };
         let found = match (self.is_busy(), self.is_late()) {
             (false, false) => {
-                write!(
-                    f,
-                    "The load generator kept up: it used {cpu_percent:.0} % of its processors"
-                )?;
+                write!(f, "The load generator kept up: {used}")?;
                 if self.is_open {
                     write!(f, ", and {late_percent:.1} % of requests started more than 1 ms late")?;
                 }
                 return f.write_str(".");
             }
-            (true, false) => format!("it used {cpu_percent:.0} % of its processors"),
+            (true, false) => used,
             (false, true) => format!("{late_percent:.1} % of requests started more than 1 ms late"),
-            (true, true) => format!(
-                "it used {cpu_percent:.0} % of its processors, and {late_percent:.1} % of requests \
-                 started more than 1 ms late"
-            ),
+            (true, true) => {
+                format!("{used}, and {late_percent:.1} % of requests started more than 1 ms late")
+            }
         };
         let advice = if self.is_busy() {
             "Use more processes, on processors that the server does not use, or ask for less."
@@ -107,6 +119,7 @@ impl fmt::Display for Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Cpu;
 
     fn run(cpu_ms: u64, threads: u32, late: u64, in_time: u64) -> Verdict {
         let mut record = Record::new();
@@ -127,10 +140,27 @@ mod tests {
         assert_eq!(run(0, 2, 2, 99).late_starts, 2);
     }
 
+    /// One that has no time left is not excused by three that have.
+    #[test]
+    fn the_busiest_decides() {
+        let mut record = Record::new();
+        for percent in [10, 10, 95, 10] {
+            let mut part = Record::new();
+            part.duration = Duration::from_secs(10);
+            part.cpu =
+                Cpu::of_one(Duration::from_millis(percent * 100), Duration::ZERO, part.duration);
+            record.add(&part);
+        }
+        let verdict = Verdict::of(&record);
+        assert!(verdict.is_bottleneck(), "{verdict:?}");
+        let said = verdict.to_string();
+        assert!(said.contains("31 % of their processors, the busiest 95 %"), "{said}");
+    }
+
     #[test]
     fn it_says_what_it_found() {
-        assert!(run(4_000, 1, 0, 9).to_string().contains("40 % of its processors, and 0.0 %"));
-        assert!(run(4_000, 1, 0, 0).to_string().ends_with("used 40 % of its processors."));
+        assert!(run(4_000, 1, 0, 9).to_string().contains("40 % of its processor, and 0.0 %"));
+        assert!(run(4_000, 1, 0, 0).to_string().ends_with("used 40 % of its processor."));
         let busy = run(9_500, 1, 0, 9).to_string();
         assert!(busy.contains("95 %") && !busy.contains("late"), "{busy}");
         let late = run(100, 1, 1, 1).to_string();

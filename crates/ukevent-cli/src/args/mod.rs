@@ -7,7 +7,7 @@ mod serve;
 mod watch;
 
 pub(crate) use bench::BenchArgs;
-pub(crate) use load::{LoadArgs, Part, Shape};
+pub(crate) use load::{Cores, LoadArgs, MOST_PROCESSES, Part, Rate};
 pub(crate) use serve::{LogFormat, ServeArgs};
 pub(crate) use watch::{Colour, WatchArgs};
 

@@ -1,54 +1,80 @@
 //! `ukevent load`: makes a load, alone or in several processes, and reports it.
 
+mod find;
+mod interrupt;
+mod limits;
+mod made;
 mod parts;
 mod progress;
 
 use crate::advice;
-use crate::args::{LoadArgs, Shape};
+use crate::args::{LoadArgs, Rate};
 use crate::failure::Failure;
-use crate::queue;
-use progress::Line;
+use crate::tell::{tell, tell_blank};
+pub(crate) use limits::raise_descriptors;
+use made::Maker;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write, stderr};
 use std::path::Path;
 use ukevent_load::record::Record;
 use ukevent_load::report::{About, Form, Mode};
-use ukevent_load::{Arrivals, Length, Load, Mix, Pace, Plan, Trust};
-use ukevent_task::Runtime;
+use ukevent_load::{Arrivals, Length, Mix, Pace, Plan, Ramp, Trust};
 
 /// Makes the load. Blocks.
 pub(crate) fn run(args: &LoadArgs) -> Result<(), Failure> {
     let plan = plan(args)?;
     raise_descriptors();
     if let Some(part) = args.part {
-        return parts::be_one(args, parts::share(&plan, part));
+        return parts::be_one(args, &plan, part);
     }
-    let mut about = about(args, &plan);
+    let mut about = about(args, &plan)?;
+    if let Some(cores) = &args.pin {
+        limits::check_cores(cores)?;
+        if about.processes == 1 {
+            limits::pin_in_turn(cores, 0)?;
+        }
+    }
     if let Some(folder) = &args.out {
         // Before the load, not after it.
-        fs::create_dir_all(folder).map_err(|error| failed(folder, &error))?;
+        create(folder)?;
     }
-    let record = match about.processes {
-        1 => alone(args, plan, &mut about)?,
-        count => parts::make(count, &mut about)?,
+    let mut maker = Maker::new(args)?;
+    match args.find {
+        Some(goal) => find::find(args, goal, &plan, &mut about, &mut maker),
+        None => once(args, plan, &mut about, &mut maker),
+    }
+}
+
+/// One load, and its report.
+fn once(
+    args: &LoadArgs,
+    plan: Plan,
+    about: &mut About,
+    maker: &mut Maker<'_>,
+) -> Result<(), Failure> {
+    let made = maker.make(plan, about)?;
+    let interrupt = &maker.interrupt;
+    if interrupt.told().is_some() && stderr().is_terminal() {
+        // It shows ^C without a line's end.
+        tell_blank();
+    }
+    let Some(record) = made else {
+        let by = interrupt.told().unwrap_or("a signal");
+        return Err(Failure::Failed(format!("load: ended by {by} before it began")));
     };
-    write_all(args, &record, &about)?;
+    write_all(args, &record, about)?;
+    let ended = interrupt.told().map(|by| {
+        let after = record.duration;
+        format!("load: ended by {by}; the report is of the {after:.1?} until then")
+    });
     if record.replies == 0 {
+        if let Some(ended) = ended {
+            tell(ended);
+        }
         let errors = record.errors.total();
         return Err(Failure::Failed(format!("load: no reply to {errors} requests")));
     }
-    Ok(())
-}
-
-fn alone(args: &LoadArgs, plan: Plan, about: &mut About) -> Result<Record, Failure> {
-    let mut runtime = Runtime::with(queue::build("load", args.backend)?);
-    let made = runtime.block_on(async {
-        let load = Load::prepare(plan).await?;
-        about.server = load.server();
-        let line = Line::new();
-        Ok::<_, io::Error>(load.run(move |progress| line.show(progress)).await)
-    });
-    made.map_err(io::Error::other).and_then(|made| made).map_err(|error| not_made(&error))
+    ended.map_or(Ok(()), |ended| Err(Failure::Failed(ended)))
 }
 
 /// Why there is no load, and what to do about it.
@@ -67,17 +93,28 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
         plan.mix = Mix::parse(&text)
             .map_err(|error| Failure::Usage(format!("load: {}: {error}", path.display())))?;
     }
-    plan.pace = match args.rate {
+    let rate = match (args.find, args.at_rate) {
+        (Some(_), None) => Some(Rate::One(find::start(args)?)),
+        (Some(_), Some(rate)) => Some(Rate::One(rate)),
+        (None, _) => args.rate,
+    };
+    plan.pace = match rate {
         None => Pace::Closed {
             connections: args.connections,
             pipeline: args.pipeline,
             think: args.think.map(|it| it.0).unwrap_or_default(),
         },
         Some(rate) => Pace::Open {
-            arrivals: match args.arrivals {
-                Shape::Even => Arrivals::Even { rate },
-                Shape::Poisson => Arrivals::Poisson { rate },
-                Shape::Bursts(size) => Arrivals::Bursts { rate, size },
+            arrivals: match rate {
+                Rate::One(rate) => args.arrivals.at(rate),
+                Rate::Ramp(_) if args.requests.is_some() => {
+                    let why = "load: a ramp of --rate takes a --duration, not a number of requests";
+                    return Err(Failure::Usage(why.to_owned()));
+                }
+                Rate::Ramp(ramp) => Arrivals::Ramp {
+                    ramp: Ramp { over: args.duration.0, ..ramp },
+                    shape: args.arrivals,
+                },
             },
             connections: args.connections,
         },
@@ -88,6 +125,9 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
         None if args.insecure => Trust::Anyone,
         None => Trust::System,
     };
+    if let Some(goal) = args.find {
+        find::step(args, goal, &mut plan);
+    }
     plan.keep_alive = !args.no_keep_alive;
     plan.connect_timeout = args.connect_time.0;
     plan.reply_timeout = args.reply_time.0;
@@ -97,7 +137,7 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
     Ok(plan)
 }
 
-fn about(args: &LoadArgs, plan: &Plan) -> About {
+fn about(args: &LoadArgs, plan: &Plan) -> Result<About, Failure> {
     let mode = match plan.pace {
         Pace::Open { arrivals, .. } => Mode::Open { arrivals },
         _ => Mode::Closed { connections: args.connections, pipeline: args.pipeline },
@@ -105,9 +145,8 @@ fn about(args: &LoadArgs, plan: &Plan) -> About {
     let mut about = About::new(&args.url.to_string(), mode);
     about.command =
         shell_words::join(std::env::args_os().map(|it| it.to_string_lossy().into_owned()));
-    // One without a connection would make none of its requests.
-    about.processes = args.processes.min(args.connections);
-    about
+    about.processes = limits::processes(args, plan)?;
+    Ok(about)
 }
 
 fn write_all(args: &LoadArgs, record: &Record, about: &About) -> Result<(), Failure> {
@@ -125,13 +164,21 @@ fn write_all(args: &LoadArgs, record: &Record, about: &About) -> Result<(), Fail
     let form = if args.json { Form::Json } else { args.report };
     let mut out = BufWriter::new(io::stdout().lock());
     let written = form.write(record, about, &mut out).and_then(|()| out.flush());
+    unless_closed("standard output", written)
+}
+
+/// Who has read enough may close.
+fn unless_closed(name: &str, written: io::Result<()>) -> Result<(), Failure> {
     match written {
-        // Who has read enough may close.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("load: standard output: {error}")))
+            Err(Failure::Failed(format!("load: {name}: {error}")))
         }
         _ => Ok(()),
     }
+}
+
+fn create(folder: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(folder).map_err(|error| failed(folder, &error))
 }
 
 /// What is written into a directory.
@@ -148,12 +195,4 @@ const FILES: [(&str, Form); 8] = [
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::Failed(format!("load: {}: {error}", path.display()))
-}
-
-/// As many descriptors as this process may have; what lacks then is counted.
-pub(crate) fn raise_descriptors() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // If it may not, it has those that it has.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

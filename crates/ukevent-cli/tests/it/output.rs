@@ -16,7 +16,7 @@ use std::{
 use testkit::{Child, wait_until};
 
 /// A new terminal: who shows what is printed, and where it is printed.
-fn terminal() -> (OwnedFd, OwnedFd) {
+pub(crate) fn terminal() -> (OwnedFd, OwnedFd) {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();

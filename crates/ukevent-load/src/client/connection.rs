@@ -31,7 +31,7 @@ pub(super) async fn carry(run: Rc<Run>) {
     let mut pause = PAUSE;
     while let Some(due) = run.work.wait(seat, now_ns).await {
         match open(&run).await {
-            Ok(open) => {
+            Ok(mut open) => {
                 pause = PAUSE;
                 open.use_up(seat, due).await;
             }
@@ -93,7 +93,7 @@ enum Woken {
 
 impl Open {
     /// Asks for what is due, and for what comes behind it, as long as the connection may be used.
-    async fn use_up(mut self, seat: usize, first: Due) {
+    async fn use_up(&mut self, seat: usize, first: Due) {
         let depth = self.run.depth();
         let mut next = Some(first);
         let ended = loop {
@@ -124,6 +124,9 @@ impl Open {
         // It failed, and so did all that is on its way.
         if let Err(class) = ended {
             self.run.failed(class, self.flights.len() as u64);
+            if class == Class::Garbage && self.flights.is_empty() {
+                self.run.heard_unasked();
+            }
         }
         self.run.closed(now_ns().saturating_sub(self.began_ns));
     }
@@ -261,9 +264,12 @@ impl Open {
         let mut thinks = pin!(sleep(think));
         let mut is_there = true;
         poll_fn(|cx| {
-            if is_there && self.wire.poll_receive(cx).is_ready() {
+            if is_there && let Poll::Ready(received) = self.wire.poll_receive(cx) {
                 // The end, or what nobody asked for.
                 is_there = false;
+                if received.is_ok_and(|bytes| !bytes.is_empty()) {
+                    self.run.heard_unasked();
+                }
             }
             if self.run.work.poll_given(seat, cx.waker()).is_ready() {
                 return Poll::Ready(());

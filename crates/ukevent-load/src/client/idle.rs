@@ -31,7 +31,8 @@ pub(super) async fn be_there(run: Rc<Run>, idler: Idler, first: impl FnOnce(Opti
             run.idler_came();
             match idler {
                 Idler::Dead => wire.until_end().await,
-                Idler::Slow => trickle(&run, &mut wire).await,
+                // In a box of its own: the dead, of which there are many, need no room for it.
+                Idler::Slow => Box::pin(trickle(&run, &mut wire)).await,
             }
             run.idler_lost();
         }

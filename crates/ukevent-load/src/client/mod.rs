@@ -25,6 +25,8 @@ use ukevent_task::{
 };
 use work::{Due, Given, Work};
 
+/// How long what is on its way may take when a load is ended early.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
 /// Clients that are only there and connect at a time: no backlog is to be overrun by them.
 const COMING: usize = 64;
 
@@ -59,6 +61,34 @@ pub struct Load {
     /// Connecting, they are there, and go with this.
     _idlers: Scope<()>,
     deadline: Deadline,
+}
+
+/// Ends a load early, in good order: see [`Load::stop`].
+///
+/// ```
+/// use ukevent_load::{Load, Plan};
+/// use ukevent_task::block_on;
+///
+/// let record = block_on(async {
+///     let load = Load::prepare(Plan::new("http://127.0.0.1:9/".parse().unwrap())).await?;
+///     load.stop().now();
+///     Ok::<_, std::io::Error>(load.run(|_| ()).await)
+/// })??;
+/// assert_eq!(record.requests, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Stop {
+    run: Rc<Run>,
+}
+
+impl Stop {
+    /// No request starts any more. What is on its way has a second; what has no reply then is counted as
+    /// [`Class::Interrupted`], and what waited for a connection as [`Class::Crowded`]. The record is of the time
+    /// until now. Again, or after the end, it does nothing.
+    pub fn now(&self) {
+        self.run.stop();
+    }
 }
 
 /// How a load goes on: what was counted so far, and in the last whole second.
@@ -120,29 +150,51 @@ impl Load {
             }
         });
         let mut connections = Scope::new();
-        self.start_all(&mut connections).await;
-        self.run.work.end();
-        let is_timed = matches!(self.run.plan.length, Length::Time(_));
-        let grace = self.run.plan.reply_timeout;
-        if is_timed
-            && timeout(grace, async { while connections.join_next().await.is_some() {} })
-                .await
-                .is_err()
-        {
-            // What waits yet would wait for as long as the server likes.
-            let left = self.run.work.forget();
-            (0..left).for_each(|_| self.run.started());
-            self.run.failed(Class::Crowded, left);
+        let run = Rc::clone(&self.run);
+        if run.unless_stopped(self.make(&mut connections)).await.is_none() {
+            self.break_off(connections).await;
         }
-        while connections.join_next().await.is_some() {}
         let after = thread_times();
         let mut record = self.run.take_record();
-        record.cpu = Cpu {
-            user: Duration::from_nanos(after.0 - before.0),
-            system: Duration::from_nanos(after.1 - before.1),
-            threads: 1,
-        };
+        let (user, system) = (after.0 - before.0, after.1 - before.1);
+        let (user, system) = (Duration::from_nanos(user), Duration::from_nanos(system));
+        record.cpu = Cpu::of_one(user, system, record.duration);
         record
+    }
+
+    /// What ends this load early, while it runs.
+    #[must_use]
+    pub fn stop(&self) -> Stop {
+        Stop { run: Rc::clone(&self.run) }
+    }
+
+    /// All of it, to the last reply.
+    async fn make(&mut self, connections: &mut Scope<()>) {
+        self.start_all(connections).await;
+        self.run.work.end();
+        let is_timed = matches!(self.run.plan.length, Length::Time(_));
+        let grace = self.run.plan.grace.unwrap_or(self.run.plan.reply_timeout);
+        if is_timed && timeout(grace, join_all(connections)).await.is_err() {
+            // What waits yet would wait for as long as the server likes.
+            self.give_up_waiting();
+        }
+        join_all(connections).await;
+    }
+
+    /// Ends early what was begun.
+    async fn break_off(&self, mut connections: Scope<()>) {
+        self.run.work.end();
+        self.give_up_waiting();
+        if timeout(LAST_CHANCE, join_all(&mut connections)).await.is_err() {
+            self.run.broken_off();
+        }
+    }
+
+    /// What waits for a connection is not made any more.
+    fn give_up_waiting(&self) {
+        let left = self.run.work.forget();
+        (0..left).for_each(|_| self.run.started());
+        self.run.failed(Class::Crowded, left);
     }
 
     /// Until the last request has been given out.
@@ -205,6 +257,11 @@ impl Load {
             poll_fn(|cx| self.deadline.poll_passed(cx)).await;
         }
     }
+}
+
+/// Until all have ended.
+async fn join_all(connections: &mut Scope<()>) {
+    while connections.join_next().await.is_some() {}
 }
 
 /// Lets all come who are only there.

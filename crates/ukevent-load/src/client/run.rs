@@ -14,6 +14,9 @@ use crate::{
 };
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 use ukevent_buf::{Buffer, Slice};
@@ -34,6 +37,9 @@ pub(super) struct Run {
     began_ns: Cell<u64>,
     /// When the last reply was whole.
     last_ns: Cell<u64>,
+    /// Requests on their way.
+    flying: Cell<u64>,
+    stopped: Stopped,
 }
 
 /// A request on its way.
@@ -63,6 +69,8 @@ impl Run {
             open: Cell::new(0),
             began_ns: Cell::new(0),
             last_ns: Cell::new(0),
+            flying: Cell::new(0),
+            stopped: Stopped::default(),
         })
     }
 
@@ -79,9 +87,10 @@ impl Run {
     /// All that was counted.
     pub(super) fn take_record(&self) -> Record {
         let lasted_ns = self.last_ns.get() - self.began_ns.get();
-        let lasted_ns = match self.plan.length {
-            Length::Time(time) => lasted_ns.max(nanoseconds(time)),
-            Length::Requests(_) => lasted_ns,
+        let lasted_ns = match (self.stopped.at_ns(), self.plan.length) {
+            (Some(at_ns), _) => lasted_ns.max(at_ns.saturating_sub(self.began_ns.get())),
+            (None, Length::Time(time)) => lasted_ns.max(nanoseconds(time)),
+            (None, Length::Requests(_)) => lasted_ns,
         };
         let mut record = self.tally.replace(Tally::new()).finish(lasted_ns);
         record.duration = Duration::from_nanos(lasted_ns);
@@ -168,6 +177,7 @@ impl Run {
 
     /// A request leaves.
     pub(super) fn started(&self) {
+        self.flying.set(self.flying.get() + 1);
         self.tally.borrow_mut().record.requests += 1;
     }
 
@@ -175,6 +185,7 @@ impl Run {
     pub(super) fn replied(&self, flight: &Flight, first_ns: u64, reply: &Reply) {
         let now_ns = now_ns();
         self.last_ns.set(now_ns);
+        self.flying.set(self.flying.get() - 1);
         let times = ReplyTimes::of(flight, first_ns, now_ns);
         self.tally.borrow_mut().replied(now_ns - self.began_ns.get(), &times, reply);
     }
@@ -184,9 +195,72 @@ impl Run {
         if count > 0 && matches!(self.plan.length, Length::Requests(_)) {
             self.last_ns.set(now_ns());
         }
+        self.flying.set(self.flying.get() - count);
         let at_ns = now_ns() - self.began_ns.get();
         let mut tally = self.tally.borrow_mut();
         (0..count).for_each(|_| tally.failed(at_ns, class));
+    }
+}
+
+impl Run {
+    /// A server has said more than it was asked: no request fails by that, but its connection does.
+    pub(super) fn heard_unasked(&self) {
+        let at_ns = now_ns() - self.began_ns.get();
+        self.tally.borrow_mut().failed(at_ns, Class::Garbage);
+    }
+
+    /// Requests on their way will have no reply any more, because the load was ended.
+    pub(super) fn broken_off(&self) {
+        self.failed(Class::Interrupted, self.flying.get());
+    }
+
+    /// The load is to end early.
+    pub(super) fn stop(&self) {
+        self.stopped.stop();
+    }
+
+    /// Does this, unless the load is ended early.
+    pub(super) async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut work = pin!(work);
+        poll_fn(|cx| {
+            if self.stopped.poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            work.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+/// Whether a load was ended early, and who waits for it.
+#[derive(Debug, Default)]
+struct Stopped {
+    at_ns: Cell<Option<u64>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Stopped {
+    const fn at_ns(&self) -> Option<u64> {
+        self.at_ns.get()
+    }
+
+    fn stop(&self) {
+        if self.at_ns.get().is_none() {
+            self.at_ns.set(Some(now_ns()));
+        }
+        let waker = self.waker.take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn poll(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.at_ns.get().is_some() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|it| it.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        Poll::Pending
     }
 }
 

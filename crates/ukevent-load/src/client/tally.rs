@@ -18,16 +18,19 @@ pub(super) struct Tally {
     number: u64,
     latency: Times,
     errors: u64,
+    /// When the last thing was counted.
+    last_ns: u64,
 }
 
 impl Tally {
     pub(super) fn new() -> Self {
-        Self { record: Record::new(), number: 0, latency: Times::new(), errors: 0 }
+        Self { record: Record::new(), number: 0, latency: Times::new(), errors: 0, last_ns: 0 }
     }
 
     /// A request has its reply, so long after the beginning.
     pub(super) fn replied(&mut self, at_ns: u64, times: &ReplyTimes, reply: &Reply) {
         self.turn_to(at_ns);
+        self.last_ns = at_ns;
         self.latency.record_ns(times.latency_ns);
         let record = &mut self.record;
         record.replies += 1;
@@ -42,6 +45,7 @@ impl Tally {
     /// A request will have none.
     pub(super) fn failed(&mut self, at_ns: u64, class: Class) {
         self.turn_to(at_ns);
+        self.last_ns = at_ns;
         self.errors += 1;
         self.record.errors.count(class);
     }
@@ -67,10 +71,13 @@ impl Tally {
         self.errors = 0;
     }
 
-    /// The record of a run that was so long.
+    /// The record of a run that was so long. What failed after that has a part too: the parts have all that was
+    /// counted.
     pub(super) fn finish(mut self, length_ns: u64) -> Record {
         self.turn_to(length_ns);
-        let rest_ns = length_ns.saturating_sub(self.number * PART_NS);
+        let has_counted = self.errors > 0 || self.latency.count() > 0;
+        let end_ns = if has_counted { length_ns.max(self.last_ns + 1) } else { length_ns };
+        let rest_ns = end_ns.saturating_sub(self.number * PART_NS);
         if rest_ns > 0 {
             self.close(rest_ns);
         }
@@ -94,5 +101,30 @@ impl ReplyTimes {
             response_ns: first_ns.saturating_sub(flight.left_ns),
             transfer_ns: last_ns.saturating_sub(first_ns),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn errors(record: &Record) -> u64 {
+        record.samples.iter().map(|sample| sample.errors).sum()
+    }
+
+    #[test]
+    fn parts_have_all_that_was_counted() {
+        for at_ns in [0, 1, PART_NS - 1, PART_NS, PART_NS + 1, 3 * PART_NS, 3 * PART_NS + 5] {
+            for length_ns in [1, PART_NS, PART_NS + 1, 2 * PART_NS] {
+                let mut tally = Tally::new();
+                tally.failed(at_ns, Class::ReplyTimeout);
+                let record = tally.finish(length_ns);
+                assert_eq!(errors(&record), 1, "at {at_ns} of {length_ns}");
+                let last = record.samples.last().unwrap();
+                let end_ns = (last.at + last.length).as_nanos() as u64;
+                assert_eq!(end_ns, length_ns.max(at_ns + 1), "at {at_ns} of {length_ns}");
+            }
+        }
+        assert!(Tally::new().finish(0).samples.is_empty());
     }
 }

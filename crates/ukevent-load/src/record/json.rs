@@ -82,6 +82,7 @@ impl Record {
             "user_ns": ns(self.cpu.user),
             "system_ns": ns(self.cpu.system),
             "threads": self.cpu.threads,
+            "busiest_percent": self.cpu.busiest_percent,
         })
         .to_string()
     }
@@ -130,6 +131,11 @@ impl Record {
                 system: from.time("system_ns")?,
                 threads: u32::try_from(from.count("threads")?)
                     .map_err(|_| Unreadable::Member("threads"))?,
+                // Older ones have none.
+                busiest_percent: match value.get("busiest_percent") {
+                    None => 0.0,
+                    Some(it) => it.as_f64().ok_or(Unreadable::Member("busiest_percent"))?,
+                },
             },
         })
     }
@@ -185,7 +191,11 @@ fn status(value: &Value) -> Option<(u16, u64)> {
 fn errors(value: Option<&Value>) -> Option<Errors> {
     let mut errors = Errors::default();
     for class in Class::ALL {
-        errors.0[class.index()] = value?.get(class.name())?.as_u64()?;
+        errors.0[class.index()] = match value?.get(class.name()) {
+            // Older ones do not know it.
+            None if class == Class::Interrupted => 0,
+            count => count?.as_u64()?,
+        };
     }
     Some(errors)
 }

@@ -127,9 +127,7 @@ impl Record {
                 None => self.samples.push(sample.clone()),
             }
         }
-        self.cpu.user += other.cpu.user;
-        self.cpu.system += other.cpu.system;
-        self.cpu.threads += other.cpu.threads;
+        self.cpu.add(&other.cpu);
     }
 }
 

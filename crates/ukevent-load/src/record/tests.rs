@@ -211,3 +211,14 @@ fn a_record_that_is_none_names_its_fault() {
         assert!(error.contains(fault), "{text}: {error}");
     }
 }
+
+/// Of a version that knew less.
+#[test]
+fn an_older_record_is_read() {
+    let json = Record::new().to_json();
+    let older = json.replace("\"busiest_percent\":0.0,", "").replace("\"interrupted\":0,", "");
+    assert_eq!(older.len() + 38, json.len(), "{json}");
+    assert_eq!(Record::from_json(&older).unwrap(), Record::new());
+    let wrong = json.replace("\"busiest_percent\":0.0", "\"busiest_percent\":\"all\"");
+    assert!(Record::from_json(&wrong).is_err());
+}

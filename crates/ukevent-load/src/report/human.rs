@@ -170,6 +170,7 @@ const fn meaning(class: Class) -> &'static str {
         Class::NoPort => "no free port here: add source addresses",
         Class::NoDescriptor => "no free descriptor here: add processes",
         Class::Crowded => "due when as many as may were waiting",
+        Class::Interrupted => "on its way when the load was ended",
         Class::Other => "anything else",
     }
 }

@@ -1,11 +1,12 @@
 //! One object in one line, for programs. Members are in a fixed order, those that matter most first; names
 //! end in their units. All classes of errors are there, with zero too, so that none must be looked for.
+//! `due_per_s` is what the schedule asks for in a part of the run, 0 in a closed loop, which has none.
 //! `requests_per_s` is of what was asked, `replies_per_s` of what was answered; `late_starts` are later than
 //! [`crate::verdict::LATE`].
 
 use super::{About, Mode};
 use crate::{
-    Arrivals, Class,
+    Arrivals, Class, Shape,
     record::{Record, Sample, Times},
     verdict::Verdict,
 };
@@ -13,7 +14,7 @@ use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
 use std::{io, time::Duration};
 
 /// A value whose members stay in their order.
-enum Node {
+pub(crate) enum Node {
     Count(u64),
     Number(f64),
     Flag(bool),
@@ -57,6 +58,7 @@ fn report(record: &Record, about: &About, verdict: &Verdict) -> Node {
         ("cpu_user_s", seconds(record.cpu.user)),
         ("cpu_system_s", seconds(record.cpu.system)),
         ("cpu_percent", Number(verdict.cpu_percent)),
+        ("cpu_busiest_percent", Number(verdict.busiest_percent)),
         ("threads", Count(record.cpu.threads.into())),
         ("generator_was_bottleneck", Flag(verdict.is_bottleneck())),
         ("verdict", Text(verdict.to_string())),
@@ -81,7 +83,7 @@ fn report(record: &Record, about: &About, verdict: &Verdict) -> Node {
         ("reply_head_bytes", Count(record.head_bytes)),
         ("reply_body_bytes", Count(record.body_bytes)),
         ("received_bytes_per_s", per_s(record.head_bytes + record.body_bytes)),
-        ("samples", List(record.samples.iter().map(sample).collect())),
+        ("samples", List(record.samples.iter().map(|it| sample(it, about)).collect())),
         ("command", Text(about.command.clone())),
         ("url", Text(about.url.clone())),
         ("server", Text(about.server.clone())),
@@ -100,28 +102,36 @@ fn mode(mode: Mode) -> Node {
             ("pipeline", Count(pipeline.into())),
         ]),
         Mode::Open { arrivals } => {
-            let (shape, burst) = match arrivals {
-                Arrivals::Even { .. } => ("even", 1),
-                Arrivals::Poisson { .. } => ("poisson", 1),
-                Arrivals::Bursts { size, .. } => ("bursts", size),
+            let (shape, burst) = match arrivals.shape() {
+                Shape::Even => ("even", 1),
+                Shape::Poisson => ("poisson", 1),
+                Shape::Bursts { size } => ("bursts", size),
+            };
+            let (ramp, steps) = match arrivals {
+                Arrivals::Ramp { ramp, .. } => ((ramp.from, ramp.to), ramp.steps),
+                _ => ((arrivals.rate(), arrivals.rate()), 0),
             };
             object([
                 ("loop", Text("open".into())),
                 ("rate_per_s", Number(arrivals.rate())),
                 ("arrivals", Text(shape.into())),
                 ("burst", Count(burst.into())),
+                ("rate_from_per_s", Number(ramp.0)),
+                ("rate_to_per_s", Number(ramp.1)),
+                ("rate_steps", Count(steps.into())),
             ])
         }
     }
 }
 
-fn sample(sample: &Sample) -> Node {
+fn sample(sample: &Sample, about: &About) -> Node {
     object([
         ("at_s", seconds(sample.at)),
         ("length_s", seconds(sample.length)),
         ("replies", Count(sample.replies)),
         ("replies_per_s", Number(sample.replies_per_s())),
         ("errors", Count(sample.errors)),
+        ("due_per_s", Number(about.rate_due(sample).unwrap_or(0.0))),
         ("latency_p50_us", Number(sample.p50_ns as f64 / 1e3)),
         ("latency_p99_us", Number(sample.p99_ns as f64 / 1e3)),
         ("latency_max_us", Number(sample.max_ns as f64 / 1e3)),
@@ -144,15 +154,15 @@ fn times(times: &Times) -> Node {
     ])
 }
 
-fn micros(time: Duration) -> Node {
+pub(crate) fn micros(time: Duration) -> Node {
     Number(time.as_nanos() as f64 / 1e3)
 }
 
-fn seconds(time: Duration) -> Node {
+pub(crate) fn seconds(time: Duration) -> Node {
     Number(time.as_secs_f64())
 }
 
-fn object<const N: usize>(members: [(&str, Node); N]) -> Node {
+pub(crate) fn object<const N: usize>(members: [(&str, Node); N]) -> Node {
     Node::Object(members.into_iter().map(|(name, node)| (name.to_owned(), node)).collect())
 }
 

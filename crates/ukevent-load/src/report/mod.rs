@@ -8,13 +8,17 @@ mod csv;
 mod hdr;
 mod httperf;
 mod human;
-mod json;
+pub(crate) mod json;
 mod plot;
 
 #[cfg(test)]
 mod tests;
 
-use crate::{Arrivals, record::Record, verdict::Verdict};
+use crate::{
+    Arrivals, Shape,
+    record::{Record, Sample},
+    verdict::Verdict,
+};
 use std::{fmt, io, str::FromStr, time::SystemTime};
 use ukevent_measure::text;
 
@@ -116,8 +120,16 @@ impl About {
         }
     }
 
+    /// How many requests a second were due in a part of the run; nothing, in a closed loop.
+    fn rate_due(&self, sample: &Sample) -> Option<f64> {
+        match self.mode {
+            Mode::Closed { .. } => None,
+            Mode::Open { arrivals } => Some(arrivals.rate_from(sample.at, sample.length)),
+        }
+    }
+
     /// By its date and time in UTC, to the second.
-    fn started_text(&self) -> String {
+    pub(crate) fn started_text(&self) -> String {
         let text = jiff::Timestamp::try_from(self.started).map(|at| format!("{at:.0}"));
         text.unwrap_or_else(|_| "at an unknown time".to_owned())
     }
@@ -142,6 +154,18 @@ impl fmt::Display for Mode {
                     Arrivals::Poisson { .. } => write!(f, "open loop, {rate} requests/s, Poisson"),
                     Arrivals::Bursts { size, .. } => {
                         write!(f, "open loop, {rate} requests/s, in bursts of {size}")
+                    }
+                    Arrivals::Ramp { ramp, shape } => {
+                        let (from, to) = (text::count(ramp.from), text::count(ramp.to));
+                        write!(f, "open loop, from {from} to {to} requests/s")?;
+                        if ramp.steps >= 2 {
+                            write!(f, " in {} steps", ramp.steps)?;
+                        }
+                        match shape {
+                            Shape::Even => f.write_str(", evenly"),
+                            Shape::Poisson => f.write_str(", Poisson"),
+                            Shape::Bursts { size } => write!(f, ", in bursts of {size}"),
+                        }
                     }
                 }
             }
@@ -186,7 +210,7 @@ impl Form {
         match self {
             Self::Human => human::write(record, about, &verdict, out),
             Self::Json => json::write(record, about, &verdict, out),
-            Self::Csv => csv::write(record, &verdict, out),
+            Self::Csv => csv::write(record, about, &verdict, out),
             Self::Hdr => hdr::write_log(record, about, &verdict, out),
             Self::Hgrm => hdr::write_percentiles(record, &verdict, out),
             Self::Httperf => httperf::write(record, about, &verdict, out),

@@ -1,13 +1,13 @@
 //! Each way in which a server fails is counted in its class, and ends.
 
-use crate::server::{Server, load, plan, request};
+use crate::server::{Server, any_load, load, plan, request};
 use rustix::net::sockopt::set_socket_linger;
 use std::{
     io::Write,
     net::{Shutdown, TcpListener},
     time::Duration,
 };
-use ukevent_load::{Class, Pace, Plan, Target};
+use ukevent_load::{Arrivals, Class, Pace, Plan, Target};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -71,9 +71,34 @@ fn garbage() {
 #[test]
 fn more_than_was_asked_for() {
     let server = Server::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more");
-    let record = load(plan(server.target(), 4));
-    assert_eq!(record.replies, 4, "{:?}", record.errors);
-    assert!(record.connections.opened >= 4);
+    let record = any_load(plan(server.target(), 4));
+    assert_eq!((record.requests, record.replies), (4, 4), "{:?}", record.errors);
+    assert_eq!(record.errors.of(Class::Garbage), 4, "{:?}", record.errors);
+    assert_eq!((record.connections.opened, record.errors.total()), (4, 4));
+    let sampled: u64 = record.samples.iter().map(|sample| sample.errors).sum();
+    assert_eq!(sampled, 4);
+}
+
+/// Nor is what comes while nothing is asked: while a client thinks, and while it waits for what is due.
+#[test]
+fn what_comes_while_nothing_is_asked() {
+    let server = Server::of(|mut stream| {
+        request(&stream);
+        stream.write_all(OK.as_bytes()).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        let _ = stream.write_all(b"by the way");
+        request(&stream);
+    });
+    let think = Pace::Closed { connections: 1, pipeline: 1, think: Duration::from_millis(150) };
+    let arrivals = Arrivals::Even { rate: 8.0 };
+    for pace in [think, Pace::Open { arrivals, connections: 1 }] {
+        let record = any_load(Plan { pace, ..plan(server.target(), 4) });
+        assert_eq!((record.requests, record.replies), (4, 4), "{pace:?}: {:?}", record.errors);
+        let garbage = record.errors.of(Class::Garbage);
+        // The last one may be closed before it says so.
+        assert!((3..=4).contains(&garbage), "{pace:?}: {:?}", record.errors);
+        assert_eq!((record.connections.opened, record.errors.total()), (4, garbage));
+    }
 }
 
 #[test]

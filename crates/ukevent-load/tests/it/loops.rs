@@ -2,7 +2,7 @@
 
 use crate::server::{Server, load, plan, request};
 use std::{io::Write, sync::atomic::Ordering, time::Duration};
-use ukevent_load::{Arrivals, Class, Length, Mix, Pace, Plan};
+use ukevent_load::{Arrivals, Class, Length, Mix, Pace, Plan, Ramp, Shape};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
@@ -193,4 +193,21 @@ fn a_head_has_no_content() {
     let record = load(Plan { mix, ..plan(server.target(), 20) });
     assert_eq!((record.replies, record.body_bytes), (20, 0), "{:?}", record.errors);
     assert_eq!(record.errors.of(Class::Garbage), 0);
+}
+
+/// As many as lie below the ramp, whoever shares it.
+#[test]
+fn along_a_ramp() {
+    let server = Server::answering(OK);
+    let over = Duration::from_secs(1);
+    for (from, to, steps, due) in [(0.0, 1000.0, 0, 500), (100.0, 500.0, 5, 300)] {
+        let ramp = Ramp { from, to, over, steps };
+        let arrivals = Arrivals::Ramp { ramp, shape: Shape::Even };
+        let pace = Pace::Open { arrivals, connections: 20 };
+        let some = Plan { pace, length: Length::Time(over), ..plan(server.target(), 0) };
+        let record = load(some.clone());
+        assert_eq!((record.requests, record.replies), (due, due), "{:?}", record.errors);
+        let parts = (0..3).map(|turn| load(Plan { turn: (turn, 3), ..some.clone() }).requests);
+        assert_eq!(parts.sum::<u64>(), due);
+    }
 }

@@ -25,7 +25,9 @@ pub const COLOURS: [RGBColor; 7] = [
     RGBColor(100, 110, 120),
     RGBColor(170, 140, 20),
 ];
-/// The first of them.
+/// Of what is only there to compare with.
+pub const GREY: RGBColor = RGBColor(150, 156, 166);
+/// The first of [`COLOURS`].
 pub const BLUE: RGBColor = RGBColor(31, 105, 180);
 /// The second.
 pub const ORANGE: RGBColor = RGBColor(214, 112, 20);

@@ -10,23 +10,22 @@ use crate::{
 use plotters::style::RGBColor;
 use std::io;
 use ukevent_measure::{
-    plot::{Area, BLUE, Curve, Drawn, Marks, ORANGE, RED, nothing, panel, scale},
+    plot::{Area, BLUE, Curve, Drawn, GREY, Marks, ORANGE, RED, nothing, panel, scale},
     text,
 };
 
 /// What is drawn of a sample; nothing, where it has none.
-type Value = fn(&Sample) -> Option<f64>;
-type Shown = (&'static str, RGBColor, Value);
+type Value<'a> = &'a dyn Fn(&Sample) -> Option<f64>;
+type Shown<'a> = (&'static str, RGBColor, Value<'a>);
 
-const LATENCIES: [Shown; 3] = [
-    ("p50", BLUE, |sample| (sample.replies > 0).then(|| exponent(sample.p50_ns))),
-    ("p99", ORANGE, |sample| (sample.replies > 0).then(|| exponent(sample.p99_ns))),
-    ("max", RED, |sample| (sample.replies > 0).then(|| exponent(sample.max_ns))),
+const LATENCIES: [Shown<'_>; 3] = [
+    ("p50", BLUE, &|sample| (sample.replies > 0).then(|| exponent(sample.p50_ns))),
+    ("p99", ORANGE, &|sample| (sample.replies > 0).then(|| exponent(sample.p99_ns))),
+    ("max", RED, &|sample| (sample.replies > 0).then(|| exponent(sample.max_ns))),
 ];
-const RATES: [Shown; 2] = [
-    ("replies", BLUE, |sample| Some(sample.replies_per_s())),
-    ("errors", RED, |sample| Some(crate::record::per_s(sample.errors, sample.length))),
-];
+const REPLIES: Shown<'_> = ("replies", BLUE, &|sample| Some(sample.replies_per_s()));
+const ERRORS: Shown<'_> =
+    ("errors", RED, &|sample| Some(crate::record::per_s(sample.errors, sample.length)));
 
 pub(in crate::report) fn write(
     record: &Record,
@@ -34,27 +33,36 @@ pub(in crate::report) fn write(
     verdict: &Verdict,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    sheet("Rate and latency over time", about, verdict, out, |area| draw(&record.samples, area))
+    sheet("Rate and latency over time", about, verdict, out, |area| {
+        draw(&record.samples, about, area)
+    })
 }
 
-fn draw(samples: &[Sample], area: &Area<'_>) -> Drawn {
+fn draw(samples: &[Sample], about: &About, area: &Area<'_>) -> Drawn {
     if samples.is_empty() {
         return nothing(area, "The run was too short to have samples.");
     }
     let ends = samples.iter().map(|sample| (sample.at + sample.length).as_secs_f64());
     let x_end = ends.fold(0.0, f64::max).max(1e-3);
     let (upper, lower) = area.split_vertically(area.dim_in_pixel().1 as i32 / 2);
-    rates(samples, x_end, &upper)?;
+    rates(samples, about, x_end, &upper)?;
     latencies(samples, x_end, &lower)
 }
 
-fn rates(samples: &[Sample], x_end: f64, area: &Area<'_>) -> Drawn {
-    // Errors only if there are any.
-    let failed = samples.iter().any(|sample| sample.errors > 0);
-    let curves = if failed { &RATES[..] } else { &RATES[..1] };
+fn rates(samples: &[Sample], about: &About, x_end: f64, area: &Area<'_>) -> Drawn {
+    let due = |sample: &Sample| about.rate_due(sample);
+    let mut curves: Vec<Shown<'_>> = Vec::new();
+    // What is due first, so that it lies below; errors only if there are any.
+    if samples.iter().any(|sample| due(sample).is_some()) {
+        curves.push(("due", GREY, &due));
+    }
+    curves.push(REPLIES);
+    if samples.iter().any(|sample| sample.errors > 0) {
+        curves.push(ERRORS);
+    }
     let values = curves.iter().flat_map(|(.., value)| samples.iter().filter_map(value));
     let lines = scale::linear(values.fold(0.0, f64::max));
-    frame(samples, curves, x_end, lines, "per second", &text::count, area)
+    frame(samples, &curves, x_end, lines, "per second", &text::count, area)
 }
 
 fn latencies(samples: &[Sample], x_end: f64, area: &Area<'_>) -> Drawn {
@@ -71,7 +79,7 @@ fn latencies(samples: &[Sample], x_end: f64, area: &Area<'_>) -> Drawn {
 
 fn frame(
     samples: &[Sample],
-    shown: &[Shown],
+    shown: &[Shown<'_>],
     x_end: f64,
     y_lines: Vec<f64>,
     y_name: &str,
@@ -80,7 +88,7 @@ fn frame(
 ) -> Drawn {
     let (from, to) = (y_lines[0], y_lines[y_lines.len() - 1]);
     let x_lines: Vec<f64> = scale::linear(x_end).into_iter().filter(|&it| it <= x_end).collect();
-    let curve = |&(name, colour, value): &Shown| Curve {
+    let curve = |&(name, colour, value): &Shown<'_>| Curve {
         name: name.to_owned(),
         colour,
         runs: runs(samples, value),
@@ -94,7 +102,7 @@ fn frame(
 }
 
 /// Points at the middle of each sample; a new list after each sample that has no value.
-fn runs(samples: &[Sample], value: Value) -> Vec<Vec<(f64, f64)>> {
+fn runs(samples: &[Sample], value: Value<'_>) -> Vec<Vec<(f64, f64)>> {
     let mut runs = vec![Vec::new()];
     for sample in samples {
         match value(sample) {
@@ -134,7 +142,7 @@ mod tests {
         let samples = [sample(0, 2), sample(1, 2), sample(2, 0), sample(3, 7)];
         let (_, _, p50) = LATENCIES[0];
         assert_eq!(runs(&samples, p50), [vec![(0.5, 3.0), (1.5, 3.0)], vec![(3.5, 3.0)]]);
-        let (_, _, rate) = RATES[0];
+        let (_, _, rate) = REPLIES;
         let rates = [(0.5, 2.0), (1.5, 2.0), (2.5, 0.0), (3.5, 7.0)];
         assert_eq!(runs(&samples, rate), [rates]);
     }

@@ -1,0 +1,250 @@
+//! The highest rate at which a server answers as fast as it is to: found in steps, each a load at one rate.
+//!
+//! The search is without clock and sockets. It says which rate is next ([`Search::next_rate`]) and is told what came
+//! of it ([`Search::tell`]). It doubles the rate until a step fails, and then halves the distance between the
+//! highest rate that was borne and the lowest that was not. Each rate lies strictly between what is known, or beyond
+//! it by twice, and their number is bounded: a server that answers at random makes it wrong, but not endless.
+
+mod goal;
+mod report;
+#[cfg(test)]
+mod tests;
+
+pub use goal::{Goal, GoalError};
+pub use report::{Form, Report};
+
+use crate::{record::Record, verdict::Verdict};
+use std::{fmt, time::Duration};
+
+/// Where a search begins, and when it ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// The first rate, in requests a second.
+    pub start: f64,
+    /// No rate is lower.
+    pub least: f64,
+    /// No rate is higher.
+    pub most: f64,
+    /// It ends when what was not borne is more than what was by this share of it at most.
+    pub precision: f64,
+    /// Steps at most.
+    pub steps: u32,
+}
+
+impl Default for Bounds {
+    /// From 1,000 a second, between 1 and [`crate::MOST_RATE`], to 5 %, in at most 64 steps.
+    fn default() -> Self {
+        Self { start: 1000.0, least: 1.0, most: crate::MOST_RATE, precision: 0.05, steps: 64 }
+    }
+}
+
+/// A search that goes on.
+///
+/// ```
+/// use ukevent_load::search::{Bounds, Found, Outcome, Search};
+///
+/// let mut search = Search::new(Bounds::default());
+/// while let Some(rate) = search.next_rate() {
+///     search.tell(if rate <= 12_345.0 { Outcome::Met } else { Outcome::Slow });
+/// }
+/// let Found::Between { met, missed } = search.found() else { panic!() };
+/// assert!(met <= 12_345.0 && 12_345.0 < missed && missed <= met * 1.05);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Search {
+    bounds: Bounds,
+    /// The highest that was borne.
+    met: Option<f64>,
+    /// The lowest that was not.
+    missed: Option<f64>,
+    /// Whether at that one the generator was the bottleneck.
+    was_limited: bool,
+    is_silent: bool,
+    taken: u32,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// All were answered, and in time.
+    Met,
+    /// All were answered, but not in time.
+    Slow,
+    /// Some were not answered.
+    Failed,
+    /// Not met, and the generator was the bottleneck: nothing is known of the server.
+    Limited,
+    /// None was answered.
+    Silent,
+}
+
+/// What a search has found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Found {
+    /// The highest rate that met the goal, and the lowest that did not, next to it.
+    Between {
+        /// Requests a second.
+        met: f64,
+        /// Requests a second.
+        missed: f64,
+    },
+    /// This one met the goal, and of higher ones nothing is known.
+    AtLeast {
+        /// Requests a second.
+        met: f64,
+        /// Because the generator was the bottleneck; else the search was at its bound, or ended early.
+        by_generator: bool,
+    },
+    /// None met it; the lowest was this.
+    Nothing {
+        /// Requests a second.
+        missed: f64,
+        /// At that one the generator was the bottleneck.
+        by_generator: bool,
+    },
+    /// The server answered nothing, or was not asked.
+    Silent,
+}
+
+impl Search {
+    /// One that begins. Bounds that make no sense are mended: the start lies between the others.
+    #[must_use]
+    pub const fn new(bounds: Bounds) -> Self {
+        Self { bounds, met: None, missed: None, was_limited: false, is_silent: false, taken: 0 }
+    }
+
+    /// The rate of the next step, in requests a second; `None`, when it has ended. The same until
+    /// [`Self::tell`].
+    #[must_use]
+    pub fn next_rate(&self) -> Option<f64> {
+        let Bounds { start, least, most, precision, steps } = self.bounds;
+        if self.is_silent || self.taken >= steps {
+            return None;
+        }
+        match (self.met, self.missed) {
+            (None, None) => Some(start.min(most).max(least)),
+            (Some(met), None) => (met < most).then(|| (met * 2.0).min(most)),
+            (None, Some(missed)) => (missed > least).then(|| (missed / 2.0).max(least)),
+            // Of a generator that is at its end more steps show nothing.
+            (Some(_), Some(_)) if self.was_limited => None,
+            (Some(met), Some(missed)) => {
+                let middle = f64::midpoint(met, missed);
+                let goes_on = missed > met * (1.0 + precision) && middle > met && middle < missed;
+                goes_on.then_some(middle)
+            }
+        }
+    }
+
+    /// What came of the step at [`Self::next_rate`]. After the end it does nothing.
+    pub fn tell(&mut self, outcome: Outcome) {
+        let Some(rate) = self.next_rate() else { return };
+        self.taken += 1;
+        match outcome {
+            Outcome::Met => self.met = Some(rate),
+            Outcome::Slow | Outcome::Failed | Outcome::Limited => {
+                self.missed = Some(rate);
+                self.was_limited = outcome == Outcome::Limited;
+            }
+            Outcome::Silent => self.is_silent = true,
+        }
+    }
+
+    /// What it has found so far.
+    #[must_use]
+    pub const fn found(&self) -> Found {
+        let by_generator = self.was_limited;
+        match (self.met, self.missed) {
+            (Some(met), Some(missed)) if !by_generator => Found::Between { met, missed },
+            (Some(met), _) => Found::AtLeast { met, by_generator },
+            (None, Some(missed)) => Found::Nothing { missed, by_generator },
+            (None, None) => Found::Silent,
+        }
+    }
+}
+
+/// A step that was made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Requests a second that were asked for.
+    pub rate: f64,
+    /// Replies a second that came.
+    pub got: f64,
+    /// Latencies.
+    pub p50: Duration,
+    /// See `p50`.
+    pub p99: Duration,
+    /// See `p50`.
+    pub longest: Duration,
+    /// What the goal is about.
+    pub aimed: Duration,
+    /// What was counted as an error.
+    pub errors: u64,
+    /// How much of its processor the busiest thread of the generator used, of 100.
+    pub busiest_percent: f64,
+    /// Most connections at a time.
+    pub connections: u64,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl Step {
+    /// What a load at this rate has shown.
+    ///
+    /// A generator that was the bottleneck excuses a server that missed its goal; it does not make one miss it:
+    /// latency counts from the intended start, so what was met was met.
+    ///
+    /// ```
+    /// use ukevent_load::{Record, search::{Outcome, Step}};
+    ///
+    /// let step = Step::of(1000.0, "p99=10ms".parse()?, &Record::new());
+    /// assert_eq!(step.outcome, Outcome::Silent);
+    /// # Ok::<(), ukevent_load::search::GoalError>(())
+    /// ```
+    #[must_use]
+    pub fn of(rate: f64, goal: Goal, record: &Record) -> Self {
+        let verdict = Verdict::of(record);
+        let errors = record.errors.total();
+        let aimed = goal.of(&record.latency);
+        let outcome = match () {
+            () if record.replies == 0 => Outcome::Silent,
+            () if errors == 0 && aimed <= goal.within => Outcome::Met,
+            () if verdict.is_bottleneck() => Outcome::Limited,
+            () if errors > 0 => Outcome::Failed,
+            () => Outcome::Slow,
+        };
+        Self {
+            rate,
+            got: record.replies_per_s(),
+            p50: record.latency.percentile(50.0),
+            p99: record.latency.percentile(99.0),
+            longest: record.latency.longest(),
+            aimed,
+            errors,
+            busiest_percent: verdict.busiest_percent,
+            connections: record.connections.most,
+            outcome,
+        }
+    }
+}
+
+impl Outcome {
+    /// In one word, as tables have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Slow => "slow",
+            Self::Failed => "failed",
+            Self::Limited => "limited",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
