@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be had here is a test that fails")]
 
 mod backend;
+mod bench;
 mod browser;
 mod clients;
 mod end;
