@@ -109,6 +109,11 @@ pub(crate) const BARS: &[Bar] = &[
     Bar { table: "tasks", what: "a task is spawned and joined in ≤ 60 ns", contender: "ukevent-task", scope: &[("operation", &["spawn and join", "spawn and join 100"])], against: Against::Nothing, limit: 60.0, side: Side::AtMost },
     Bar { table: "tasks", what: "a switch between two tasks ≤ 20 ns", contender: "ukevent-task", scope: &[("operation", &["switch"])], against: Against::Nothing, limit: 20.0, side: Side::AtMost },
     Bar { table: "tasks", what: "a message between two tasks ≤ 20 ns", contender: "ukevent-task", scope: &[("operation", &["message"])], against: Against::Nothing, limit: 20.0, side: Side::AtMost },
+    Bar { table: "pingpong", what: "a round trip ≤ 1.05 of the bare ring", contender: OURS, scope: &[("measure", &["round trip"]), ("percentile", &["p50", "p99"])], against: Against::Contender("bare ring"), limit: 1.05, side: Side::AtMost },
+    Bar { table: "pingpong", what: "a round trip on epoll ≤ 1.05 of bare epoll", contender: "ukevent epoll", scope: &[("measure", &["round trip"]), ("percentile", &["p50", "p99"])], against: Against::Contender("bare epoll"), limit: 1.05, side: Side::AtMost },
+    Bar { table: "inode", what: "none of 100,000 files missed, and ≤ 1.2 of bare inotify's CPU", contender: OURS, scope: &[("measure", &["cpu"])], against: Against::Contender("bare inotify"), limit: 1.2, side: Side::AtMost },
+    Bar { table: "inode", what: "the handler knows within 1.2 of bare inotify", contender: OURS, scope: &[("measure", &["to the handler"])], against: Against::Contender("bare inotify"), limit: 1.2, side: Side::AtMost },
+    Bar { table: "inode", what: "the handler knows within 1.2 of bare inotify, on epoll", contender: "ukevent epoll", scope: &[("measure", &["to the handler"])], against: Against::Contender("bare inotify"), limit: 1.2, side: Side::AtMost },
 ];
 
 impl Bar {

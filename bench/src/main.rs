@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use tables::echo::Endpoint;
 use tables::memory::EchoChild;
 use tables::more;
-use ukevent_bench::tables::{events, ready, timers, wake};
+use ukevent_bench::tables::{events, inode, ready, timers, wake};
 use ukevent_measure::cores::{Cores, pin};
 use ukevent_measure::results::{self, File, Machine, Outcome};
 use ukevent_measure::{Plan, Result};
@@ -64,11 +64,13 @@ enum Task {
     Alloc,
     Memory,
     Tasks,
+    Pingpong,
+    Inode,
     Report,
 }
 
 impl Task {
-    const TABLES: [Self; 11] = [
+    const TABLES: [Self; 13] = [
         Self::Ready,
         Self::Timers,
         Self::Wake,
@@ -80,6 +82,8 @@ impl Task {
         Self::Alloc,
         Self::Memory,
         Self::Tasks,
+        Self::Pingpong,
+        Self::Inode,
     ];
 
     const fn name(self) -> &'static str {
@@ -95,6 +99,8 @@ impl Task {
             Self::Alloc => "alloc",
             Self::Memory => "memory",
             Self::Tasks => "tasks",
+            Self::Pingpong => "pingpong",
+            Self::Inode => "inode",
             Self::Report => "report",
         }
     }
@@ -152,6 +158,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Task::Alloc => tables::alloc::run(&plan, &cores, &mut outcomes),
             Task::Memory => tables::memory::run(&plan, &cores, &mut outcomes)?,
             Task::Tasks => tables::tasks::run(&plan, &cores, &mut outcomes),
+            Task::Pingpong => tables::echo::pingpong::run(&plan, &cores, &mut outcomes)?,
+            Task::Inode => inode::run(&plan, &cores, more::inode, &mut outcomes),
             Task::Report => {}
         }
         all_ok &= outcomes.iter().all(|outcome| outcome.ok);

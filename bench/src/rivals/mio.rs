@@ -2,6 +2,7 @@
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 use ukevent_bench::tables::events::Tells;
@@ -44,7 +45,11 @@ impl Readiness for Mio {
 
 impl Tells for Mio {
     fn reap_within(&mut self, patience: Duration, seen: &mut Seen) -> Result<()> {
-        self.poll.poll(&mut self.events, Some(patience))?;
+        match self.poll.poll(&mut self.events, Some(patience)) {
+            // The kernel may interrupt a thread that has just closed an io_uring instance.
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
         for event in &self.events {
             seen.note(event.token().0 as u64, event.is_readable());
         }

@@ -6,7 +6,10 @@ use crate::rivals::{
     binary_heap::LazyHeap,
     btree::Tree,
     heap::IndexedHeap,
+    libevent::{self, Libevent},
+    libuv::{self, UvPoll, UvTimers},
     mio::Mio,
+    notify::Notify,
     polling::Polling,
     ring_take::RingTake,
     slots::BareSlots,
@@ -14,13 +17,14 @@ use crate::rivals::{
     tokio_channel::TokioChannel,
     tokio_timers::DelayTimers,
 };
+use ukevent_bench::tables::inode::Reach;
 use ukevent_bench::tables::ready::Trigger;
 use ukevent_bench::tables::timers::late;
 use ukevent_bench::tables::wake::Posts;
-use ukevent_bench::tables::{events, ready, timers, wake};
+use ukevent_bench::tables::{events, inode, ready, timers, wake};
 use ukevent_measure::Contender;
 
-/// Of `ready`. mio has edges only.
+/// Of `ready`. mio has edges only, libuv levels only.
 pub(crate) fn ready(trigger: Trigger) -> Vec<Contender<ready::Setup>> {
     let mut contenders = vec![
         Contender { name: "bare ring", round: ready::round::<BareRing> },
@@ -29,16 +33,27 @@ pub(crate) fn ready(trigger: Trigger) -> Vec<Contender<ready::Setup>> {
     if trigger == Trigger::Edge {
         contenders.push(Contender { name: "mio", round: ready::round::<Mio> });
     }
+    if libevent::is_here() {
+        contenders.push(Contender { name: "libevent", round: ready::round::<Libevent> });
+    }
+    if trigger == Trigger::Level && libuv::is_here() {
+        contenders.push(Contender { name: "libuv", round: ready::round::<UvPoll> });
+    }
     contenders
 }
 
 /// Of `events`.
 pub(crate) fn events() -> Vec<Contender<events::Setup>> {
-    vec![
+    let mut contenders = vec![
         Contender { name: "bare ring", round: events::round::<RingTake> },
         Contender { name: "mio", round: events::round::<events::ReadsTold<Mio>> },
         Contender { name: "polling", round: events::round::<events::ReadsTold<Polling>> },
-    ]
+    ];
+    if libevent::is_here() {
+        let round = events::round::<events::ReadsTold<Libevent>>;
+        contenders.push(Contender { name: "libevent", round });
+    }
+    contenders
 }
 
 /// Of `timers`, with so many live.
@@ -50,6 +65,9 @@ pub(crate) fn timers(live: usize) -> Vec<Contender<timers::Setup>> {
         Contender { name: "lazy heap", round: timers::round::<LazyHeap> },
         Contender { name: "BTreeMap", round: timers::round::<Tree> },
     ];
+    if libuv::is_here() {
+        contenders.push(Contender { name: "libuv", round: timers::round::<UvTimers> });
+    }
     // Cancelling looks through all of the kernel's time-outs, so that more would take minutes.
     if live <= 1_000 {
         let round = timers::round::<RingTimeouts>;
@@ -60,10 +78,14 @@ pub(crate) fn timers(live: usize) -> Vec<Contender<timers::Setup>> {
 
 /// Of `timers`, for how late they fire.
 pub(crate) fn sleepers() -> Vec<Contender<late::Setup>> {
-    vec![
+    let mut contenders = vec![
         Contender { name: "tokio DelayQueue", round: late::round::<DelayTimers> },
         Contender { name: "io_uring time-outs", round: late::round::<RingTimeouts> },
-    ]
+    ];
+    if libuv::is_here() {
+        contenders.push(Contender { name: "libuv", round: late::round::<UvTimers> });
+    }
+    contenders
 }
 
 /// Of `wake`.
@@ -77,4 +99,12 @@ pub(crate) fn wake(posts: Posts) -> Vec<Contender<wake::Setup>> {
         ],
     });
     contenders
+}
+
+/// Of `inode`. What is in a directory before notify watches it is lost, as in a tree that grows.
+pub(crate) fn inode(reach: Reach) -> Vec<Contender<inode::Setup>> {
+    match reach {
+        Reach::Growing => Vec::new(),
+        _ => vec![Contender { name: "notify", round: inode::round::<Notify> }],
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! It needs nothing but itself: contenders are ukevent on each of its backends, and straight system calls. Others
 //! can be added to a table: whoever implements its trait ([`Readiness`](tables::ready::Readiness),
-//! [`Takes`](tables::events::Takes), [`Timers`](tables::timers::Timers), [`Target`](tables::wake::Target)) is given
+//! [`Takes`](tables::events::Takes), [`Watches`](tables::inode::Watches), [`Timers`](tables::timers::Timers), [`Target`](tables::wake::Target)) is given
 //! the same work, in turn with the others. The method is that of [`ukevent_measure`].
 
 #![forbid(unsafe_code)]

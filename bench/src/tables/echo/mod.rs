@@ -7,6 +7,7 @@
 //! starts besides counts too.
 
 mod load;
+pub(crate) mod pingpong;
 
 use crate::rivals::{
     compio::Compio, epoll_echo::EpollEcho, glommio::Glommio, monoio::Monoio, ring_echo::RingEcho,
@@ -115,6 +116,15 @@ enum Family {
     Unix,
 }
 
+impl Family {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Unix => "Unix",
+        }
+    }
+}
+
 struct Setup {
     family: Family,
     connections: usize,
@@ -186,35 +196,14 @@ fn contenders() -> Vec<Contender<Setup>> {
 }
 
 fn round<E: Echo>(setup: &Setup) -> Result<Vec<Sample>> {
-    let endpoint = setup.endpoint()?;
-    let (to_load, from_server) = mpsc::channel();
-    pin(setup.load_core)?;
-    let server = {
-        let (endpoint, core, connections) =
-            (endpoint.clone(), setup.server_core, setup.connections);
-        std::thread::spawn(move || {
-            pin(core)?;
-            // The load gives up waiting when this thread has ended.
-            let _ = to_load.send(SystemCalls::of_this_thread());
-            E::serve(&endpoint, connections)
-        })
-    };
-    let mut calls = from_server.recv()?;
-    let measured = measure(setup, &endpoint, calls.as_mut());
-    let ended = end(server);
-    // If both failed, the server knows why.
-    let Measured { wall_ns, cpu_ns, calls, echoes } = match (measured, ended) {
-        (Ok(measured), Ok(())) => measured,
-        (_, Err(error)) | (Err(error), Ok(())) => return Err(error),
-    };
-    let family = match setup.family {
-        Family::Tcp => "TCP",
-        Family::Unix => "Unix",
-    };
+    let Measured { wall_ns, cpu_ns, calls, echoes } =
+        with_server::<E, _, _>(setup, SystemCalls::of_this_thread, |endpoint, mut calls| {
+            measure(setup, endpoint, calls.as_mut())
+        })?;
     let sample = |measure: &str, unit, value| {
         Sample::figure(unit, value)
             .counted(setup.echoes, echoes)
-            .with("socket", family)
+            .with("socket", setup.family.name())
             .with("measure", measure)
             .with("connections", setup.connections)
     };
@@ -227,6 +216,35 @@ fn round<E: Echo>(setup: &Setup) -> Result<Vec<Sample>> {
         samples.push(sample("system calls", "system calls/echo", each(calls)));
     }
     Ok(samples)
+}
+
+/// Runs the server on a thread of its own, where `make` runs before it, and lets the load measure it.
+fn with_server<E: Echo, T, M: Send + 'static>(
+    setup: &Setup,
+    make: impl FnOnce() -> M + Send + 'static,
+    measure: impl FnOnce(&Endpoint, M) -> Result<T>,
+) -> Result<T> {
+    let endpoint = setup.endpoint()?;
+    let (to_load, from_server) = mpsc::channel();
+    pin(setup.load_core)?;
+    let server = {
+        let (endpoint, core, connections) =
+            (endpoint.clone(), setup.server_core, setup.connections);
+        std::thread::spawn(move || {
+            pin(core)?;
+            // The load gives up waiting when this thread has ended.
+            let _ = to_load.send(make());
+            E::serve(&endpoint, connections)
+        })
+    };
+    let made = from_server.recv()?;
+    let measured = measure(&endpoint, made);
+    let ended = end(server);
+    // If both failed, the server knows why.
+    match (measured, ended) {
+        (Ok(measured), Ok(())) => Ok(measured),
+        (_, Err(error)) | (Err(error), Ok(())) => Err(error),
+    }
 }
 
 struct Measured {

@@ -1,6 +1,7 @@
 //! The tables: what is measured, one file each.
 
 pub mod events;
+pub mod inode;
 pub mod memory;
 pub mod ready;
 pub mod timers;
@@ -10,8 +11,8 @@ use crate::view::{Source, View};
 use ukevent_measure::{Plan, Result, cores::Cores, results::Outcome};
 
 /// All of them, in the order in which they are run.
-pub const ALL: [Table; 5] =
-    [ready::TABLE, events::TABLE, timers::TABLE, wake::TABLE, memory::TABLE];
+pub const ALL: [Table; 6] =
+    [events::TABLE, inode::TABLE, ready::TABLE, timers::TABLE, wake::TABLE, memory::TABLE];
 
 /// A table of `ukevent bench`.
 #[derive(Debug)]
