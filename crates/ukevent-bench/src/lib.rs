@@ -9,5 +9,8 @@
 #![forbid(unsafe_code)]
 
 pub mod contenders;
+#[cfg(test)]
+mod made_up;
+pub mod server;
 pub mod tables;
 pub mod view;

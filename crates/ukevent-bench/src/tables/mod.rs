@@ -1,9 +1,12 @@
 //! The tables: what is measured, one file each.
 
+pub mod bursts;
+pub mod dead;
 pub mod events;
 pub mod inode;
 pub mod memory;
 pub mod ready;
+pub mod sequential;
 pub mod timers;
 pub mod wake;
 
