@@ -14,8 +14,17 @@ use crate::view::{Source, View};
 use ukevent_measure::{Plan, Result, cores::Cores, results::Outcome};
 
 /// All of them, in the order in which they are run.
-pub const ALL: [Table; 6] =
-    [events::TABLE, inode::TABLE, ready::TABLE, timers::TABLE, wake::TABLE, memory::TABLE];
+pub const ALL: [Table; 9] = [
+    dead::TABLE,
+    bursts::TABLE,
+    sequential::TABLE,
+    events::TABLE,
+    inode::TABLE,
+    ready::TABLE,
+    timers::TABLE,
+    wake::TABLE,
+    memory::TABLE,
+];
 
 /// A table of `ukevent bench`.
 #[derive(Debug)]
