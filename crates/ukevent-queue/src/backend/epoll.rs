@@ -201,22 +201,38 @@ impl EpollBackend {
     /// Hands on the first reports of a set, and all the others that it has. Whether the second set has some.
     ///
     /// A wait tells all that was so when it began, as that of the other backends does. The kernel gives what is
-    /// ready in turn, so after as many as there are all have been told.
+    /// ready in turn, and a level that it gave joins behind all that waits: when the first of them comes again, all
+    /// have been told.
     fn take_all(
         &mut self,
         set: usize,
         mut count: usize,
         reports: &mut Vec<Completion>,
     ) -> Result<bool> {
+        let first_level =
+            self.reports[..count].iter().map(Report::data).find(|&it| self.is_level(it));
         let mut inner = self.take(count, reports);
         let mut taken = count;
+        // What was read by another thread meanwhile does not come again: then the number of all is the end.
         while count == BATCH && taken < self.entries.most() {
             self.system_calls += 1;
             count = self.sets[set].wait(&mut self.reports[..], Some(0), None)?;
-            inner |= self.take(count, reports);
+            let comes_again = |report: &Report| Some(report.data()) == first_level;
+            let again = self.reports[..count].iter().position(comes_again);
+            inner |= self.take(again.unwrap_or(count), reports);
+            if again.is_some() {
+                break;
+            }
             taken += count;
         }
         Ok(inner)
+    }
+
+    /// Whether what was reported with this word is reported as long as it is so.
+    fn is_level(&self, data: u64) -> bool {
+        let ticket = Ticket::from_bits(data);
+        ticket == INNER
+            || self.entries.find(ticket.index).is_some_and(|entry| entry.poll.arm == Arm::Level)
     }
 
     /// Whether this arming is the one that the slot has.

@@ -17,6 +17,7 @@ cases! {
     kernels: [
         posts_from_a_busy_thread_do_not_starve_the_others,
         merged_posts_from_a_busy_thread_do_not_starve_the_others,
+        a_wait_asks_for_what_is_ready_and_not_for_all,
     ],
 }
 
@@ -191,4 +192,30 @@ fn merged_posts_from_a_busy_thread_do_not_starve_the_others(bench: &Bench) {
     door.knock();
     let post = || poster.post(1).unwrap();
     while_busy(post, || none_starves(&mut queue, &[B], 20, 100));
+}
+
+/// However many fit into one report of the kernel: who is ready by level is told once a wait, and by as few calls.
+fn a_wait_asks_for_what_is_ready_and_not_for_all(bench: &Bench) {
+    let mut queue = bench.queue();
+    let doors: Vec<Door> = (0..1500).map(|_| bench.door()).collect();
+    for (place, door) in doors.iter().enumerate() {
+        queue.register(door.source(), Token::from(place), Mode::Level).unwrap();
+    }
+    // What was armed is the kernel's now.
+    assert_eq!(queue.wait(Wait::now()), Ok(0));
+    for ready in [255, 256, 257, 511, 512, 513] {
+        let open = &doors[..ready];
+        open.iter().for_each(Door::knock);
+        let before = queue.counters().system_calls;
+        let events = batch(&mut queue, Wait::now());
+        let calls = queue.counters().system_calls - before;
+        assert_eq!(events.len(), ready);
+        let all: std::collections::HashSet<Token> = tokens(&events).into_iter().collect();
+        assert_eq!(all.len(), ready);
+        // The others get all by one call, and a ring makes some to arm what is new.
+        let is_epoll = bench.kind == crate::bench::BackendKind::Epoll;
+        assert!(calls <= 3 || !is_epoll, "{calls} calls for {ready} of {}", doors.len());
+        open.iter().for_each(Door::answer);
+        while !batch(&mut queue, Wait::now()).is_empty() {}
+    }
 }
