@@ -114,6 +114,12 @@ pub(crate) const BARS: &[Bar] = &[
     Bar { table: "inode", what: "none of 100,000 files missed, and ≤ 1.2 of bare inotify's CPU", contender: OURS, scope: &[("measure", &["cpu"])], against: Against::Contender("bare inotify"), limit: 1.2, side: Side::AtMost },
     Bar { table: "inode", what: "the handler knows within 1.2 of bare inotify", contender: OURS, scope: &[("measure", &["to the handler"])], against: Against::Contender("bare inotify"), limit: 1.2, side: Side::AtMost },
     Bar { table: "inode", what: "the handler knows within 1.2 of bare inotify, on epoll", contender: "ukevent epoll", scope: &[("measure", &["to the handler"])], against: Against::Contender("bare inotify"), limit: 1.2, side: Side::AtMost },
+    Bar { table: "load", what: "as many requests/s as wrk", contender: "ukevent load", scope: &[("measure", &["rate"])], against: Against::Contender("wrk"), limit: 1.0, side: Side::AtLeast },
+    Bar { table: "load", what: "≤ 1 % of starts late at 80 % of wrk's rate", contender: "ukevent load", scope: &[("measure", &["late starts"])], against: Against::Nothing, limit: 1.0, side: Side::AtMost },
+    Bar { table: "load", what: "16,000 connections in ≤ 64 MiB", contender: "ukevent load", scope: &[("measure", &["peak memory"])], against: Against::Nothing, limit: 64.0, side: Side::AtMost },
+    Bar { table: "bursts", what: "every connection is answered: none refused, reset, timed out", contender: OURS, scope: &[("measure", &["answered"])], against: Against::Nothing, limit: 100.0, side: Side::AtLeast },
+    Bar { table: "bursts", what: "CPU per request ≤ 0.9 of the epoll backend's", contender: OURS, scope: &[("measure", &["cpu"])], against: Against::Contender("ukevent epoll"), limit: 0.9, side: Side::AtMost },
+    Bar { table: "bursts", what: "CPU per request ≤ 0.8 of nginx", contender: OURS, scope: &[("measure", &["cpu"])], against: Against::Contender("nginx"), limit: 0.8, side: Side::AtMost },
 ];
 
 impl Bar {

@@ -18,7 +18,8 @@ pub(crate) fn commit() -> String {
         return "unknown".to_owned();
     };
     // Results and their tables do not change what was measured.
-    let others = ["status", "--porcelain", "--", ":/", ":(exclude)results", ":(exclude)README.md"];
+    let written = [":(exclude)results", ":(exclude)README.md", ":(exclude,top)README.md"];
+    let others = [&["status", "--porcelain", "--", ":/"][..], &written].concat();
     if git(&others).is_none_or(|changes| !changes.is_empty()) {
         commit.push('+');
     }

@@ -11,6 +11,7 @@ mod report;
 mod rivals;
 mod system_calls;
 mod tables;
+mod tools;
 
 use clap::{Parser, ValueEnum};
 use rivals::ring_echo::serve_page;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use tables::echo::Endpoint;
 use tables::memory::EchoChild;
 use tables::more;
-use ukevent_bench::tables::{events, inode, ready, timers, wake};
+use ukevent_bench::tables::{dead, events, inode, ready, timers, wake};
 use ukevent_measure::cores::{Cores, pin};
 use ukevent_measure::results::{self, File, Machine, Outcome};
 use ukevent_measure::{Plan, Result};
@@ -29,7 +30,7 @@ use ukevent_measure::{Plan, Result};
 #[derive(Parser)]
 struct Arguments {
     /// What to measure; everything, if nothing is named. `report` writes the tables of the results
-    /// that there are into bench/README.md.
+    /// that there are into bench/README.md, and what README.md quotes of them.
     what: Vec<Task>,
     /// Rounds that count, at least five; one more comes before them.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(5..))]
@@ -66,11 +67,14 @@ enum Task {
     Tasks,
     Pingpong,
     Inode,
+    Dead,
+    Load,
+    Bursts,
     Report,
 }
 
 impl Task {
-    const TABLES: [Self; 13] = [
+    const TABLES: [Self; 16] = [
         Self::Ready,
         Self::Timers,
         Self::Wake,
@@ -84,6 +88,9 @@ impl Task {
         Self::Tasks,
         Self::Pingpong,
         Self::Inode,
+        Self::Dead,
+        Self::Load,
+        Self::Bursts,
     ];
 
     const fn name(self) -> &'static str {
@@ -101,6 +108,9 @@ impl Task {
             Self::Tasks => "tasks",
             Self::Pingpong => "pingpong",
             Self::Inode => "inode",
+            Self::Dead => "dead",
+            Self::Load => "load",
+            Self::Bursts => "bursts",
             Self::Report => "report",
         }
     }
@@ -134,7 +144,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
     };
     let full = Plan { rounds: usize::from(arguments.rounds), ..Plan::full() };
     let plan = Plan { absent: absent(), ..if arguments.smoke { Plan::smoke() } else { full } };
-    if cfg!(debug_assertions) && !plan.is_smoke() {
+    let is_measured = arguments.what != [Task::Report];
+    if cfg!(debug_assertions) && !plan.is_smoke() && is_measured {
         return Err("this is a debug build; measure with --release".into());
     }
     let cores = Cores::find()?;
@@ -160,6 +171,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Task::Tasks => tables::tasks::run(&plan, &cores, &mut outcomes),
             Task::Pingpong => tables::echo::pingpong::run(&plan, &cores, &mut outcomes)?,
             Task::Inode => inode::run(&plan, &cores, more::inode, &mut outcomes),
+            Task::Dead => dead::run(&plan, &cores, Vec::new(), &mut outcomes)?,
+            Task::Load => tables::load::run(&plan, &cores, &mut outcomes)?,
+            Task::Bursts => tables::bursts::run(&plan, &cores, &mut outcomes)?,
             Task::Report => {}
         }
         all_ok &= outcomes.iter().all(|outcome| outcome.ok);

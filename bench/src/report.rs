@@ -16,9 +16,11 @@ const SPLITS: &[(&str, &str)] = &[
     ("echo", "socket"),
     ("events", "kind"),
     ("alloc", "blocks"),
+    ("load", "server"),
 ];
 
-/// Writes the tables of all results into the README, between their marks.
+/// Writes the tables of all results into the README here, and what the project's own quotes of them into that,
+/// between their marks.
 pub(crate) fn regenerate(out: &Path, tables: &[&str]) -> Result<()> {
     let path = folder().join("README.md");
     let mut text = std::fs::read_to_string(&path)?;
@@ -27,7 +29,8 @@ pub(crate) fn regenerate(out: &Path, tables: &[&str]) -> Result<()> {
             text = between_marks(&text, table, &section(table, &file))?;
         }
     }
-    Ok(std::fs::write(path, text)?)
+    std::fs::write(path, text)?;
+    quotes::regenerate(out, tables)
 }
 
 fn between_marks(text: &str, table: &str, new: &str) -> Result<String> {
@@ -110,5 +113,6 @@ fn parameters_text(parameters: &Parameters) -> String {
     if parameters.is_empty() { String::new() } else { format!(" {parameters}") }
 }
 
+mod quotes;
 #[cfg(test)]
 mod tests;

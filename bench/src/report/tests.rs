@@ -3,7 +3,7 @@
 use super::{between_marks, section};
 use ukevent_measure::results::{File, Machine, Outcome, Parameters};
 
-fn row(contender: &str, operation: &str, rounds: &[f64]) -> Outcome {
+pub(super) fn row(contender: &str, operation: &str, rounds: &[f64]) -> Outcome {
     let mut parameters = Parameters::new();
     parameters.insert("trigger", "edge");
     parameters.insert("operation", operation);
@@ -23,7 +23,7 @@ fn squeezed(line: &str) -> String {
     line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn file(results: Vec<Outcome>) -> File {
+pub(super) fn file(results: Vec<Outcome>) -> File {
     let machine = Machine {
         cpu: "a processor".to_owned(),
         cores: 2,

@@ -7,8 +7,9 @@
 //! calls anonymous and shared: heap and stacks, without the program's file; resident is all of it.
 
 use super::echo::{Echo, Endpoint, MESSAGE_BYTES};
-use super::server::{self, Program, Server, Site, is_installed};
+use super::server::{self, Program, Server, Site};
 use crate::rivals::{tokio_echo::Tokio, ukevent_echo::UkeventEcho};
+use crate::tools::is_installed;
 use clap::ValueEnum;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};

@@ -2,8 +2,12 @@
 //! given more contenders by `more.rs`.
 
 pub(crate) mod alloc;
+pub(crate) mod bursts;
+mod counters;
 pub(crate) mod echo;
+mod generators;
 pub(crate) mod idle;
+pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod more;
 pub(crate) mod reads;

@@ -2,7 +2,8 @@
 //! and 100 MB over four, by a reader of our own that looks at every byte. Then the 4 kB over TLS 1.3, all with
 //! the same cipher, against nginx.
 
-use super::server::{Program, Server, Site, Tls, has_wrk, is_installed};
+use super::server::{Program, Server, Site, Tls, has_wrk};
+use crate::tools::is_installed;
 use ukevent_measure::Result;
 use ukevent_measure::cores::Cores;
 use ukevent_measure::results::Outcome;
@@ -101,6 +102,11 @@ fn contenders(is_large: bool) -> Vec<Contender<Setup>> {
     add_installed("nginx", |it| small(it, Program::Nginx), |it| large(it, Program::Nginx));
     add_installed("h2o", |it| small(it, Program::H2o), |it| large(it, Program::H2o));
     add_installed("lighttpd", |it| small(it, Program::Lighttpd), |it| large(it, Program::Lighttpd));
+    add_installed(
+        "static-web-server",
+        |it| small(it, Program::StaticWebServer),
+        |it| large(it, Program::StaticWebServer),
+    );
     if !is_large {
         add("bare ring", |it| small(it, Program::BareRing), |it| large(it, Program::BareRing));
     }

@@ -1,6 +1,8 @@
 //! A server in a process of its own, the load on it, and what both cost.
 
+use super::counters::Counters;
 use crate::commit::folder;
+use crate::tools::{is_installed, program};
 use std::fs::{self, File, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -21,8 +23,27 @@ pub(crate) enum Program {
     Nginx,
     H2o,
     Lighttpd,
+    StaticWebServer,
     /// This program as the floor: a ring, and one answer.
     BareRing,
+}
+
+impl Program {
+    /// Whether this program of others is installed; says so if not.
+    pub(crate) fn is_here(self, table: &str) -> bool {
+        let name = match self {
+            Self::Nginx => "nginx",
+            Self::H2o => "h2o",
+            Self::Lighttpd => "lighttpd",
+            Self::StaticWebServer => "static-web-server",
+            Self::Ukevent(_) | Self::BareRing => return true,
+        };
+        let is_here = is_installed(name);
+        if !is_here {
+            eprintln!("SKIPPED: {name} is not installed, so {table} goes without it");
+        }
+        is_here
+    }
 }
 
 /// Connections that a server must be able to hold.
@@ -76,8 +97,14 @@ impl Site {
         self.folder.path().join("www")
     }
 
-    fn command(&self, program: Program, port: u16, tls: Option<&Tls>) -> Result<Command> {
-        match program {
+    /// The command `ukevent`.
+    pub(crate) fn ukevent(&self) -> &Path {
+        &self.ukevent
+    }
+
+    fn command(&self, what: Program, port: u16, extra: Extra<'_>) -> Result<Command> {
+        let tls = extra.tls;
+        match what {
             Program::Ukevent(backend) => {
                 let mut command = Command::new(&self.ukevent);
                 command.arg("serve").arg("--root").arg(self.content());
@@ -88,11 +115,14 @@ impl Site {
                 }
                 // As many and as long as nginx is told below.
                 command.args(["--connections", &CONNECTIONS.to_string(), "--idle-time", "600s"]);
+                if let Some(port) = extra.counters_port {
+                    command.args(["--metrics", &format!("127.0.0.1:{port}")]);
+                }
                 Ok(command)
             }
             Program::Nginx => {
                 let prefix = self.folder.path();
-                fs::write(prefix.join("nginx.conf"), nginx_rules(&self.content(), port, tls))?;
+                fs::write(prefix.join("nginx.conf"), nginx_rules(&self.content(), port, extra))?;
                 let mut command = Command::new("nginx");
                 command.arg("-p").arg(prefix).arg("-c").arg("nginx.conf");
                 command.arg("-e").arg("error.log");
@@ -112,6 +142,12 @@ impl Site {
                 command.arg("-D").arg("-f").arg(rules);
                 Ok(command)
             }
+            Program::StaticWebServer => {
+                let mut command = Command::new(program("static-web-server"));
+                command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--root"]);
+                command.arg(self.content()).args(STATIC_WEB_SERVER);
+                Ok(command)
+            }
             Program::BareRing => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.args(["--static-child", "--listen", &format!("127.0.0.1:{port}")]);
@@ -123,23 +159,58 @@ impl Site {
     /// Starts a server on its core and waits until it answers. The calling thread, and what it starts
     /// from then on, is on the core of the load.
     pub(crate) fn start(&self, program: Program) -> Result<Server> {
-        self.start_with(program, None)
+        self.start_with(program, Extra::default())
+    }
+
+    /// The same, and it can be asked what it answered so far: of the others only nginx can.
+    pub(crate) fn start_counted(&self, program: Program) -> Result<Server> {
+        let port = free_port()?;
+        let extra = Extra { counters_port: Some(port), ..Extra::default() };
+        let mut server = self.start_with(program, extra)?;
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let counters = match program {
+            Program::Nginx => Counters::nginx(address),
+            _ => Counters::ukevent(address),
+        };
+        // They may come a while after what was waited for.
+        let until = Instant::now() + Duration::from_secs(10);
+        while let Err(error) = counters.ask() {
+            if Instant::now() > until {
+                return Err(error);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        server.counters = Some(counters);
+        Ok(server)
     }
 
     /// The same with TLS; of the others only nginx has it here.
     pub(crate) fn start_tls(&self, program: Program, tls: &Tls) -> Result<Server> {
-        let mut server = self.start_with(program, Some(tls))?;
+        let extra = Extra { tls: Some(tls), ..Extra::default() };
+        let mut server = self.start_with(program, extra)?;
         server.client_rules = Some(tls.client_rules.clone());
         Ok(server)
     }
 
-    fn start_with(&self, program: Program, tls: Option<&Tls>) -> Result<Server> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    fn start_with(&self, program: Program, extra: Extra<'_>) -> Result<Server> {
+        let port = free_port()?;
         let words = self.folder.path().join("stderr");
-        let command = self.command(program, port, tls)?;
+        let command = self.command(program, port, extra)?;
         let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         launch(command, address, (self.server_core, self.load_core), &words)
     }
+}
+
+/// What a server has besides.
+#[derive(Clone, Copy, Default)]
+struct Extra<'a> {
+    tls: Option<&'a Tls>,
+    /// Where it tells what it answered.
+    counters_port: Option<u16>,
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// What TLS takes: a certificate of its own, made anew, and one cipher for all.
@@ -202,7 +273,7 @@ pub(crate) fn launch(
     pin(server_core)?;
     let child = command.spawn();
     pin(load_core)?;
-    let mut server = Server { child: child?, address, client_rules: None };
+    let mut server = Server { child: child?, address, client_rules: None, counters: None };
     let until = Instant::now() + Duration::from_secs(10);
     loop {
         if let Some(status) = server.child.try_wait()? {
@@ -225,11 +296,12 @@ pub(crate) struct Server {
     address: SocketAddrV4,
     /// With TLS: how its clients speak it.
     client_rules: Option<PathBuf>,
+    counters: Option<Counters>,
 }
 
 impl Server {
     /// Nanoseconds of CPU that all its threads used so far.
-    fn cpu_ns(&self) -> Result<u64> {
+    pub(crate) fn cpu_ns(&self) -> Result<u64> {
         Ok(process_cpu_ns_of(self.child.id())?)
     }
 
@@ -238,24 +310,31 @@ impl Server {
         self.child.id()
     }
 
-    /// The most memory that was resident: `VmHWM` of proc_pid_status(5).
+    /// What it says that it did, if it was started so that it tells.
+    pub(crate) fn counters(&self) -> Option<&Counters> {
+        self.counters.as_ref()
+    }
+
+    /// Where a file of so many bytes is.
+    pub(crate) fn url(&self, bytes: usize) -> String {
+        let scheme = if self.client_rules.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.address, path_of(bytes))
+    }
+
+    /// The most memory that was resident.
     pub(crate) fn peak_bytes(&self) -> Result<u64> {
-        let words = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = words.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Ok(kib.ok_or("/proc/PID/status without VmHWM")? * 1024)
+        peak_bytes_of(self.child.id())
     }
 
     /// Loads it for some seconds over so many connections, one request after the other on each.
     pub(crate) fn load(&self, bytes: usize, connections: usize, seconds: u64) -> Result<Load> {
         let before = self.cpu_ns()?;
-        let scheme = if self.client_rules.is_some() { "https" } else { "http" };
         let mut command = Command::new("wrk");
         command.envs(self.client_rules.iter().map(|rules| ("OPENSSL_CONF", rules)));
         let output = command
             .args(["--threads=1", &format!("--connections={connections}")])
             .args([&format!("--duration={seconds}s"), "--timeout=5s"])
-            .arg(format!("{scheme}://{}{}", self.address, path_of(bytes)))
+            .arg(self.url(bytes))
             .stdin(Stdio::null())
             .output()?;
         let cpu_ns = self.cpu_ns()? - before;
@@ -358,7 +437,7 @@ pub(crate) struct Load {
 
 impl Load {
     /// Reads what wrk prints.
-    fn read(words: &str, cpu_ns: u64) -> Option<Self> {
+    pub(crate) fn read(words: &str, cpu_ns: u64) -> Option<Self> {
         let mut load = Self { requests: 0, per_second: 0.0, errors: 0, cpu_ns };
         for line in words.lines().map(str::trim) {
             if let Some((count, _)) = line.split_once(" requests in ") {
@@ -381,6 +460,14 @@ impl Load {
     }
 }
 
+/// The most memory of a process that was resident: `VmHWM` of proc_pid_status(5).
+pub(crate) fn peak_bytes_of(process: u32) -> Result<u64> {
+    let words = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = words.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    Ok(kib.ok_or("/proc/PID/status without VmHWM")? * 1024)
+}
+
 /// Whether wrk is here; says so if not.
 pub(crate) fn has_wrk(table: &str) -> bool {
     let is_here = is_installed("wrk");
@@ -388,17 +475,6 @@ pub(crate) fn has_wrk(table: &str) -> bool {
         eprintln!("SKIPPED: {table} takes wrk, which is not installed");
     }
     is_here
-}
-
-/// Whether a program can be started here.
-pub(crate) fn is_installed(program: &str) -> bool {
-    let tried = Command::new(program)
-        .arg("-v")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    tried.is_ok()
 }
 
 /// Builds the command of the project, as it is measured, and returns where it is.
@@ -416,8 +492,11 @@ fn build() -> Result<PathBuf> {
     Ok(target.join("release").join("ukevent"))
 }
 
-fn nginx_rules(content: &Path, port: u16, tls: Option<&Tls>) -> String {
-    let (ssl, rules) = match tls {
+fn nginx_rules(content: &Path, port: u16, extra: Extra<'_>) -> String {
+    let status = extra.counters_port.map_or(String::new(), |port| {
+        format!("server {{ listen 127.0.0.1:{port}; location / {{ stub_status; }} }}\n")
+    });
+    let (ssl, rules) = match extra.tls {
         None => ("", String::new()),
         Some(Tls { certificate, key, .. }) => (
             " ssl",
@@ -439,10 +518,29 @@ fn nginx_rules(content: &Path, port: u16, tls: Option<&Tls>) -> String {
          client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
          uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
          server {{ listen 127.0.0.1:{port}{ssl} backlog=4096;{rules} root {}; }}\n\
-         }}\n",
+         {status}}}\n",
         content.display()
     )
 }
+
+/// Nothing that the others do not do either: no log of requests, no fields of policy, no looking for links and hidden files.
+/// It makes as many threads as it has cores, here one; those that read files come besides.
+const STATIC_WEB_SERVER: [&str; 14] = [
+    "--log-level",
+    "error",
+    "--threads-multiplier",
+    "1",
+    "--cache-control-headers",
+    "false",
+    "--security-headers",
+    "false",
+    "--disable-symlinks",
+    "false",
+    "--ignore-hidden-files",
+    "false",
+    "--text-charset",
+    "false",
+];
 
 /// One thread, no log. As root it serves as root, as the others here do.
 fn h2o_rules(content: &Path, port: u16) -> String {
