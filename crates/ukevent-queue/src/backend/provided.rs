@@ -4,8 +4,8 @@
 //! kernel, which takes one when something arrives; the other half is the program's, and takes their
 //! place; of a single frame nothing is kept. A pool that has no more is *short*: then no more receivers begin in one wait than there are
 //! frames with the kernel. If there are none at all they wait for the pool, which was asked in vain and
-//! calls its waker when a frame comes home. So nobody tries for ever, and a thousand that wait for one
-//! frame cost a thousand looks at memory.
+//! calls its waker when a frame comes home. So nobody tries for ever; and they are tried in turn, some hundred in
+//! a wait, so that thousands that wait for a few frames do not all look in vain.
 
 use crate::event::Errno;
 use crate::operation::MOST_BUFFERS;

@@ -80,6 +80,7 @@ impl Queue {
             || self.ready_events > 0
             || !self.to_arm.is_empty()
             || !self.hot.is_empty()
+            || !self.nobody_in_line()
             || self.backend.owes();
         let now_ns = self.monotonic_ns();
         let at = if work { Some(1) } else { timer.map(|ns| now_ns.saturating_add(ns)) };

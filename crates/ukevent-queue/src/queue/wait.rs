@@ -88,7 +88,7 @@ impl Queue {
             self.collect(wait.at_least)?;
             over |= self.timers.deadline_passed;
             let enough = self.ready_events >= wait.at_least.max(1);
-            let is_done = self.hot.is_empty() && self.to_arm.is_empty();
+            let is_done = self.hot.is_empty() && self.nobody_in_line() && self.to_arm.is_empty();
             let sleep_ns =
                 if enough || over || !is_done { Some(0) } else { self.sleep_ns(deadline)? };
             let had_events = self.ready_events > 0;
@@ -309,6 +309,7 @@ impl Queue {
         let nothing = self.mailbox.is_empty()
             && self.timers.none_live()
             && self.hot.is_empty()
+            && self.nobody_in_line()
             && !self.mailbox.has_attention();
         if nothing { Ok(()) } else { self.collect_all(at_least) }
     }
@@ -321,6 +322,7 @@ impl Queue {
             self.attend();
         }
         if self.ready_events < READY_EVENTS.max(at_least) {
+            self.call_up();
             let mut hot = std::mem::take(&mut self.hot).into_iter();
             while let Some(key) = hot.next() {
                 if self.slots.live(key).is_some()

@@ -58,7 +58,7 @@ impl Queue {
             Start::Later(request) => {
                 let number = fd.as_raw_fd();
                 self.keep_request(key, request, number, PollMask::empty());
-                self.hot.push(key);
+                self.operations.line.push_back(key);
                 None
             }
             Start::Refused(request, errno) => {

@@ -34,12 +34,16 @@ use crate::slot::Flags;
 use crate::source::{Own, Owner, State};
 use line::Line;
 use smallvec::SmallVec;
+use std::collections::VecDeque;
 use std::task::{Wake, Waker};
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
 
 const ECANCELED: i32 = 125;
 const ETIMEDOUT: i32 = 110;
+
+/// How many of those in line for a buffer are tried in a wait.
+const IN_TURN: usize = 256;
 
 /// What the operations of a queue have in common.
 pub(super) struct Operations {
@@ -52,6 +56,8 @@ pub(super) struct Operations {
     spare: Vec<Box<Work>>,
     /// They wait for a buffer of their pool.
     starved: Vec<Key>,
+    /// A buffer may be there for them: they are tried first come first served, [`IN_TURN`] at a time.
+    line: VecDeque<Key>,
     files: Option<Files>,
     copied: zero::Copied,
     passed: cold::Passed,
@@ -102,6 +108,7 @@ impl Operations {
             live: 0,
             spare: Vec::new(),
             starved: Vec::new(),
+            line: VecDeque::new(),
             files: None,
             copied: zero::Copied::default(),
             passed: cold::Passed::default(),
@@ -352,11 +359,20 @@ impl Queue {
             let result = work.ended_by.map_or(done.result, Err);
             self.done(key, done.request, result, done.payload);
         }
-        for key in std::mem::take(&mut self.operations.starved) {
-            if self.slots.live(key).is_some() {
-                self.hot.push(key);
-            }
-        }
+        let starved = std::mem::take(&mut self.operations.starved);
+        self.operations.line.extend(starved);
+    }
+
+    /// Whether nobody is in line for a buffer.
+    pub(in crate::queue) fn nobody_in_line(&self) -> bool {
+        self.operations.line.is_empty()
+    }
+
+    /// Lets the next in line be tried. Not all: of a thousand who wait for a handful of buffers that came home, a
+    /// handful goes on, and the others were looked at in vain.
+    pub(in crate::queue) fn call_up(&mut self) {
+        let count = self.operations.line.len().min(IN_TURN);
+        self.hot.extend(self.operations.line.drain(..count));
     }
 }
 
