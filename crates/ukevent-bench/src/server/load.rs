@@ -6,12 +6,18 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
-use ukevent_load::{Class, Length, Load, Pace, Plan, Record, verdict::Verdict};
+use ukevent_load::{
+    Class, Length, Load, Pace, Plan, Record,
+    verdict::{BUSY_PERCENT, Verdict},
+};
 use ukevent_measure::{
     Result, Sample,
     clock::{process_cpu_ns, thread_cpu_ns},
 };
 use ukevent_task::Runtime;
+
+/// From more than this share of late starts on the load was not up to it, in percent.
+const LATE_PERCENT: f64 = 20.0;
 
 /// Within what time a connection and a reply are to be there, where nothing else is said.
 pub const PATIENCE: Duration = Duration::from_secs(3);
@@ -130,9 +136,12 @@ impl Measured {
         named.chain(others.iter().map(status)).collect::<Vec<_>>().join(", ")
     }
 
-    /// Whether the load could not ask as it should have.
+    /// Whether the load could not ask as it should have: it had no processor time left, or was late with so many
+    /// starts that this was no moment of somebody else's on its core. (What it says of itself is stricter; but here
+    /// errors are what is asked for, not latencies.)
     #[must_use]
     pub fn is_load_bound(&self) -> bool {
-        Verdict::of(&self.record).is_bottleneck()
+        let verdict = Verdict::of(&self.record);
+        verdict.cpu_percent >= BUSY_PERCENT || verdict.late_percent > LATE_PERCENT
     }
 }

@@ -80,7 +80,7 @@ pub fn run(
     descriptors::raised(u64::from(MOST) * 4);
     let setup = Setup {
         multiples: plan.pick(&[1, 2, 4, 8, 16, 32], &[1, 2, 4, 8, 16, 32], &[1]),
-        time: Duration::from_millis(plan.pick(2_000, 120, 50)),
+        time: Duration::from_millis(plan.pick(2_000, 200, 50)),
         // One second in 2006. A run that only shows that it runs may be on a machine that does much else.
         patience: plan.pick(Duration::from_secs(1), Duration::from_secs(1), PATIENCE * 5),
         server_core: cores.first(),
