@@ -1,10 +1,15 @@
 //! A server in a process of its own, the load on it, and what both cost.
 
+mod client;
+mod rules;
+
 use super::counters::Counters;
 use crate::commit::folder;
 use crate::tools::{is_installed, program};
+use client::{connect, read_answer, read_file};
+use rules::{STATIC_WEB_SERVER, h2o_rules, lighttpd_rules, nginx_rules};
 use std::fs::{self, File, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -490,157 +495,6 @@ fn build() -> Result<PathBuf> {
         return Err("the command ukevent does not build".into());
     }
     Ok(target.join("release").join("ukevent"))
-}
-
-fn nginx_rules(content: &Path, port: u16, extra: Extra<'_>) -> String {
-    let status = extra.counters_port.map_or(String::new(), |port| {
-        format!("server {{ listen 127.0.0.1:{port}; location / {{ stub_status; }} }}\n")
-    });
-    let (ssl, rules) = match extra.tls {
-        None => ("", String::new()),
-        Some(Tls { certificate, key, .. }) => (
-            " ssl",
-            format!(
-                " ssl_protocols TLSv1.3; ssl_certificate {}; ssl_certificate_key {};",
-                certificate.display(),
-                key.display()
-            ),
-        ),
-    };
-    format!(
-        "daemon off; master_process off; pid nginx.pid; error_log error.log;\n\
-         events {{ worker_connections {CONNECTIONS}; }}\n\
-         http {{\n\
-         access_log off; sendfile on; tcp_nopush on; tcp_nodelay on;\n\
-         default_type application/octet-stream;\n\
-         open_file_cache max=100 inactive=600s; open_file_cache_valid 600s;\n\
-         keepalive_timeout 600s; keepalive_requests 1000000000;\n\
-         client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;\n\
-         uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n\
-         server {{ listen 127.0.0.1:{port}{ssl} backlog=4096;{rules} root {}; }}\n\
-         {status}}}\n",
-        content.display()
-    )
-}
-
-/// Nothing that the others do not do either: no log of requests, no fields of policy, no looking for links and hidden files.
-/// It makes as many threads as it has cores, here one; those that read files come besides.
-const STATIC_WEB_SERVER: [&str; 14] = [
-    "--log-level",
-    "error",
-    "--threads-multiplier",
-    "1",
-    "--cache-control-headers",
-    "false",
-    "--security-headers",
-    "false",
-    "--disable-symlinks",
-    "false",
-    "--ignore-hidden-files",
-    "false",
-    "--text-charset",
-    "false",
-];
-
-/// One thread, no log. As root it serves as root, as the others here do.
-fn h2o_rules(content: &Path, port: u16) -> String {
-    let user = if rustix::process::geteuid().is_root() { "user: root\n" } else { "" };
-    format!(
-        "num-threads: 1\nmax-connections: {CONNECTIONS}\n{user}\
-         http1-request-timeout: 600\n\
-         listen:\n  host: 127.0.0.1\n  port: {port}\n\
-         hosts:\n  default:\n    paths:\n      /:\n        file.dir: {}\n",
-        content.display()
-    )
-}
-
-/// One process, no log, sendfile, and its cache of what files are.
-fn lighttpd_rules(content: &Path, port: u16) -> String {
-    format!(
-        "server.document-root = \"{}\"\nserver.bind = \"127.0.0.1\"\nserver.port = {port}\n\
-         server.max-fds = {CONNECTIONS}\nserver.max-connections = {}\n\
-         server.max-keep-alive-requests = 1000000000\nserver.max-keep-alive-idle = 600\n\
-         server.max-read-idle = 600\nserver.listen-backlog = 4096\n\
-         server.network-backend = \"sendfile\"\nserver.event-handler = \"linux-sysepoll\"\n\
-         server.stat-cache-engine = \"simple\"\n\
-         mimetype.assign = ( \"\" => \"application/octet-stream\" )\n",
-        content.display(),
-        CONNECTIONS / 2
-    )
-}
-
-/// Connects from an address and port of its own. A port that the kernel must find costs it more and
-/// more; those below its own range are free.
-fn connect(address: SocketAddrV4, place: usize) -> Result<TcpStream> {
-    use rustix::net::{AddressFamily, SocketFlags, SocketType};
-    use rustix::net::{bind, connect, socket_with, sockopt::set_socket_reuseaddr};
-    const PORTS: usize = 10_000;
-    let flags = SocketFlags::CLOEXEC;
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    // Connections of the round before may linger.
-    set_socket_reuseaddr(&socket, true)?;
-    let host = Ipv4Addr::new(127, 0, 1, (place / PORTS) as u8 + 1);
-    bind(&socket, &SocketAddrV4::new(host, 20_000 + (place % PORTS) as u16))?;
-    connect(&socket, &address)?;
-    Ok(TcpStream::from(socket))
-}
-
-/// Reads one answer to its end.
-fn read_answer(stream: &mut TcpStream) -> Result<()> {
-    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 8192];
-    loop {
-        let read = stream.read(&mut chunk)?;
-        answer.extend_from_slice(&chunk[..read]);
-        let text = String::from_utf8_lossy(&answer);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().filter_map(|line| line.split_once(':'));
-            let mut length = length.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-            let length = length.next().and_then(|(_, value)| value.trim().parse::<usize>().ok());
-            if !head.starts_with("HTTP/1.1 200") {
-                return Err(format!("an answer was {head:?}").into());
-            }
-            if body.len() >= length.ok_or("an answer without content-length")? {
-                return Ok(());
-            }
-        }
-        if read == 0 {
-            return Err("a connection ended before its answer".into());
-        }
-    }
-}
-
-/// Reads one answer that is a file of so many bytes, and compares it with what the file has.
-fn read_file(stream: &mut TcpStream, bytes: usize) -> Result<()> {
-    const CHUNK_BYTES: usize = 256 << 10;
-    let expected: Vec<u8> = (0..CHUNK_BYTES + PERIOD).map(byte_at).collect();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    let mut have = 0;
-    let head_bytes = loop {
-        let read = stream.read(&mut chunk[have..])?;
-        have += read;
-        if let Some(end) = chunk[..have].windows(4).position(|it| it == b"\r\n\r\n") {
-            break end + 4;
-        }
-        if read == 0 || have == chunk.len() {
-            return Err("an answer without a head".into());
-        }
-    };
-    if !chunk.starts_with(b"HTTP/1.1 200") {
-        return Err("an answer was no success".into());
-    }
-    let mut at = have - head_bytes;
-    let mut is_right = chunk[head_bytes..have] == expected[..at];
-    while at < bytes && is_right {
-        let read = stream.read(&mut chunk)?;
-        if read == 0 {
-            return Err("a connection ended before its answer".into());
-        }
-        is_right = chunk[..read] == expected[at % PERIOD..][..read];
-        at += read;
-    }
-    if is_right && at == bytes { Ok(()) } else { Err("a file came changed".into()) }
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! What the table shows of given results.
+
 use super::show::show;
 use crate::made_up::{cells, row as made_up};
 use ukevent_measure::results::Outcome;
