@@ -35,7 +35,7 @@ use ukevent_measure::{Contender, Plan, Sample, alternate};
 /// As `ukevent bench` has it.
 pub const TABLE: Table = Table {
     name: "inode",
-    about: "from the creation of a file to its event, and many files in a watched tree: none is missed",
+    about: "from the creation of a file to its event; many files in a tree, none missed",
     source: Source {
         who: "Evgeniy Polyakov, 11 January 2006",
         how: "one event for each of ten files that a shell's touch made 1.3 ms apart, without their names; how long \

@@ -6,7 +6,7 @@ use ukevent_bench::tables::{self, Table};
 
 /// Measure this machine: the tables of 2001 and 2006 that ukevent comes from, run again, then and now side by side.
 ///
-/// Everybody in a table takes turns, five times and once before that does not count; a figure is the median, and a
+/// Everybody in a table takes turns, five times, and but for dead once before that does not count; a figure is the median, and a
 /// comparison that of the rounds' ratios. `=` says that the spread swallows the difference. Who loses or doubles one
 /// event, reply or timer has no figure, and the command ends with 1. It needs nothing but itself; nothing else
 /// should run meanwhile.

@@ -91,8 +91,8 @@ pub fn run(
     let setup = Setup {
         busy,
         dead,
-        sizes: plan.pick(&[128, 512, 1024], &[128], &[128, 1024]),
-        time: Duration::from_millis(plan.pick(500, 40, 20)),
+        sizes: plan.pick(&[128, 512, 1024], &[128, 1024], &[128, 1024]),
+        time: Duration::from_millis(plan.pick(500, 100, 20)),
         server_core: cores.first(),
         load_core,
     };
