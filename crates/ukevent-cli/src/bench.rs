@@ -55,8 +55,16 @@ fn run_all(args: &BenchArgs) -> Result<bool, Error> {
         let began = Instant::now();
         let mut outcomes = Vec::new();
         pin(cores.first())?;
-        (table.run)(&plan, &cores, &mut outcomes)?;
+        let done = (table.run)(&plan, &cores, &mut outcomes);
         spread(&cores)?;
+        if let Err(error) = done {
+            // The others may do.
+            tell(format!("bench: {}: {error}", table.name));
+            all_ok = false;
+        }
+        if outcomes.is_empty() {
+            continue;
+        }
         all_ok &= outcomes.iter().all(|outcome| outcome.ok);
         let file = File {
             machine: Machine::this(&cores),
@@ -104,7 +112,12 @@ fn section(table: &Table, file: &File, view: &View, took: Duration) -> String {
     let Machine { cpu, cores, kernel, build } = &file.machine;
     let mut text = format!(
         "# {}: {}\n\nThen: {}; {}.\nNow: commit {}, {cpu}, {cores} cores, Linux {kernel}, {build}; `{}`, {took:?}.\n",
-        table.name, table.about, table.source.who, table.source.how, file.commit, file.command,
+        table.name,
+        table.about,
+        table.source.who,
+        table.source.how.trim_end_matches('.'),
+        file.commit,
+        file.command,
     );
     for (heading, grid) in &view.grids {
         text.push_str(&format!("\n{heading}\n\n{grid}"));

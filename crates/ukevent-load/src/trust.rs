@@ -117,6 +117,14 @@ impl fmt::Display for TrustError {
             } => {
                 write!(f, "{server}: no root that is trusted leads to its certificate")
             }
+            Self::Certificate { server, error: CertificateError::Other(_) } => {
+                // What rustls has no name for; nearly always the certificate of a root that a server shows itself.
+                write!(
+                    f,
+                    "{server}: its certificate is not trusted: it is no certificate for a server (it may be a root \
+                     itself, as `openssl req -x509` makes them without `basicConstraints=CA:FALSE`)"
+                )
+            }
             Self::Certificate { server, error } => {
                 write!(f, "{server}: its certificate is not trusted: {error}")
             }

@@ -1,4 +1,4 @@
-//! The memory of a process (proc_pid_smaps(5), `smaps_rollup`; Linux 4.14).
+//! The memory of a process (proc_pid_smaps(5), `smaps_rollup`; Linux 5.3).
 
 use crate::Result;
 

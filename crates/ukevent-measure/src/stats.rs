@@ -45,11 +45,13 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// What one has of the other in the same round; `None` if they have no round in common.
+    /// What one has of the other in the same round; `None` if they have no round in common, or the other had
+    /// nothing in one. Nothing is as much as nothing.
     #[must_use]
     pub fn of(ours: &[f64], theirs: &[f64]) -> Option<Self> {
-        let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(our, their)| our / their).collect();
-        Self::spread(&ratios)
+        let ratio = |(our, their): (&f64, &f64)| if our == their { 1.0 } else { our / their };
+        let ratios: Vec<f64> = ours.iter().zip(theirs).map(ratio).collect();
+        Self::spread(&ratios).filter(|it| it.low.is_finite() && it.high.is_finite())
     }
 
     /// Median and spread of figures that are no ratios.
@@ -107,6 +109,8 @@ mod tests {
         assert!(ratio.is_none());
         assert!(!Ratio::of(&[1.0, 2.0], &[2.0, 3.0]).unwrap().is_none());
         assert_eq!(Ratio::of(&[], &[1.0]), None);
+        assert_eq!(Ratio::of(&[1.0], &[0.0]), None);
+        assert!(Ratio::of(&[0.0, 0.0], &[0.0, 0.0]).unwrap().is_none());
     }
 
     #[test]

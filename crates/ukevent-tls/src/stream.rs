@@ -284,7 +284,8 @@ impl TlsStream {
         let mut sent = head.bytes().len() as u64;
         self.seal(head.bytes())?;
         drop(head);
-        let (mut buffer, mut offset, end) = (Buffer::default(), offset, offset + bytes);
+        let (mut buffer, mut offset, end) =
+            (Buffer::default(), offset, offset.saturating_add(bytes));
         // Whatever ends this before its end cuts it.
         self.is_cut = true;
         while offset < end {

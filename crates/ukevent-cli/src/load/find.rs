@@ -13,6 +13,8 @@ use ukevent_load::{Length, Pace, Plan};
 
 /// The first rate, if none is given.
 const START: f64 = 1000.0;
+/// The shortest step.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// After a step that was too much: time for the server to come to itself.
 const SETTLE: Duration = Duration::from_millis(500);
 /// What waits at the end of a step waits no longer than this, or twice the goal: the step has failed by then.
@@ -27,6 +29,18 @@ pub(super) fn start(args: &LoadArgs) -> Result<f64, Failure> {
             Err(Failure::Usage("load: --find begins at one rate, not along a ramp".to_owned()))
         }
     }
+}
+
+/// A step that shows something: long enough for somebody to wait too long in it.
+pub(super) fn check_step(args: &LoadArgs, goal: Goal) -> Result<(), Failure> {
+    if args.step.0 >= SHORTEST && args.step.0 >= goal.within * 2 {
+        return Ok(());
+    }
+    let why = format!(
+        "load: --step {:?} is too short for {goal}: a step takes 100 ms at least, and twice that time",
+        args.step.0
+    );
+    Err(Failure::Usage(why))
 }
 
 /// A step of the search.
@@ -111,12 +125,19 @@ pub(super) fn find(
             maker.pause(SETTLE)?;
         }
     }
+    let is_cut = maker.interrupt.told().is_some();
     for sink in &mut sinks {
+        if is_cut {
+            sink.report.cut_short();
+        }
         sink.write(|report, out| report.end(search.found(), out))?;
     }
     match (maker.interrupt.told(), search.found()) {
         (Some(by), _) => Err(Failure::Failed(format!("load: the search was ended by {by}"))),
         (None, Found::Silent) => Err(Failure::Failed("load: the server gave no reply".to_owned())),
+        (None, Found::Ceased { .. }) => {
+            Err(Failure::Failed("load: the server gave no reply any more".to_owned()))
+        }
         (None, Found::Nothing { .. }) => Err(Failure::Failed(format!("load: no rate met {goal}"))),
         (None, _) => Ok(()),
     }

@@ -126,6 +126,7 @@ fn plan(args: &LoadArgs) -> Result<Plan, Failure> {
         None => Trust::System,
     };
     if let Some(goal) = args.find {
+        find::check_step(args, goal)?;
         find::step(args, goal, &mut plan);
     }
     plan.keep_alive = !args.no_keep_alive;

@@ -117,7 +117,8 @@ fn nobody_is_there() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     for processes in ["1", "2"] {
-        let done = run(&["load", &url, "--find=p99=1s", "--step=100ms", "--processes", processes]);
+        let done =
+            run(&["load", &url, "--find=p99=50ms", "--step=100ms", "--processes", processes]);
         let said = String::from_utf8_lossy(&done.stderr);
         assert_eq!(done.status.code(), Some(1), "{said}");
         assert!(said.contains("load: the server gave no reply"), "{said}");

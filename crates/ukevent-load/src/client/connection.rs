@@ -249,9 +249,13 @@ impl Open {
     /// After the last reply: lets the server close first, as it has said it would. Whoever closes first keeps the
     /// port for a while, and here ports are few.
     async fn see_off(&mut self) {
+        if self.run.server_stays() {
+            return;
+        }
         self.deadline.set(LAST);
         // If it does not, it is closed from here.
-        let _ = self.deadline.guard(self.wire.until_closed()).await;
+        let has_closed = self.deadline.guard(self.wire.until_closed()).await.is_ok();
+        self.run.server_closed(has_closed);
     }
 
     /// Whoever was answered thinks before the next question, unless there is none. Whether the connection is

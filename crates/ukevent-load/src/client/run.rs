@@ -22,6 +22,9 @@ use std::{
 use ukevent_buf::{Buffer, Slice};
 use ukevent_task::time::now;
 
+/// After so many connections in a row that the server has not closed, it is not waited for any more.
+const MOST_LEFT_OPEN: u32 = 8;
+
 /// What all connections of a thread share.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -39,6 +42,8 @@ pub(super) struct Run {
     last_ns: Cell<u64>,
     /// Requests on their way.
     flying: Cell<u64>,
+    /// Connections, one after the other, that the server has not closed though it was their turn.
+    left_open: Cell<u32>,
     stopped: Stopped,
 }
 
@@ -69,6 +74,7 @@ impl Run {
             open: Cell::new(0),
             began_ns: Cell::new(0),
             last_ns: Cell::new(0),
+            left_open: Cell::new(0),
             flying: Cell::new(0),
             stopped: Stopped::default(),
         })
@@ -131,6 +137,17 @@ impl Run {
         let index = self.plan.mix.draw(&mut self.random.borrow_mut());
         let (bytes, asked) = &self.requests[index];
         (bytes, *asked)
+    }
+
+    /// Whether the server lets connections be that are over: whoever waits for it to close them waits in vain, and
+    /// asks nothing meanwhile.
+    pub(super) fn server_stays(&self) -> bool {
+        self.left_open.get() >= MOST_LEFT_OPEN
+    }
+
+    /// Whether it has closed one in time.
+    pub(super) fn server_closed(&self, has_closed: bool) {
+        self.left_open.set(if has_closed { 0 } else { self.left_open.get() + 1 });
     }
 
     /// A connection is tried.

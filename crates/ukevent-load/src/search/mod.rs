@@ -13,7 +13,7 @@ mod tests;
 pub use goal::{Goal, GoalError};
 pub use report::{Form, Report};
 
-use crate::{record::Record, verdict::Verdict};
+use crate::{Class, record::Record, verdict::Verdict};
 use std::{fmt, time::Duration};
 
 /// Where a search begins, and when it ends.
@@ -67,11 +67,11 @@ pub struct Search {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// All were answered, and in time.
+    /// All were answered, in time, and as fast as they were asked.
     Met,
-    /// All were answered, but not in time.
+    /// All were answered, but not in time, or not as fast.
     Slow,
-    /// Some were not answered.
+    /// Some were not answered, or with a status from 500 on.
     Failed,
     /// Not met, and the generator was the bottleneck: nothing is known of the server.
     Limited,
@@ -103,6 +103,13 @@ pub enum Found {
         missed: f64,
         /// At that one the generator was the bottleneck.
         by_generator: bool,
+    },
+    /// This one met the goal; at a higher one the server answered nothing any more, and was asked no more.
+    Ceased {
+        /// Requests a second.
+        met: f64,
+        /// Requests a second.
+        at: f64,
     },
     /// The server answered nothing, or was not asked.
     Silent,
@@ -147,7 +154,10 @@ impl Search {
                 self.missed = Some(rate);
                 self.was_limited = outcome == Outcome::Limited;
             }
-            Outcome::Silent => self.is_silent = true,
+            Outcome::Silent => {
+                self.is_silent = true;
+                self.missed = Some(rate);
+            }
         }
     }
 
@@ -156,6 +166,8 @@ impl Search {
     pub const fn found(&self) -> Found {
         let by_generator = self.was_limited;
         match (self.met, self.missed) {
+            (None, _) if self.is_silent => Found::Silent,
+            (Some(met), Some(at)) if self.is_silent => Found::Ceased { met, at },
             (Some(met), Some(missed)) if !by_generator => Found::Between { met, missed },
             (Some(met), _) => Found::AtLeast { met, by_generator },
             (None, Some(missed)) => Found::Nothing { missed, by_generator },
@@ -163,6 +175,14 @@ impl Search {
         }
     }
 }
+
+/// Errors that only a server, or what is before it, can make.
+const SERVERS: [Class; 6] =
+    [Class::Refused, Class::Reset, Class::Closed, Class::Cut, Class::Garbage, Class::Tls];
+/// Errors of the generator's own.
+const OWN: [Class; 2] = [Class::NoPort, Class::NoDescriptor];
+/// The share of what was asked that is to be answered within the step.
+const KEPT_UP: f64 = 0.97;
 
 /// A step that was made.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -179,7 +199,7 @@ pub struct Step {
     pub longest: Duration,
     /// What the goal is about.
     pub aimed: Duration,
-    /// What was counted as an error.
+    /// What was counted as an error, and replies with a status from 500 on.
     pub errors: u64,
     /// How much of its processor the busiest thread of the generator used, of 100.
     pub busiest_percent: f64,
@@ -192,8 +212,10 @@ pub struct Step {
 impl Step {
     /// What a load at this rate has shown.
     ///
-    /// A generator that was the bottleneck excuses a server that missed its goal; it does not make one miss it:
-    /// latency counts from the intended start, so what was met was met.
+    /// A server that answers fewer a second than were asked has not met its goal, however short they waited so far:
+    /// what waits grows. (As many fewer as chance has it are forgiven.) A generator that was the bottleneck excuses a
+    /// server that missed its goal, but not for what only a server does, such as closing a connection; and it does
+    /// not make one miss it: latency counts from the intended start, so what was met was met.
     ///
     /// ```
     /// use ukevent_load::{Record, search::{Outcome, Step}};
@@ -205,12 +227,18 @@ impl Step {
     #[must_use]
     pub fn of(rate: f64, goal: Goal, record: &Record) -> Self {
         let verdict = Verdict::of(record);
-        let errors = record.errors.total();
+        let unable: u64 = record.statuses.range(500..).map(|(_, count)| count).sum();
+        let by_server: u64 = SERVERS.iter().map(|&class| record.errors.of(class)).sum();
+        let own: u64 = OWN.iter().map(|&class| record.errors.of(class)).sum();
+        let errors = record.errors.total() + unable;
         let aimed = goal.of(&record.latency);
+        let chance = 3.0 / (record.requests.max(1) as f64).sqrt();
+        let is_behind = record.replies_per_s() < rate * (KEPT_UP - chance);
         let outcome = match () {
             () if record.replies == 0 => Outcome::Silent,
-            () if errors == 0 && aimed <= goal.within => Outcome::Met,
-            () if verdict.is_bottleneck() => Outcome::Limited,
+            () if by_server + unable > 0 => Outcome::Failed,
+            () if errors == 0 && aimed <= goal.within && !is_behind => Outcome::Met,
+            () if verdict.is_bottleneck() || own > 0 => Outcome::Limited,
             () if errors > 0 => Outcome::Failed,
             () => Outcome::Slow,
         };

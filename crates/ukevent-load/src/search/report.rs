@@ -56,6 +56,7 @@ pub struct Report {
     connections: u32,
     length: Duration,
     steps: Vec<Step>,
+    is_cut: bool,
 }
 
 impl Report {
@@ -69,7 +70,7 @@ impl Report {
         connections: u32,
         length: Duration,
     ) -> Self {
-        Self { form, goal, about, connections, length, steps: Vec::new() }
+        Self { form, goal, about, connections, length, steps: Vec::new(), is_cut: false }
     }
 
     /// Writes what comes before the first step.
@@ -135,6 +136,11 @@ impl Report {
         }
     }
 
+    /// The search was ended before its end: what was found is only of the rates that were tried.
+    pub const fn cut_short(&mut self) {
+        self.is_cut = true;
+    }
+
     /// Writes what was found.
     ///
     /// # Errors
@@ -195,8 +201,16 @@ impl Report {
                 "No rate met {goal}, but the load generator was the bottleneck: nothing is known of the server. \
                  Give it processors that nothing else uses (--pin)."
             ),
+            Found::Ceased { met, at } => format!(
+                "{} met {goal}, but at {} the server gave no reply any more. See whether it still runs.",
+                rate(met),
+                rate(at)
+            ),
             Found::Silent => "The server gave no reply.".to_owned(),
         };
+        if self.is_cut {
+            said.insert_str(0, "Ended early; of the rates that were tried: ");
+        }
         if let Found::Between { missed, .. } = found
             && let Some(step) = self.step_at(missed)
             && step.connections >= self.connections.into()
@@ -216,6 +230,9 @@ impl Report {
         match self.step_at(rate) {
             Some(step) if step.errors > 0 => {
                 format!("{at} there were {} errors", text::count(step.errors as f64))
+            }
+            Some(step) if step.aimed <= self.goal.within => {
+                format!("{at} only {} replies came in a second", text::count(step.got))
             }
             Some(step) => format!("{at} {} was {}", self.goal.name(), text::time(step.aimed)),
             None => format!("{at} it was missed"),
@@ -255,6 +272,7 @@ impl Report {
             Found::Between { met, missed } => (Some(met), Some(missed), false),
             Found::AtLeast { met, by_generator } => (Some(met), None, by_generator),
             Found::Nothing { missed, by_generator } => (None, Some(missed), by_generator),
+            Found::Ceased { met, at } => (Some(met), Some(at), false),
             Found::Silent => (None, None, false),
         };
         let number = |it: Option<f64>| Node::Number(it.unwrap_or(0.0));
@@ -264,6 +282,7 @@ impl Report {
             ("missed_per_s", number(missed)),
             ("is_at_least", Node::Flag(is_at_least)),
             ("generator_was_bottleneck", Node::Flag(by_generator)),
+            ("ended_early", Node::Flag(self.is_cut)),
             ("sentence", Node::Text(self.sentence(found))),
             ("goal", Node::Text(self.goal.name())),
             ("goal_percent", Node::Number(self.goal.percent)),

@@ -86,7 +86,7 @@ proptest! {
                 prop_assert!(!came(missed, Outcome::Met));
                 prop_assert!(missed <= 1.0);
             }
-            Found::Silent => prop_assert!(false),
+            Found::Silent | Found::Ceased { .. } => prop_assert!(false),
         }
     }
 
@@ -108,6 +108,9 @@ proptest! {
 fn at_its_bounds() {
     let (steps, found) = search(Bounds::default(), |_| Outcome::Silent);
     assert_eq!((steps.len(), found), (1, Found::Silent));
+    let dies = |rate| if rate <= 2000.0 { Outcome::Met } else { Outcome::Silent };
+    let (steps, found) = search(Bounds::default(), dies);
+    assert_eq!((steps.len(), found), (3, Found::Ceased { met: 2000.0, at: 4000.0 }));
     let (_, found) = search(Bounds::default(), |_| Outcome::Met);
     assert_eq!(found, Found::AtLeast { met: crate::MOST_RATE, by_generator: false });
     let (_, found) = search(Bounds::default(), |_| Outcome::Failed);
@@ -130,6 +133,7 @@ fn what_a_step_comes_to() {
         let mut record = Record::new();
         record.duration = Duration::from_secs(1);
         record.replies = replies;
+        record.requests = 100;
         (0..replies).for_each(|_| record.latency.record(Duration::from_millis(latency_ms)));
         (0..errors).for_each(|_| record.errors.count(crate::Class::Reset));
         let busy = Duration::from_millis(busy_ms);
@@ -140,7 +144,10 @@ fn what_a_step_comes_to() {
     assert_eq!(run(100, 11, 0, 100), Outcome::Slow);
     assert_eq!(run(100, 9, 1, 100), Outcome::Failed);
     assert_eq!(run(100, 11, 0, 950), Outcome::Limited);
-    assert_eq!(run(100, 11, 3, 950), Outcome::Limited);
+    // What only a server does is no excuse; and who answers half of it keeps nobody waiting yet.
+    assert_eq!(run(100, 11, 3, 950), Outcome::Failed);
+    assert_eq!(run(50, 9, 0, 100), Outcome::Slow);
+    assert_eq!(run(50, 9, 0, 950), Outcome::Limited);
     assert_eq!(run(100, 9, 0, 950), Outcome::Met);
     assert_eq!(run(0, 0, 100, 950), Outcome::Silent);
 }

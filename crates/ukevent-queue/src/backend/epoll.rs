@@ -209,8 +209,7 @@ impl EpollBackend {
         mut count: usize,
         reports: &mut Vec<Completion>,
     ) -> Result<bool> {
-        let first_level =
-            self.reports[..count].iter().map(Report::data).find(|&it| self.is_level(it));
+        let mut first_level = self.first_level(count);
         let mut inner = self.take(count, reports);
         let mut taken = count;
         // What was read by another thread meanwhile does not come again: then the number of all is the end.
@@ -219,6 +218,7 @@ impl EpollBackend {
             count = self.sets[set].wait(&mut self.reports[..], Some(0), None)?;
             let comes_again = |report: &Report| Some(report.data()) == first_level;
             let again = self.reports[..count].iter().position(comes_again);
+            first_level = first_level.or_else(|| self.first_level(count));
             inner |= self.take(again.unwrap_or(count), reports);
             if again.is_some() {
                 break;
@@ -226,6 +226,11 @@ impl EpollBackend {
             taken += count;
         }
         Ok(inner)
+    }
+
+    /// The word of the first of so many reports that comes again as long as it is so.
+    fn first_level(&self, count: usize) -> Option<u64> {
+        self.reports[..count].iter().map(Report::data).find(|&data| self.is_level(data))
     }
 
     /// Whether what was reported with this word is reported as long as it is so.

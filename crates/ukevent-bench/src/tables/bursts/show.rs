@@ -197,9 +197,9 @@ impl Now<'_> {
 
     fn chart(&self) -> Chart {
         let answered = |row: &Outcome, asked: f64| {
-            // Where some were not, what was is known from the counts.
+            // Where some were not, what was is known from the counts; where it failed otherwise, nothing is.
             let share = row.delivered as f64 / row.expected.max(1) as f64;
-            row.median.unwrap_or(share * asked)
+            row.median.or_else(|| (row.delivered < row.expected).then_some(share * asked))
         };
         let now = self.contenders.iter().map(|&name| Line {
             name: name.to_owned(),
@@ -209,7 +209,7 @@ impl Now<'_> {
                 .into_iter()
                 .filter_map(|asked| {
                     let (row, asked) = (self.row(name, asked)?, f64::from(asked));
-                    Some((asked, answered(row, asked)))
+                    Some((asked, answered(row, asked)?))
                 })
                 .collect(),
         });

@@ -102,6 +102,9 @@ impl Now<'_> {
 
     /// Whether a contender has no result, where others have one, or could have.
     fn failed(&self, contender: &str, bytes: usize, dead: u32) -> bool {
+        if let Some(row) = self.row(contender, bytes, dead) {
+            return !row.ok;
+        }
         let (sizes, numbers) = (self.numbers::<usize>("bytes"), self.numbers::<u32>("dead"));
         self.results.iter().any(|row| row.contender == contender && !row.ok)
             && (sizes.is_empty() || sizes.contains(&bytes))

@@ -56,7 +56,8 @@ pub(super) struct Operations {
     spare: Vec<Box<Work>>,
     /// They wait for a buffer of their pool.
     starved: Vec<Key>,
-    /// A buffer may be there for them: they are tried first come first served, [`IN_TURN`] at a time.
+    /// A buffer may be there for them: they are tried in turn, [`IN_TURN`] at a time; who is tried in vain waits behind
+    /// the others.
     line: VecDeque<Key>,
     files: Option<Files>,
     copied: zero::Copied,
@@ -371,8 +372,16 @@ impl Queue {
     /// Lets the next in line be tried. Not all: of a thousand who wait for a handful of buffers that came home, a
     /// handful goes on, and the others were looked at in vain.
     pub(in crate::queue) fn call_up(&mut self) {
-        let count = self.operations.line.len().min(IN_TURN);
-        self.hot.extend(self.operations.line.drain(..count));
+        let mut count = 0;
+        while count < IN_TURN
+            && let Some(key) = self.operations.line.pop_front()
+        {
+            // Whoever has ended since takes nobody's turn.
+            if self.slots.live(key).is_some() {
+                self.hot.push(key);
+                count += 1;
+            }
+        }
     }
 }
 
