@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use tables::echo::Endpoint;
 use tables::memory::EchoChild;
 use tables::more;
+use ukevent_bench::child;
 use ukevent_bench::tables::{dead, events, inode, ready, timers, wake};
 use ukevent_measure::cores::{Cores, pin};
 use ukevent_measure::results::{self, File, Machine, Outcome};
@@ -117,7 +118,11 @@ impl Task {
 }
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let done = match child::asked() {
+        Some(words) => child::be(&words).map(|()| true),
+        None => run(&Arguments::parse()),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -171,7 +176,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Task::Tasks => tables::tasks::run(&plan, &cores, &mut outcomes),
             Task::Pingpong => tables::echo::pingpong::run(&plan, &cores, &mut outcomes)?,
             Task::Inode => inode::run(&plan, &cores, more::inode, &mut outcomes),
-            Task::Dead => dead::run(&plan, &cores, Vec::new(), &mut outcomes)?,
+            Task::Dead => dead::run(&plan, &cores, more::dead(), &mut outcomes)?,
             Task::Load => tables::load::run(&plan, &cores, &mut outcomes)?,
             Task::Bursts => tables::bursts::run(&plan, &cores, &mut outcomes)?,
             Task::Report => {}

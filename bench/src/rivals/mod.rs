@@ -19,6 +19,7 @@ pub(crate) mod libevent;
 pub(crate) mod library;
 pub(crate) mod libuv;
 pub(crate) mod mio;
+pub(crate) mod mio_serve;
 pub(crate) mod monoio;
 pub(crate) mod notify;
 pub(crate) mod polling;

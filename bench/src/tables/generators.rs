@@ -207,16 +207,16 @@ pub(crate) fn run(
     let id = Pid::from_child(&child.0);
     let mut seen = Seen::default();
     // It stays a zombie, of which the kernel knows yet what it used.
-    let (still, until_end) = (WaitIdOptions::NOHANG, WaitIdOptions::empty());
+    let still = WaitIdOptions::NOHANG;
     let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     while waitid(WaitId::Pid(id), ended | still)?.is_none() {
-        // It may end just now and have no memory any more; then the look before was the last.
-        if look(&mut seen, process).is_err() {
-            break;
-        }
+        let looked = look(&mut seen, process);
         std::thread::sleep(GLANCE);
+        // It may have ended while it was looked at, and have no memory any more; then the look before was the last.
+        if waitid(WaitId::Pid(id), ended | still)?.is_none() {
+            looked?;
+        }
     }
-    waitid(WaitId::Pid(id), ended | until_end)?;
     let cpu_ns = process_cpu_ns_of(process)?;
     let status = child.0.wait()?;
     let words = text(&mut out)?;

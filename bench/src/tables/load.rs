@@ -1,10 +1,11 @@
 //! `load`: programs that make a load, in turn on one core, against the same server on the other.
 //!
-//! Closed loops: how much a load can ask. An open loop at 80 % of what wrk reached right before, on the same
-//! server: how much of it starts late, and which latency is told. And many connections: how much memory they take.
+//! Closed loops: how much a load can ask. An open loop at 80 % of what wrk reached right before, the same for all in
+//! a round: how much of it starts late, and which latency is told. And many connections: how much memory they take.
 
 use super::generators::{Generator, Made, Order};
 use super::server::{Program, Server, Site, has_wrk};
+use std::cell::Cell;
 use ukevent_measure::cores::Cores;
 use ukevent_measure::results::Outcome;
 use ukevent_measure::{Contender, Plan, Result, Sample, alternate};
@@ -16,6 +17,8 @@ struct Setup {
     bytes: usize,
     connections: usize,
     seconds: u64,
+    /// What an open loop is asked for in this round, in requests/s.
+    rate: Cell<Option<f64>>,
 }
 
 const SMALL_BYTES: usize = 128;
@@ -43,6 +46,7 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
         bytes: FILE_BYTES,
         connections: BUSY,
         seconds: plan.size(2, 1),
+        rate: Cell::new(None),
     };
     for (bytes, connections) in [(FILE_BYTES, BUSY), (SMALL_BYTES, BUSY), (FILE_BYTES, 1)] {
         (setup.bytes, setup.connections) = (bytes, connections);
@@ -72,6 +76,9 @@ enum Work {
     Open,
     Many,
 }
+
+/// Whose turn is the first of a round: then it is looked at how much wrk can ask now, and all are asked for the same.
+const FIRST: Generator = Generator::Ukevent;
 
 type Round = fn(&Setup) -> Result<Vec<Sample>>;
 
@@ -157,9 +164,15 @@ fn closed_loop(setup: &Setup, generator: Generator) -> Result<Vec<Sample>> {
 
 fn open_loop(setup: &Setup, generator: Generator) -> Result<Vec<Sample>> {
     let server = setup.start()?;
-    let closed = Order { connections: BUSY, seconds: 1, ..setup.order() };
-    let most = Generator::Wrk.make(setup.site.ukevent(), &server, closed)?.per_second;
-    let rate = (most * SHARE).round();
+    let rate = match setup.rate.get().filter(|_| generator != FIRST) {
+        Some(rate) => rate,
+        None => {
+            let closed = Order { connections: BUSY, seconds: 1, ..setup.order() };
+            let most = Generator::Wrk.make(setup.site.ukevent(), &server, closed)?.per_second;
+            (most * SHARE).round()
+        }
+    };
+    setup.rate.set(Some(rate));
     let order = Order { rate: Some(rate), ..setup.order() };
     let made = generator.make(setup.site.ukevent(), &server, order)?;
     let reached = 100.0 * made.per_second / rate;

@@ -9,6 +9,7 @@ use crate::rivals::{
     libevent::{self, Libevent},
     libuv::{self, UvPoll, UvTimers},
     mio::Mio,
+    mio_serve::MioServer,
     notify::Notify,
     polling::Polling,
     ring_take::RingTake,
@@ -21,7 +22,7 @@ use ukevent_bench::tables::inode::Reach;
 use ukevent_bench::tables::ready::Trigger;
 use ukevent_bench::tables::timers::late;
 use ukevent_bench::tables::wake::Posts;
-use ukevent_bench::tables::{events, inode, ready, timers, wake};
+use ukevent_bench::tables::{dead, events, inode, ready, timers, wake};
 use ukevent_measure::Contender;
 
 /// Of `ready`. mio has edges only, libuv levels only.
@@ -99,6 +100,11 @@ pub(crate) fn wake(posts: Posts) -> Vec<Contender<wake::Setup>> {
         ],
     });
     contenders
+}
+
+/// Of `dead`.
+pub(crate) fn dead() -> Vec<Contender<dead::Setup>> {
+    vec![Contender { name: "mio", round: dead::round::<MioServer> }]
 }
 
 /// Of `inode`. What is in a directory before notify watches it is lost, as in a tree that grows.

@@ -8,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod child;
 pub mod contenders;
 #[cfg(test)]
 mod made_up;

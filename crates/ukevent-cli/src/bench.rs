@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use ukevent::{BackendKind, Builder};
-use ukevent_bench::tables::{self, Table, memory};
+use ukevent_bench::child;
+use ukevent_bench::tables::{self, Table};
 use ukevent_bench::view::View;
 use ukevent_measure::cores::{Cores, pin, spread};
 use ukevent_measure::results::{self, File, Machine, Outcome};
@@ -17,9 +18,9 @@ use ukevent_measure::{Error, Plan};
 /// Runs the tables. Blocks.
 pub(crate) fn run(args: &BenchArgs) -> Result<(), Failure> {
     let failed = |error: Error| Failure::Failed(format!("bench: {error}"));
-    if let Some(words) = &args.memory_of {
+    if let Some(words) = &args.child {
         crate::load::raise_descriptors();
-        return memory::be_child(words).map_err(failed);
+        return child::be(words).map_err(failed);
     }
     if cfg!(debug_assertions) && !args.smoke {
         let why =

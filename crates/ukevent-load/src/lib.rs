@@ -29,7 +29,7 @@ pub mod verdict;
 
 pub use arrivals::{Arrivals, Ramp, RampError, Shape, Starts};
 pub use class::Class;
-pub use client::{Load, Progress, Stop};
+pub use client::{Idle, Load, Progress, Stop};
 pub use mix::{Mix, Request};
 pub use plan::{DEEPEST_PIPELINE, Length, MOST_RATE, Pace, Plan};
 pub use record::Record;

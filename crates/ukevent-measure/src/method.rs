@@ -305,7 +305,7 @@ impl Work {
             unit: self.unit.to_owned(),
             median: error.is_none().then(|| stats::rounded(stats::median(&self.rounds))),
             rounds: self.rounds.iter().map(|&value| stats::rounded(value)).collect(),
-            cpu_ns_per_unit: (!self.cpus.is_empty())
+            cpu_ns_per_unit: (error.is_none() && !self.cpus.is_empty())
                 .then(|| stats::rounded(stats::median(&self.cpus))),
             expected: self.expected,
             delivered: self.delivered,

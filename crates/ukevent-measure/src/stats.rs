@@ -14,7 +14,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// With no more digits than it deserves: four.
+/// With no more digits than it deserves: four, or all before the point.
 #[must_use]
 pub fn rounded(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 use ukevent_load::{
-    Class, Length, Load, Pace, Plan, Record,
+    Class, Load, Pace, Plan, Record,
     verdict::{BUSY_PERCENT, Verdict},
 };
 use ukevent_measure::{
@@ -54,30 +54,18 @@ pub fn plan(server: &Running) -> Result<Plan> {
 /// # Errors
 /// Its address is no URL, which cannot be.
 pub fn plan_of_ones(server: &Running) -> Result<Plan> {
-    let sources = (2..=9).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))).collect();
-    Ok(Plan { keep_alive: false, sources, ..plan(server)? })
+    Ok(Plan { keep_alive: false, sources: sources(), ..plan(server)? })
+}
+
+/// Addresses to connect from: the fewer free ports an address has, the longer the kernel looks for one.
+pub(super) fn sources() -> Vec<IpAddr> {
+    (2..=9).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))).collect()
 }
 
 /// So many connections that ask again when they were answered.
 #[must_use]
 pub const fn closed(connections: u32) -> Pace {
     Pace::Closed { connections, pipeline: 1, think: Duration::ZERO }
-}
-
-/// Connects so many who ask nothing, and stay as long as what is returned.
-///
-/// # Errors
-/// They cannot all be there.
-pub async fn hold(server: &Running, dead: u32) -> Result<Load> {
-    let (pace, length) = (closed(0), Length::Requests(0));
-    Ok(Load::prepare(Plan { pace, length, dead, ..plan(server)? }).await?)
-}
-
-/// How many of them are still there, and how many were sent away so far.
-pub async fn held(load: Load) -> (u64, u64) {
-    // There is no request to be made, so it ends at once, before it looks at any connection again.
-    let connections = load.run(|_| ()).await.connections;
-    (connections.idle, connections.idle_lost)
 }
 
 /// Makes the load. Nothing else of the process may be at work meanwhile but the server.

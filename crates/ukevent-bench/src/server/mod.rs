@@ -8,6 +8,7 @@
 
 pub(crate) mod descriptors;
 mod ends;
+pub mod held;
 pub mod load;
 
 use rustix::net::{

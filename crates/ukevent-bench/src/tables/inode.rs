@@ -15,6 +15,7 @@ use crate::contenders::{
 };
 use crate::tables::Table;
 use crate::view::{Chart, Line, Source, View, compared, find};
+use rustix::io::Errno;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -420,11 +421,14 @@ impl Sleepers {
         let from_ns = now_ns();
         let mut line = [0_u8; 128];
         let mut sleeps = |state: &File| {
-            // One that has ended has no state.
-            state.read_at(&mut line, 0).is_ok_and(|length| {
-                let end = line[..length].iter().rposition(|&byte| byte == b')').unwrap_or(0);
-                line[end..length].starts_with(b") S")
-            })
+            match state.read_at(&mut line, 0) {
+                Ok(length) => {
+                    let end = line[..length].iter().rposition(|&byte| byte == b')').unwrap_or(0);
+                    line[end..length].starts_with(b") S")
+                }
+                // One that has ended has no state.
+                Err(error) => error.raw_os_error() == Some(Errno::SRCH.raw_os_error()),
+            }
         };
         while now_ns() < from_ns + LOST_NS {
             if self.0.iter().all(&mut sleeps) {

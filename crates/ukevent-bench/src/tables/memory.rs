@@ -4,12 +4,12 @@
 //! thousands more, and looks again: the difference, for each. A child of its own, because memory that was given back
 //! is used again and shows nothing. The kernel's own memory (a socket: some KiB) is not in it.
 
+use crate::child;
 use crate::contenders::ukevent::{Backend, Epoll, IoUring, Poll};
 use crate::tables::Table;
 use crate::view::{Chart, Line, Source, View, compared};
 use rustix::event::{EventfdFlags, eventfd};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use ukevent_buf::{Arena, FramePool};
@@ -31,9 +31,6 @@ pub const TABLE: Table = Table {
     run,
     show,
 };
-
-/// What a child is started with, before the words that say what it is to make.
-pub const CHILD: [&str; 2] = ["bench", "--memory-of"];
 
 /// Things before the first look.
 const FIRST: usize = 64;
@@ -93,9 +90,8 @@ fn round<B: Backend>(plan: &Plan) -> Result<Vec<Sample>> {
         .into_iter()
         .map(|thing| {
             let count = thing.count(plan);
-            let mut child = Command::new(std::env::current_exe()?);
-            child.args(CHILD).arg(format!("{},{},{count}", B::KIND.name(), thing.name()));
-            let output = child.output()?;
+            let words = format!("memory,{},{},{count}", B::KIND.name(), thing.name());
+            let output = child::command(&words)?.output()?;
             let words = String::from_utf8_lossy(&output.stdout);
             let Some((made, bytes)) = words.trim().split_once(' ') else {
                 let why = String::from_utf8_lossy(&output.stderr);
@@ -138,12 +134,8 @@ fn show(results: &[Outcome]) -> View {
     }
 }
 
-/// What a child does that was started with [`CHILD`] and `words`: makes its things, and prints how many, and
-/// bytes for each.
-///
-/// # Errors
-/// If the words are no such, or the things cannot be made.
-pub fn be_child(words: &str) -> Result<()> {
+/// What a child does: `BACKEND,THING,COUNT`. Makes its things, and prints how many, and bytes for each.
+pub(crate) fn be_child(words: &str) -> Result<()> {
     let mut words = words.split(',');
     let mut word = || words.next().ok_or("three words, with commas between them");
     let kind: BackendKind = word()?.parse()?;

@@ -29,9 +29,9 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub(crate) smoke: bool,
 
-    /// Be the child of a table that looks at memory
+    /// Be a child of a table
     #[arg(long, value_name = "WORDS", hide = true)]
-    pub(crate) memory_of: Option<String>,
+    pub(crate) child: Option<String>,
 }
 
 fn table(name: &str) -> Result<&'static Table, String> {

@@ -3,7 +3,9 @@
 use crate::watch::ukevent;
 use serde_json::Value;
 use std::fs;
-use std::process::Output;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::{Output, Stdio};
 use testkit::TempTree;
 
 fn run(arguments: &[&str]) -> Output {
@@ -65,7 +67,7 @@ fn called_wrongly() {
     assert_eq!(done.status.code(), Some(2));
     assert!(said(&done).contains("no such table; there are"), "{}", said(&done));
     assert_eq!(run(&["--rounds", "4"]).status.code(), Some(2));
-    let done = run(&["--memory-of", "epoll,stone,5"]);
+    let done = run(&["--child", "memory,epoll,stone,5"]);
     assert_eq!(done.status.code(), Some(1));
     assert!(said(&done).contains("no such thing"), "{}", said(&done));
     let file = TempTree::new();
@@ -81,4 +83,35 @@ fn a_debug_build_measures_nothing() {
     let done = run(&["wake"]);
     assert_eq!(done.status.code(), Some(1));
     assert!(said(&done).contains("build it with --release"), "{}", said(&done));
+}
+
+/// Where a process may not have descriptors for both ends, a child holds connections: it counts those that are
+/// left, and those that were closed on it.
+#[test]
+fn a_child_holds_connections() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let words = format!("hold,{},20", listener.local_addr().unwrap());
+    let mut child = ukevent(&["bench", "--child", &words])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut taken: Vec<_> = (0..20).map(|_| listener.accept().unwrap().0).collect();
+    let mut says = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(says.next().as_deref(), Some("held"));
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"\n").unwrap();
+    assert_eq!(says.next().as_deref(), Some("20 0"));
+    // Whoever was closed on comes back after a while.
+    taken.truncate(17);
+    taken.extend((0..3).map(|_| listener.accept().unwrap().0));
+    input.write_all(b"\n").unwrap();
+    let counts = says.next().unwrap();
+    assert!(counts.ends_with(" 3"), "{counts}");
+    drop(input);
+    assert_eq!(says.next(), None);
+    assert!(child.wait().unwrap().success());
+    for mut socket in taken {
+        assert_eq!(socket.read(&mut [0]).unwrap(), 0, "it was let go of");
+    }
 }

@@ -106,6 +106,15 @@ pub struct Progress {
     pub p99_ns: u64,
 }
 
+/// Connections that are held without a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Idle {
+    /// How many there are.
+    pub there: u64,
+    /// How many the server closed so far.
+    pub lost: u64,
+}
+
 impl Load {
     /// Looks the target up, and lets all come who are only there. If it is asked by TLS, makes a connection to
     /// see whether the server is trusted. Blocks to read the roots.
@@ -135,6 +144,12 @@ impl Load {
     #[must_use]
     pub fn server(&self) -> String {
         self.run.route.to_string()
+    }
+
+    /// Those who are only there: how many are now, and how many times the server sent one of them away so far.
+    #[must_use]
+    pub fn idle(&self) -> Idle {
+        self.run.idle()
     }
 
     /// Makes the load, and gives what was counted. `progress` is called once a second, and is to be quick.

@@ -1,7 +1,7 @@
 //! What all connections of a thread share: the requests, the clock, the counts.
 
 use super::{
-    Progress,
+    Idle, Progress,
     connect::Route,
     tally::{ReplyTimes, Tally},
     work::Work,
@@ -156,6 +156,11 @@ impl Run {
     }
 
     /// Somebody who is only there has come.
+    pub(super) fn idle(&self) -> Idle {
+        let connections = &self.tally.borrow().record.connections;
+        Idle { there: connections.idle, lost: connections.idle_lost }
+    }
+
     pub(super) fn idler_came(&self) {
         self.tally.borrow_mut().record.connections.idle += 1;
     }

@@ -5,8 +5,8 @@
 //! holds the dead ones beside the busy ones, which are made anew for each measurement. One request without its
 //! reply, or one dead connection that was lost, and the contender has no result. CPU time is that of the server.
 //!
-//! Both ends of each connection are in this process, so it needs two descriptors for each: it raises its limit of
-//! them, and has fewer dead connections where it may not.
+//! Both ends of each connection are in this process, if it may have two descriptors for each; else a child holds the
+//! other ends. Where that is not enough, there are fewer dead connections.
 
 mod descriptors;
 mod show;
@@ -22,7 +22,8 @@ use crate::{
     },
     server::{
         Content, Life, Running, Serves, Site,
-        load::{self, closed, held, hold, measure, plan},
+        held::{Held, Holder},
+        load::{self, closed, measure, plan},
     },
 };
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub struct Setup {
     busy: u32,
     /// Numbers of dead connections, upwards.
     dead: Vec<u32>,
+    holder: Holder,
     /// Bytes of contents of replies.
     sizes: &'static [usize],
     /// How long each is measured.
@@ -79,7 +81,7 @@ pub fn run(
     let busy = plan.pick(BUSY, BUSY, 4);
     let wanted: &[u32] =
         plan.pick(&[0, 1_000, 2_000, 4_000, 6_000, 16_000], &[0, 4_000, 16_000], &[0, 40]);
-    let dead = descriptors::fitting(wanted, busy);
+    let (dead, holder) = descriptors::fitting(wanted, busy);
     if let (Some(most), Some(wanted)) = (dead.last(), wanted.last())
         && most < wanted
     {
@@ -91,6 +93,7 @@ pub fn run(
     let setup = Setup {
         busy,
         dead,
+        holder,
         sizes: plan.pick(&[128, 512, 1024], &[128, 1024], &[128, 1024]),
         time: Duration::from_millis(plan.pick(500, 100, 20)),
         server_core: cores.first(),
@@ -132,7 +135,7 @@ async fn climb(setup: &Setup, server: &mut Running) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
     let (mut groups, mut there) = (Vec::new(), 0);
     for &dead in &setup.dead {
-        groups.push(hold(server, dead - there).await?);
+        groups.push(Held::connect(server, dead - there, setup.holder).await?);
         there = dead;
         ask(setup, server, Length::Requests(WARM_UP), dead).await?;
         for (number, &bytes) in setup.sizes.iter().enumerate() {
@@ -141,15 +144,15 @@ async fn climb(setup: &Setup, server: &mut Running) -> Result<Vec<Sample>> {
             samples.push(sample.with("bytes", bytes).with("dead", dead));
         }
     }
-    // The server goes first, and resets what it has. The load does not look at its connections meanwhile, so
-    // what it has lost was lost before.
-    server.stop()?;
     let (mut here, mut lost) = (0, 0);
-    for group in groups {
-        let counts = held(group).await;
-        here += counts.0;
-        lost += counts.1;
+    for group in &mut groups {
+        let idle = group.count()?;
+        here += idle.there;
+        lost += idle.lost;
     }
+    // The server goes first, and resets what it has: nothing of thousands lingers.
+    server.stop()?;
+    drop(groups);
     // Here they are let go of all at once; with the runtime it would be one by one.
     sleep(Duration::from_millis(1)).await;
     if lost > 0 || here != u64::from(there) {
