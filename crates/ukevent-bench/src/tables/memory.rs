@@ -6,6 +6,7 @@
 
 use crate::child;
 use crate::contenders::ukevent::{Backend, Epoll, IoUring, Poll};
+use crate::server::descriptors::raised;
 use crate::tables::Table;
 use crate::view::{Chart, Line, Source, View, compared};
 use rustix::event::{EventfdFlags, eventfd};
@@ -34,6 +35,8 @@ pub const TABLE: Table = Table {
 
 /// Things before the first look.
 const FIRST: usize = 64;
+/// Descriptors for the first, and all else of a child.
+const REST: usize = 3 * FIRST;
 
 /// A kind of thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,13 +68,25 @@ impl Thing {
         }
     }
 
-    const fn count(self, plan: &Plan) -> usize {
-        // A connection takes two descriptors: both ends are the child's.
+    const fn wanted(self, plan: &Plan) -> usize {
         match self {
             Self::Timer | Self::Coroutine => plan.pick(100_000, 50_000, 200),
             Self::Descriptor => plan.pick(16_000, 16_000, 200),
             Self::Connection => plan.pick(8_000, 4_000, 100),
         }
+    }
+
+    /// As many as are wanted, or as there are descriptors for. Raises the limit, which the child has, too.
+    fn count(self, plan: &Plan) -> usize {
+        let each = match self {
+            Self::Timer | Self::Coroutine => return self.wanted(plan),
+            Self::Descriptor => 1,
+            // Both ends are the child's.
+            Self::Connection => 2,
+        };
+        let wanted = self.wanted(plan);
+        let limit = raised((wanted * each + REST) as u64) as usize;
+        wanted.min(limit.saturating_sub(REST) / each)
     }
 }
 
@@ -81,6 +96,16 @@ fn run(plan: &Plan, _cores: &Cores, outcomes: &mut Vec<Outcome>) -> Result<()> {
         Contender { name: "ukevent epoll", round: round::<Epoll> },
         Contender { name: "ukevent poll", round: round::<Poll> },
     ];
+    for thing in THINGS {
+        let (wanted, count) = (thing.wanted(plan), thing.count(plan));
+        if count < wanted {
+            eprintln!(
+                "memory: {count} times a {}, instead of {wanted}, because a process may not have more descriptors \
+                 here (ulimit -n)",
+                thing.name()
+            );
+        }
+    }
     alternate(plan, "memory", &contenders, plan, outcomes);
     Ok(())
 }
