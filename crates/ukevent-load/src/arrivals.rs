@@ -106,8 +106,29 @@ impl Arrivals {
         }
     }
 
+    /// How many requests are due in all, on average: infinite, unless the rate falls to none.
+    pub(crate) fn all(&self) -> f64 {
+        match *self {
+            Self::Ramp { ramp, .. } if ramp.to > 0.0 => f64::INFINITY,
+            Self::Ramp { ramp, .. } => ramp.due_by(ramp.over),
+            _ if self.rate() > 0.0 => f64::INFINITY,
+            _ => 0.0,
+        }
+    }
+
+    /// Whether the request of this number, counted from none, is ever due; on average, if they come at random.
+    pub(crate) fn reaches(&self, number: u64) -> bool {
+        let all = self.all();
+        let number = match self.shape() {
+            Shape::Even | Shape::Poisson => number,
+            Shape::Bursts { size } => number / u64::from(size.max(1)) * u64::from(size.max(1)),
+        };
+        // At the moment at which the rate is none one is due yet.
+        all > 0.0 && number as f64 <= all
+    }
+
     /// When requests are due, counted from the beginning of the run, without end. What is random is so by
-    /// this seed.
+    /// this seed. What never is due, because the rate falls to none, is so at [`Duration::MAX`].
     ///
     /// ```
     /// use std::time::Duration;

@@ -30,7 +30,7 @@ pub enum Class {
     NoDescriptor,
     /// It was due, and as many as may were at work.
     Crowded,
-    /// It was on its way when the load was ended early: see [`Stop`](crate::Stop).
+    /// It was on its way, or its connection was being made, when the load was ended early: see [`Stop`](crate::Stop).
     Interrupted,
     /// Anything else.
     Other,

@@ -31,7 +31,7 @@ pub use arrivals::{Arrivals, Ramp, RampError, Shape, Starts};
 pub use class::Class;
 pub use client::{Idle, Load, Progress, Stop};
 pub use mix::{Mix, Request};
-pub use plan::{DEEPEST_PIPELINE, Length, MOST_RATE, Pace, Plan};
+pub use plan::{DEEPEST_PIPELINE, Length, MOST_RATE, NeverDue, Pace, Plan};
 pub use record::Record;
 pub use reply::{Asked, Reply, ReplyReader, Step};
 pub use target::{Place, Target, TargetError};

@@ -1,7 +1,7 @@
 //! What a load consists of.
 
 use crate::{Arrivals, Mix, Request, Target, Trust};
-use std::{net::IpAddr, time::Duration};
+use std::{error, fmt, io, net::IpAddr, time::Duration};
 
 /// The highest rate of a schedule that makes sense, in requests a second: a hundred nanoseconds for each are
 /// less than any one thread needs to make it, and more than any network of today carries.
@@ -78,8 +78,69 @@ pub enum Pace {
 pub enum Length {
     /// No request starts after this time.
     Time(Duration),
-    /// After so many requests.
+    /// After so many requests; before that, if those who come at random are fewer when the rate has fallen to none.
     Requests(u64),
+}
+
+/// Why there is no load: its rate falls to none before so many requests are due, and it would wait for ever.
+///
+/// ```
+/// use std::time::Duration;
+/// use ukevent_load::{Arrivals, Length, Load, NeverDue, Pace, Plan, Ramp, Shape};
+/// use ukevent_task::block_on;
+///
+/// let ramp = Ramp { over: Duration::from_secs(10), ..("100..0".parse()?) };
+/// let arrivals = Arrivals::Ramp { ramp, shape: Shape::Even };
+/// let plan = Plan {
+///     pace: Pace::Open { arrivals, connections: 64 },
+///     length: Length::Requests(1000),
+///     ..Plan::new("http://127.0.0.1:9/".parse()?)
+/// };
+/// let error = block_on(Load::prepare(plan))?.unwrap_err();
+/// let why = error.get_ref().unwrap().downcast_ref::<NeverDue>();
+/// assert_eq!(why, Some(&NeverDue { asked: 1000, due: 500.0 }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NeverDue {
+    /// Requests that were asked for.
+    pub asked: u64,
+    /// Of them so many are due, on average.
+    pub due: f64,
+}
+
+impl NeverDue {
+    /// Whether that is so of this plan.
+    pub(crate) fn check(plan: &Plan) -> Result<(), Self> {
+        let (Pace::Open { arrivals, .. }, Length::Requests(asked)) = (plan.pace, plan.length)
+        else {
+            return Ok(());
+        };
+        let (number, of) = (u64::from(plan.turn.0), u64::from(plan.turn.1.max(1)));
+        let last = asked.checked_sub(1).map(|last| last.saturating_mul(of).saturating_add(number));
+        if last.is_none_or(|last| arrivals.reaches(last)) {
+            return Ok(());
+        }
+        Err(Self { asked, due: arrivals.all() / of as f64 })
+    }
+}
+
+impl fmt::Display for NeverDue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asked, due } = self;
+        write!(
+            f,
+            "of {asked} requests only {due:.0} are due before the rate falls to none: ask for fewer, or for a time"
+        )
+    }
+}
+
+impl error::Error for NeverDue {}
+
+impl From<NeverDue> for io::Error {
+    fn from(error: NeverDue) -> Self {
+        Self::new(io::ErrorKind::InvalidInput, error)
+    }
 }
 
 impl Plan {

@@ -5,7 +5,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 
-use crate::Class;
+use crate::{Class, verdict::BRIEF};
 use hdrhistogram::Histogram;
 use std::{collections::BTreeMap, time::Duration};
 
@@ -106,7 +106,8 @@ pub struct Cpu {
     pub system: Duration,
     /// How many threads of load there were, each of which can use one processor.
     pub threads: u32,
-    /// How much of its processor the busiest of them used, of 100; 0, if that is not known.
+    /// How much of its processor the busiest of them used, of 100; 0, if that is not known. One whose run was shorter
+    /// than [`BRIEF`] is none.
     pub busiest_percent: f64,
 }
 
@@ -115,7 +116,8 @@ impl Cpu {
     #[must_use]
     pub fn of_one(user: Duration, system: Duration, run: Duration) -> Self {
         let used_s = (user + system).as_secs_f64();
-        let percent = if run.is_zero() { 0.0 } else { 100.0 * used_s / run.as_secs_f64() };
+        let percent =
+            if run < BRIEF { 0.0 } else { (100.0 * used_s / run.as_secs_f64()).min(100.0) };
         // So few digits go through text and come back the same.
         let busiest_percent = (percent * 100.0).round() / 100.0;
         Self { user, system, threads: 1, busiest_percent }

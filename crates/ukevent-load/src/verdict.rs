@@ -4,6 +4,8 @@
 use crate::record::Record;
 use std::{fmt, time::Duration};
 
+/// Of a run that is shorter than this nothing is said of processors: beginning and ending it are too large a part.
+pub const BRIEF: Duration = Duration::from_millis(100);
 /// From this share of its processors on the generator is taken for the bottleneck, in percent.
 pub const BUSY_PERCENT: f64 = 90.0;
 /// A start that is later than this is late.
@@ -28,7 +30,8 @@ pub const LATE_PERCENT: f64 = 1.0;
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// How much of the processors that its threads can use it did use; 0, if that is not known.
+    /// How much of the processors that its threads can use it did use, of 100; 0, if that is not known, as of a run
+    /// shorter than [`BRIEF`].
     pub cpu_percent: f64,
     /// How much of its processor the busiest of several threads used; the same, if there is but one. One that
     /// has no time left makes its share of the load late, however idle the others are.
@@ -41,6 +44,8 @@ pub struct Verdict {
     pub is_open: bool,
     /// Whether there were several threads.
     pub has_several: bool,
+    /// Whether there was a run, but too short a one to tell how busy the processors were.
+    pub is_brief: bool,
 }
 
 impl Verdict {
@@ -51,10 +56,14 @@ impl Verdict {
         let did = (record.cpu.user + record.cpu.system).as_secs_f64();
         let late_starts = record.lateness.longer_than(LATE);
         let percent = |part: f64, whole: f64| if whole > 0.0 { 100.0 * part / whole } else { 0.0 };
-        let cpu_percent = percent(did, could);
+        let is_known = record.duration >= BRIEF;
+        // What is measured begins a little before the run, and ends a little after it.
+        let cpu_percent = if is_known { percent(did, could).min(100.0) } else { 0.0 };
+        let busiest_percent = if is_known { record.cpu.busiest_percent.min(100.0) } else { 0.0 };
         Self {
             cpu_percent,
-            busiest_percent: record.cpu.busiest_percent.max(cpu_percent),
+            busiest_percent: busiest_percent.max(cpu_percent),
+            is_brief: !is_known && record.cpu.threads > 0,
             has_several: record.cpu.threads > 1,
             late_starts,
             late_percent: percent(late_starts as f64, record.lateness.count() as f64),
@@ -89,6 +98,13 @@ impl fmt::Display for Verdict {
             format!("it used {busiest_percent:.0} % of its processor")
         };
         let found = match (self.is_busy(), self.is_late()) {
+            (false, false) if self.is_brief => {
+                return write!(
+                    f,
+                    "The run was too short to tell how busy the load generator was: that takes {} ms.",
+                    BRIEF.as_millis()
+                );
+            }
             (false, false) => {
                 write!(f, "The load generator kept up: {used}")?;
                 if self.is_open {
@@ -167,6 +183,37 @@ mod tests {
         assert!(late.contains("50.0 %") && !late.contains("it used"), "{late}");
         let both = run(10_000, 1, 1, 1).to_string();
         assert!(both.contains("50.0 %") && both.contains("100 %"), "{both}");
+    }
+
+    /// What is measured of a processor is a little more than the run itself.
+    #[test]
+    fn no_more_than_all_of_a_processor() {
+        let of = |run, used| {
+            let mut record = Record::new();
+            record.duration = run;
+            record.cpu = Cpu::of_one(used, Duration::ZERO, run);
+            record
+        };
+        let verdict = Verdict::of(&of(Duration::from_secs(1), Duration::from_millis(1004)));
+        assert_eq!((verdict.cpu_percent, verdict.busiest_percent), (100.0, 100.0));
+        assert!(verdict.is_bottleneck());
+        // Of so short a one nothing is said.
+        let brief = of(BRIEF - Duration::from_nanos(1), Duration::from_millis(150));
+        let verdict = Verdict::of(&brief);
+        assert_eq!((verdict.cpu_percent, verdict.busiest_percent), (0.0, 0.0));
+        assert!(!verdict.is_bottleneck());
+        let said = verdict.to_string();
+        assert!(said.contains("too short to tell") && !said.contains("kept up"), "{said}");
+        assert_eq!(Verdict::of(&of(BRIEF, BRIEF)).busiest_percent, 100.0);
+        // Nor does a part that was so short decide over the whole.
+        let mut whole = of(Duration::from_secs(10), Duration::from_secs(1));
+        whole.add(&brief);
+        let verdict = Verdict::of(&whole);
+        assert_eq!(verdict.busiest_percent, 10.0, "{verdict:?}");
+        // Who starts late does so in a short run too.
+        let mut late = brief;
+        late.lateness.record(Duration::from_millis(2));
+        assert!(Verdict::of(&late).is_bottleneck());
     }
 
     #[test]

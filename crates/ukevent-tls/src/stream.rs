@@ -8,6 +8,9 @@
 //! when more is waited for. One send is at work at a time; what is sealed meanwhile waits in rustls, and leaves
 //! as one with the next. Every state is in the struct, so a call that is dropped at a deadline loses nothing.
 //!
+//! Records have numbers that are not sent, so behind one that is lost nobody can read the next (RFC 8446, 5.3). Once
+//! a send has failed nothing leaves any more, and all that would send says why.
+//!
 //! The peer is told of the end (close_notify; RFC 8446, 6.1) whenever all that was begun has left, also where
 //! the stream is just dropped: only then can it tell an end from something that was cut off. After an error it
 //! is told what was wrong, and who is to hear that should be given time: closing a socket with unread input may
@@ -102,8 +105,8 @@ pub struct TlsStream {
     is_over: bool,
     /// What came was no TLS, or not what it should have been. Nothing is sent any more but the alert.
     failed: Option<rustls::Error>,
-    /// Why something has not left; to be told when there is nothing left to receive.
-    unsent: Option<io::Error>,
+    /// Why something has not left, and nothing will any more.
+    broken: Option<io::Error>,
     /// Something that was begun has not left yet: the end must not look like one.
     is_torn: bool,
     /// It never will leave whole.
@@ -148,7 +151,7 @@ impl TlsStream {
             waiting_bytes: 0,
             is_over: false,
             failed: None,
-            unsent: None,
+            broken: None,
             is_torn: false,
             is_cut: false,
         }
@@ -186,20 +189,23 @@ impl TlsStream {
     }
 
     /// Receives what comes next, after the handshake if need be; an empty buffer is the end, of which the peer
-    /// has told. The buffer is on the heap. Allocates one for each piece that came.
+    /// has told, also at each later call. After [`TlsStream::drain`] it is empty too, whatever the peer has told. The
+    /// buffer is on the heap. Allocates one for each piece that came. What the peer sends can be received after
+    /// [`TlsStream::shutdown`] and after a send that failed.
     ///
     /// Nothing is lost if it is dropped. What comes by then is kept, up to 16 buffers of the runtime's pool: call
     /// it again, or drop the stream.
     ///
     /// # Errors
     /// `UnexpectedEof`: the connection ended without that word, so what came may be cut off. `InvalidData`, with
-    /// a [`rustls::Error`] in it, as of [`TlsStream::handshake`], and then for ever. Else what the kernel says of
-    /// the connection, also of what was to leave.
+    /// a [`rustls::Error`] in it, as of [`TlsStream::handshake`], and then for ever, but for a drained stream. Else
+    /// what the kernel says of the connection. Why something has not left is told here too, while nothing comes.
     pub async fn receive(&mut self) -> io::Result<Buffer> {
         poll_fn(|cx| self.poll_receive(cx)).await
     }
 
-    /// The same for futures that are written by hand. It goes on with what is leaving, too.
+    /// The same for futures that are written by hand. While it waits for the peer it goes on with what is leaving; not
+    /// where there is something to give at once, nor after the end: then [`TlsStream::poll_flush`] does.
     ///
     /// # Errors
     /// As [`TlsStream::receive`].
@@ -210,13 +216,15 @@ impl TlsStream {
         Poll::Ready(Ok(take(&mut self.opened)))
     }
 
-    /// Sends all of it, after the handshake if need be. Ready when the kernel has it.
+    /// Sends all of it, after the handshake if need be, and also after the peer's end. Ready when the kernel has it.
     ///
-    /// If it is dropped when the handshake was made, what it was to send leaves with later calls, whole, or the
-    /// peer is not told of an end.
+    /// If it is dropped while the handshake is made, or while a mebibyte that was begun waits already, nothing of it
+    /// is sent. Dropped later, what it was to send leaves with later calls, whole, or the peer is not told of an end.
     ///
     /// # Errors
-    /// What the kernel says of the connection, such as `EPIPE`. `InvalidData`, as of [`TlsStream::handshake`].
+    /// What the kernel says of the connection, such as `EPIPE`, which is so after [`TlsStream::shutdown`] too. By that
+    /// the connection has failed: nothing of what was begun behind it leaves, and all later sends say the same.
+    /// `BrokenPipe` behind a file that was cut. `InvalidData`, as of [`TlsStream::handshake`].
     pub async fn send(&mut self, bytes: impl Into<Piece>) -> io::Result<()> {
         let piece = bytes.into();
         self.handshake().await?;
@@ -228,12 +236,12 @@ impl TlsStream {
         self.flush().await
     }
 
-    /// Begins to send all of it, and does not wait: it leaves while [`TlsStream::poll_receive`] or
-    /// [`TlsStream::poll_flush`] are polled, in order.
+    /// Begins to send all of it, and does not wait: it leaves while [`TlsStream::poll_flush`] is polled, or
+    /// [`TlsStream::poll_receive`] waits, in order. That it could not leave, those say.
     ///
     /// # Errors
     /// `NotConnected` before the end of the handshake. `WouldBlock`, if a mebibyte waits already: then nothing of
-    /// it is sent. Else as [`TlsStream::send`].
+    /// it is sent. Else as [`TlsStream::send`], of what was sent before.
     pub fn start(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.waiting_bytes >= WAITING_BYTES {
             return Err(ErrorKind::WouldBlock.into());
@@ -248,7 +256,7 @@ impl TlsStream {
     /// Waits until the kernel has all that is to leave.
     ///
     /// # Errors
-    /// What the kernel says of the connection, once.
+    /// What the kernel says of the connection; then the same for ever, because nothing leaves any more.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if let Some(leaving) = &mut self.leaving {
@@ -256,8 +264,14 @@ impl TlsStream {
                 self.leaving = None;
                 if let Err(error) = left {
                     self.is_cut = true;
-                    return Poll::Ready(Err(error));
+                    self.broken = Some(error);
                 }
+            }
+            if let Some(error) = &self.broken {
+                let error = again(error);
+                // What TLS says by itself is not kept either.
+                self.sealed()?;
+                return Poll::Ready(Err(error));
             }
             if !self.launch()? {
                 self.is_torn = false;
@@ -313,18 +327,21 @@ impl TlsStream {
     }
 
     /// Tells the peer that nothing more comes, behind all that is being sent, and closes the sending side. What
-    /// the peer sends can still be received; nothing can be sent any more.
+    /// the peer sends can still be received; what is sent later fails. Where something was cut the peer is told of no
+    /// end, but the sending side is closed.
     ///
     /// # Errors
-    /// What the kernel says of the connection.
+    /// What the kernel says of the connection, also of what was to leave before.
     pub async fn shutdown(&mut self) -> io::Result<()> {
         self.tell_end();
-        self.flush().await?;
-        self.sender.shutdown().await
+        let flushed = self.flush().await;
+        let closed = self.sender.shutdown().await;
+        flushed.and(closed)
     }
 
-    /// Throws away what still comes, without looking into it, until the peer has closed the connection: whether
-    /// it has, within so many bytes. To be called after the end or after an error; later calls receive nothing.
+    /// Throws away what still comes, without looking into it, until the peer has closed the connection, or it broke:
+    /// whether it has, within so many bytes. What is leaving goes on. To be called after the end or after an error:
+    /// later calls of [`TlsStream::receive`] give an empty buffer at once, as at an end; what can be sent is as before.
     pub async fn drain(&mut self, most_bytes: u64) -> bool {
         self.is_over = true;
         self.opened = Buffer::default();
@@ -356,23 +373,19 @@ impl TlsStream {
             let _ = ready!(flushed);
             return Poll::Ready(Err(invalid(error)));
         }
-        match flushed {
-            // What came by then may say why.
-            Poll::Ready(Err(error)) => self.unsent = Some(error),
+        if flushed.is_pending() && !self.carries_bytes {
             // It is little, and whoever drops this when the next bytes came is to find it whole.
-            Poll::Pending if !self.carries_bytes => return Poll::Pending,
-            _ => {}
+            return Poll::Pending;
         }
+        // If it cannot leave, what came by then may say why.
+        let broken = self.broken.as_ref().map(again);
         let records = match self.receiver.poll_receive(cx) {
-            Poll::Pending => {
-                return self.unsent.take().map_or(Poll::Pending, |it| Poll::Ready(Err(it)));
-            }
+            Poll::Pending => return broken.map_or(Poll::Pending, |it| Poll::Ready(Err(it))),
             Poll::Ready(records) => records?,
         };
         if records.is_empty() {
             // Without the word that ends a session.
-            let error = self.unsent.take();
-            return Poll::Ready(Err(error.unwrap_or_else(|| ErrorKind::UnexpectedEof.into())));
+            return Poll::Ready(Err(broken.unwrap_or_else(|| ErrorKind::UnexpectedEof.into())));
         }
         if let Err(error) = self.open(&records) {
             self.failed = Some(error);
@@ -417,6 +430,9 @@ impl TlsStream {
         if self.session.is_handshaking() {
             let why = "nothing can be sent before the handshake is made: await handshake()";
             return Err(io::Error::new(ErrorKind::NotConnected, why));
+        }
+        if let Some(error) = &self.broken {
+            return Err(again(error));
         }
         if self.is_cut {
             // Behind a gap nobody would understand it.
@@ -471,6 +487,12 @@ impl TlsStream {
         // Who does not get it is gone or takes nothing, and is left anyway.
         let _ = self.registered().with(|socket: &OwnedFd| send(socket, bytes, flags));
     }
+}
+
+/// The same once more.
+fn again(error: &io::Error) -> io::Error {
+    let as_text = || io::Error::new(error.kind(), error.to_string());
+    error.raw_os_error().map_or_else(as_text, io::Error::from_raw_os_error)
 }
 
 fn invalid(error: &rustls::Error) -> io::Error {

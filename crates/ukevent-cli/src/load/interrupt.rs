@@ -1,5 +1,6 @@
 //! Ctrl-C: the first ends a load early, in good order; soon after it the signals do what they do by default, so that
-//! the second ends the command at once. (Not at the same moment: timeout(1) sends each signal twice.)
+//! the second ends the command at once. (Not at the same moment: timeout(1) sends each signal twice.) A signal that
+//! was ignored when the command was started (nohup(1), a shell's `&`) stays so.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -8,6 +9,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use ukevent_sys::signal::{Disposition, disposition};
 use ukevent_task::signal::Signal;
 use ukevent_task::time::sleep;
 
@@ -24,19 +26,19 @@ pub(super) struct Interrupt {
 impl Interrupt {
     /// From now on.
     pub(super) fn new() -> io::Result<Self> {
-        let mut interrupt = Signal::of(ukevent::Signal::INT)?;
-        let mut terminate = Signal::of(ukevent::Signal::TERM)?;
+        let mut interrupt = unless_ignored(ukevent::Signal::INT)?;
+        let mut terminate = unless_ignored(ukevent::Signal::TERM)?;
         let by = Rc::new(Cell::new(None));
         let told = Rc::clone(&by);
         let waits = async move {
             let first = async {
-                let mut interrupted = pin!(interrupt.next());
-                let mut terminated = pin!(terminate.next());
+                let mut interrupted = pin!(next(&mut interrupt));
+                let mut terminated = pin!(next(&mut terminate));
                 poll_fn(|cx| {
                     if interrupted.as_mut().poll(cx).is_ready() {
                         return Poll::Ready("SIGINT");
                     }
-                    terminated.as_mut().poll(cx).map(|_| "SIGTERM")
+                    terminated.as_mut().poll(cx).map(|()| "SIGTERM")
                 })
                 .await
             };
@@ -91,5 +93,22 @@ impl Interrupt {
             self.waits = None;
         }
         !was_told && self.by.get().is_some()
+    }
+}
+
+/// Awaits a signal that this process does not ignore.
+fn unless_ignored(signal: ukevent::Signal) -> io::Result<Option<Signal>> {
+    if disposition(signal.number())? == Disposition::Ignore {
+        return Ok(None);
+    }
+    Ok(Some(Signal::of(signal)?))
+}
+
+/// Until it comes; for ever, if it is not awaited.
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        // That it cannot be read any more is no reason to go on either.
+        Some(signal) => drop(signal.next().await),
+        None => std::future::pending().await,
     }
 }

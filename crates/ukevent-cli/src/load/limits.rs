@@ -43,29 +43,52 @@ fn choose(counts: [u32; 3], asked: Option<u32>, limit: u64) -> Result<u32, Strin
     let all: u64 = counts.into_iter().map(u64::from).sum();
     let room = limit.saturating_sub(OTHERS).max(1);
     // Whoever has most of each kind: shares are rounded up.
-    let fits = |processes: u32| {
-        counts.into_iter().map(|count| u64::from(count.div_ceil(processes))).sum::<u64>() <= room
+    let each = |processes: u32| -> u64 {
+        counts.into_iter().map(|count| u64::from(count.div_ceil(processes))).sum()
     };
+    let fits = |processes: u32| each(processes) <= room;
     let can_start =
         |processes: u32| processes == 1 || u64::from(processes) * EACH_PROCESS + OTHERS <= limit;
     let enough = (1..=MOST_PROCESSES).find(|&processes| fits(processes));
     let enough = enough.filter(|&processes| can_start(processes));
-    let raise = "raise the limit of descriptors (ulimit -n)";
+    // What each of so many would need: for connections, and the one that starts them for those.
+    let needed = |processes: u32| {
+        let to_start = if processes == 1 { 0 } else { u64::from(processes) * EACH_PROCESS };
+        each(processes).max(to_start) + OTHERS
+    };
+    let has = format!("and one may have {limit}");
+    // Up to what it may without it has been raised.
+    let raise = |needed| format!("raise the hard limit (ulimit -n {needed}, as root)");
     match (asked, enough) {
         (None, Some(enough)) => Ok(enough),
-        (Some(asked), _) if !can_start(asked) => Err(format!(
-            "load: to start {asked} processes takes {} descriptors, and one may have {limit}: {raise}",
-            u64::from(asked) * EACH_PROCESS + OTHERS
-        )),
+        (Some(asked), _) if !can_start(asked) => {
+            let to_start = u64::from(asked) * EACH_PROCESS + OTHERS;
+            let raise = raise(needed(asked));
+            Err(format!(
+                "load: to start {asked} processes takes {to_start} descriptors, {has}: {raise}"
+            ))
+        }
         (Some(asked), _) if fits(asked) => Ok(asked),
-        (Some(asked), Some(enough)) => Err(format!(
-            "load: {all} connections are too many for {asked} of --processes, each of which may have {room}: use \
-             --processes {enough}, or {raise}"
-        )),
-        (_, None) => Err(format!(
-            "load: {all} connections are too many for all processes that can be started, each of which may have \
-             {room}: {raise}"
-        )),
+        (Some(asked), enough) => {
+            let fewer = enough.map_or(String::new(), |it| format!("use --processes {it}, or "));
+            let needed = needed(asked);
+            let raise = raise(needed);
+            Err(format!(
+                "load: {all} connections by --processes {asked} take {needed} descriptors for each, {has}: \
+                 {fewer}{raise}"
+            ))
+        }
+        (None, None) => {
+            let alone = needed(1);
+            // Of those that need as few the fewest.
+            let many = (2..=MOST_PROCESSES).min_by_key(|&it| needed(it)).unwrap_or(1);
+            let or = match needed(many) {
+                least if least < alone => format!(" (or {least} for each of {many} processes)"),
+                _ => String::new(),
+            };
+            let raise = raise(alone);
+            Err(format!("load: {all} connections take {alone} descriptors{or}, {has}: {raise}"))
+        }
     }
 }
 
@@ -122,11 +145,57 @@ mod tests {
 
     #[test]
     fn what_would_do_is_told() {
-        let told = choose([1000, 0, 0], Some(2), 256).unwrap_err();
-        assert!(told.contains("use --processes 6, or raise"), "{told}");
-        let told = choose([60_000, 0, 0], None, 256).unwrap_err();
-        assert!(told.contains("too many for all processes that can be started"), "{told}");
-        let told = choose([10, 0, 0], Some(1000), 1024).unwrap_err();
-        assert!(told.contains("takes 3064 descriptors"), "{told}");
+        for (counts, asked, limit, says) in [
+            (
+                [60, 0, 0],
+                None,
+                40,
+                "load: 60 connections take 124 descriptors (or 79 for each of 4 processes), and one may have 40: \
+                 raise the hard limit (ulimit -n 124, as root)",
+            ),
+            (
+                [1, 0, 0],
+                Some(2),
+                40,
+                "to start 2 processes takes 70 descriptors, and one may have 40",
+            ),
+            (
+                [1000, 0, 0],
+                Some(2),
+                256,
+                "load: 1000 connections by --processes 2 take 564 descriptors for each, and one may have 256: use \
+                 --processes 6, or raise the hard limit (ulimit -n 564, as root)",
+            ),
+            (
+                [60, 0, 0],
+                Some(1),
+                40,
+                "load: 60 connections by --processes 1 take 124 descriptors for each, and one may have 40: raise \
+                 the hard limit (ulimit -n 124, as root)",
+            ),
+            ([10, 0, 0], Some(1000), 1024, "takes 3064 descriptors, and one may have 1024: raise"),
+        ] {
+            let told = choose(counts, asked, limit).unwrap_err();
+            assert!(told.contains(says), "{told}");
+        }
+    }
+
+    /// With as many as it says there is a load.
+    #[test]
+    fn what_is_told_would_do() {
+        for (counts, limit) in [([60, 0, 0], 40), ([60_000, 0, 0], 256), ([64, 1_000_000, 3], 256)]
+        {
+            let told = choose(counts, None, limit).unwrap_err();
+            let numbers: Vec<u64> = told
+                .split(|it: char| !it.is_ascii_digit())
+                .filter_map(|it| it.parse().ok())
+                .collect();
+            let [_, alone, least, many, has, raised] = numbers[..] else { panic!("{told}") };
+            assert_eq!((has, raised), (limit, alone));
+            assert_eq!(choose(counts, None, alone), Ok(1), "{told}");
+            let many = u32::try_from(many).unwrap();
+            assert_eq!(choose(counts, Some(many), least), Ok(many), "{told}");
+            assert!(choose(counts, None, least - 1).is_err(), "{told}");
+        }
     }
 }

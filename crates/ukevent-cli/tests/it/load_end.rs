@@ -99,6 +99,36 @@ fn what_was_done_is_reported() {
     }
 }
 
+/// What was ignored when it was started (nohup(1), a shell's `&`) stays so.
+#[test]
+fn an_ignored_signal_stays_ignored() {
+    for processes in ["1", "2"] {
+        for (ignored, first, then, name) in
+            [("INT", INT, TERM, "SIGTERM"), ("TERM", TERM, INT, "SIGINT")]
+        {
+            let (url, count) = server(true);
+            let script = format!("trap '' {ignored}; exec \"$@\"");
+            let mut command = Command::new("sh");
+            command
+                .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_ukevent"), "load", &url])
+                .args(["-d600s", "--rate=200", "--json", "--processes", processes])
+                .process_group(0)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+            let load = Child::spawn(&mut command);
+            let asked = || count.load(Ordering::Relaxed);
+            wait_until("the server is asked", || asked() >= 20);
+            load.signal(first);
+            let so_far = asked();
+            wait_until("the load goes on", || asked() >= so_far + 60);
+            load.signal(then);
+            let (code, _, _, said) = ended(load);
+            assert_eq!(code, Some(1), "{processes} {ignored}: {said}");
+            assert!(said.contains(&format!("load: ended by {name}; ")), "{said}");
+        }
+    }
+}
+
 /// A server that answers nobody: what is on its way has its time, and a second Ctrl-C takes that.
 #[test]
 fn told_twice_it_ends_at_once() {

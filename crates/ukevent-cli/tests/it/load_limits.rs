@@ -49,9 +49,9 @@ fn what_cannot_be_is_refused_before_it_begins() {
     for (arguments, says) in [
         (
             &["-c1000", "--processes=2"][..],
-            "each of which may have 192: use --processes 6, or raise",
+            "take 564 descriptors for each, and one may have 256: use --processes 6, or raise",
         ),
-        (&["--dead=1000000"], "too many for all processes that can be started"),
+        (&["--dead=1000000"], "1000064 connections take 1000128 descriptors (or "),
         (&["-c100", "--processes=100"], "to start 100 processes takes 364 descriptors"),
     ] {
         let done = limited(256, &[arguments, &["http://127.0.0.1:9/"]].concat());
@@ -59,6 +59,11 @@ fn what_cannot_be_is_refused_before_it_begins() {
         assert_eq!(done.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(says), "{arguments:?}: {said}");
     }
+    let done = limited(40, &["-c60", "http://127.0.0.1:9/"]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    let says = "60 connections take 124 descriptors (or 79 for each of 4 processes), and one may have 40: raise the \
+                hard limit (ulimit -n 124, as root)";
+    assert!(said.contains(says), "{said}");
 }
 
 /// On which processors a process may run.

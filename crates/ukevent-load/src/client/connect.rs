@@ -101,7 +101,7 @@ impl Route {
             io::ErrorKind::UnexpectedEof => invalid(error),
             _ => error,
         })?;
-        Ok(Wire::Secured(stream))
+        Ok(Wire::secured(stream))
     }
 
     fn source(&self) -> Option<IpAddr> {

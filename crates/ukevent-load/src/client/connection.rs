@@ -4,7 +4,8 @@
 //! It asks as many requests at a time as its pipeline is deep, and reads replies in the order of the
 //! requests. What is received is looked at where it lies and dropped at once. Times are those of the look at the
 //! queue that brought the bytes: what came by one look came at one time, and a request left at the look
-//! before it was sent. So no latency is told shorter than it was.
+//! before it was sent. So no latency is told shorter than it was. Where requests are large, what may wait to leave
+//! is full before the pipeline is: then no more are taken until all of it has left.
 
 use super::{
     connect::class_of,
@@ -30,13 +31,14 @@ pub(super) async fn carry(run: Rc<Run>) {
     let seat = run.work.sit();
     let mut pause = PAUSE;
     while let Some(due) = run.work.wait(seat, now_ns).await {
+        // Ended early, it is on its way already.
+        run.started();
         match open(&run).await {
             Ok(mut open) => {
                 pause = PAUSE;
                 open.use_up(seat, due).await;
             }
             Err(class) => {
-                run.started();
                 run.failed(class, 1);
                 if run.is_closed_loop() {
                     // Whoever is refused and asks again at once does nothing else any more.
@@ -89,10 +91,13 @@ enum Woken {
     Overdue,
     /// There may be something to ask.
     Given,
+    /// There is room to ask it.
+    Sent,
 }
 
 impl Open {
-    /// Asks for what is due, and for what comes behind it, as long as the connection may be used.
+    /// Asks for what is due, which is counted already, and for what comes behind it, as long as the connection may be
+    /// used.
     async fn use_up(&mut self, seat: usize, first: Due) {
         let depth = self.run.depth();
         let mut next = Some(first);
@@ -104,6 +109,7 @@ impl Open {
                 break Ok(());
             }
             let read = match self.woken(seat).await {
+                Woken::Sent => continue,
                 Woken::Given => Ok(true),
                 Woken::Overdue => Err(Class::ReplyTimeout),
                 Woken::NotSent(error) => Err(class_of(&error)),
@@ -131,16 +137,24 @@ impl Open {
         self.run.closed(now_ns().saturating_sub(self.began_ns));
     }
 
-    /// Sends as many requests as there is room for in the pipeline.
-    fn ask(&mut self, seat: usize, first: Option<Due>, depth: usize) -> io::Result<()> {
+    /// Sends as many requests as there is room for: in the pipeline, and among what waits to leave.
+    fn ask(&mut self, seat: usize, mut first: Option<Due>, depth: usize) -> io::Result<()> {
         let now_ns = now_ns();
         let run = Rc::clone(&self.run);
-        let room = depth.saturating_sub(self.flights.len());
-        let dues = first.into_iter().chain(std::iter::from_fn(|| run.work.next(seat, now_ns)));
         let mut batch: Option<Piece> = None;
         let mut several = Vec::new();
-        for due in dues.take(room) {
+        let mut batch_bytes = 0;
+        while self.flights.len() < depth && self.wire.has_room(batch_bytes, run.largest_bytes()) {
+            let due = match first.take() {
+                Some(due) => due,
+                None => {
+                    let Some(due) = run.work.next(seat, now_ns) else { break };
+                    run.started();
+                    due
+                }
+            };
             let (bytes, asked) = run.draw();
+            batch_bytes += bytes.len();
             match &batch {
                 None => batch = Some(bytes.clone().into()),
                 Some(first) => {
@@ -150,7 +164,6 @@ impl Open {
                     several.extend_from_slice(bytes);
                 }
             }
-            run.started();
             self.flights.push_back(Flight { intended_ns: due.intended_ns, left_ns: now_ns, asked });
         }
         if !several.is_empty() {
@@ -175,14 +188,18 @@ impl Open {
 
     /// Waits until something happens to this connection.
     async fn woken(&mut self, seat: usize) -> Woken {
+        let was_full = !self.wire.has_room(0, self.run.largest_bytes());
         poll_fn(|cx| {
             if let Poll::Ready(received) = self.wire.poll_receive(cx) {
                 return Poll::Ready(Woken::Received(received));
             }
-            if let Poll::Ready(Err(error)) = self.wire.poll_sent(cx) {
-                return Poll::Ready(Woken::NotSent(error));
+            match self.wire.poll_sent(cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Woken::NotSent(error)),
+                Poll::Ready(Ok(())) if was_full => return Poll::Ready(Woken::Sent),
+                _ => {}
             }
-            if self.flights.is_empty() {
+            // One that was answered before it has left has the time of its reply for that.
+            if self.flights.is_empty() && !was_full {
                 return self.run.work.poll_given(seat, cx.waker()).map(|()| Woken::Given);
             }
             self.deadline.poll_passed(cx).map(|()| Woken::Overdue)

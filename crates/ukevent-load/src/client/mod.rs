@@ -11,7 +11,7 @@ mod work;
 
 use crate::{
     Arrivals, Class, Plan,
-    plan::{Length, Pace},
+    plan::{Length, NeverDue, Pace},
     record::{Cpu, Record},
 };
 use connect::Route;
@@ -122,11 +122,13 @@ impl Load {
     /// # Errors
     /// When the target cannot be looked up, or one of those who are only there cannot connect: then there is no
     /// such load. What fails later is counted, and no error. Of TLS, with a [`TrustError`](crate::TrustError) in
-    /// it: there are no roots, the server's certificate is not trusted, or it speaks no TLS.
+    /// it: there are no roots, the server's certificate is not trusted, or it speaks no TLS. With a [`NeverDue`], if
+    /// the rate falls to none before so many requests are due.
     ///
     /// # Panics
     /// Outside of a runtime.
     pub async fn prepare(plan: Plan) -> io::Result<Self> {
+        NeverDue::check(&plan)?;
         let route = Route::find(&plan.target, &plan.trust, &plan.sources).await?;
         route.try_tls(plan.connect_timeout).await?;
         let work = match (plan.pace, plan.length) {
@@ -244,6 +246,8 @@ impl Load {
             match self.run.plan.length {
                 Length::Time(time) if at >= time => return self.until(time).await,
                 Length::Requests(all) if count >= all => return,
+                // Of those who come at random fewer have come than on average.
+                Length::Requests(_) if at == Duration::MAX => return,
                 _ => count += 1,
             }
             self.until(at).await;

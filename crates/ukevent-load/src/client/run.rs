@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub(super) work: Work,
     /// The requests of the mix, as they leave.
     requests: Vec<(Slice, Asked)>,
+    /// The largest of those.
+    largest_bytes: usize,
     random: RefCell<fastrand::Rng>,
     tally: RefCell<Tally>,
     /// Connections that are open.
@@ -62,8 +64,10 @@ impl Run {
             let bytes = request.bytes(authority, plan.keep_alive)?;
             Ok((Buffer::from(bytes).freeze(), request.asked()))
         });
+        let requests = requests.collect::<Result<Vec<_>, Refusal>>()?;
         Ok(Self {
-            requests: requests.collect::<Result<_, Refusal>>()?,
+            largest_bytes: requests.iter().map(|(bytes, _)| bytes.len()).max().unwrap_or(0),
+            requests,
             random: RefCell::new(fastrand::Rng::with_seed(
                 plan.seed.wrapping_add(u64::from(plan.turn.0).wrapping_mul(0x9E37_79B9_7F4A_7C15)),
             )),
@@ -139,6 +143,11 @@ impl Run {
         (bytes, *asked)
     }
 
+    /// The size of the largest request of the mix.
+    pub(super) const fn largest_bytes(&self) -> usize {
+        self.largest_bytes
+    }
+
     /// Whether the server lets connections be that are over: whoever waits for it to close them waits in vain, and
     /// asks nothing meanwhile.
     pub(super) fn server_stays(&self) -> bool {
@@ -197,7 +206,7 @@ impl Run {
         self.tally.borrow_mut().record.lateness.record_ns(late_ns);
     }
 
-    /// A request leaves.
+    /// A request is begun: it leaves, or a connection is made for it.
     pub(super) fn started(&self) {
         self.flying.set(self.flying.get() + 1);
         self.tally.borrow_mut().record.requests += 1;

@@ -2,7 +2,8 @@
 //!
 //! The search is without clock and sockets. It says which rate is next ([`Search::next_rate`]) and is told what came
 //! of it ([`Search::tell`]). It doubles the rate until a step fails, and then halves the distance between the
-//! highest rate that was borne and the lowest that was not. Each rate lies strictly between what is known, or beyond
+//! highest rate that was borne and the lowest that was not. A step in which the generator was the bottleneck shows
+//! nothing of the server, and what was missed beyond it stays so. Each rate lies strictly between what is known, or beyond
 //! it by twice, and their number is bounded: a server that answers at random makes it wrong, but not endless.
 
 mod goal;
@@ -59,6 +60,8 @@ pub struct Search {
     missed: Option<f64>,
     /// Whether at that one the generator was the bottleneck.
     was_limited: bool,
+    /// The lowest that was not, at which it was not.
+    beyond: Option<f64>,
     is_silent: bool,
     taken: u32,
 }
@@ -90,12 +93,14 @@ pub enum Found {
         /// Requests a second.
         missed: f64,
     },
-    /// This one met the goal, and of higher ones nothing is known.
+    /// This one met the goal, and of those next to it nothing is known.
     AtLeast {
         /// Requests a second.
         met: f64,
         /// Because the generator was the bottleneck; else the search was at its bound, or ended early.
         by_generator: bool,
+        /// The lowest that did not meet it while the generator kept up, if there is one beyond those where it did not.
+        beyond: Option<f64>,
     },
     /// None met it; the lowest was this.
     Nothing {
@@ -103,6 +108,8 @@ pub enum Found {
         missed: f64,
         /// At that one the generator was the bottleneck.
         by_generator: bool,
+        /// As of [`Found::AtLeast`].
+        beyond: Option<f64>,
     },
     /// This one met the goal; at a higher one the server answered nothing any more, and was asked no more.
     Ceased {
@@ -119,7 +126,15 @@ impl Search {
     /// One that begins. Bounds that make no sense are mended: the start lies between the others.
     #[must_use]
     pub const fn new(bounds: Bounds) -> Self {
-        Self { bounds, met: None, missed: None, was_limited: false, is_silent: false, taken: 0 }
+        Self {
+            bounds,
+            met: None,
+            missed: None,
+            was_limited: false,
+            beyond: None,
+            is_silent: false,
+            taken: 0,
+        }
     }
 
     /// The rate of the next step, in requests a second; `None`, when it has ended. The same until
@@ -134,8 +149,8 @@ impl Search {
             (None, None) => Some(start.min(most).max(least)),
             (Some(met), None) => (met < most).then(|| (met * 2.0).min(most)),
             (None, Some(missed)) => (missed > least).then(|| (missed / 2.0).max(least)),
-            // Of a generator that is at its end more steps show nothing.
-            (Some(_), Some(_)) if self.was_limited => None,
+            // Of a generator that is at its end more steps show nothing; one that kept up beyond that is not.
+            (Some(_), Some(_)) if self.was_limited && self.beyond.is_none() => None,
             (Some(met), Some(missed)) => {
                 let middle = f64::midpoint(met, missed);
                 let goes_on = missed > met * (1.0 + precision) && middle > met && middle < missed;
@@ -153,6 +168,9 @@ impl Search {
             Outcome::Slow | Outcome::Failed | Outcome::Limited => {
                 self.missed = Some(rate);
                 self.was_limited = outcome == Outcome::Limited;
+                if !self.was_limited {
+                    self.beyond = Some(rate);
+                }
             }
             Outcome::Silent => {
                 self.is_silent = true;
@@ -165,12 +183,13 @@ impl Search {
     #[must_use]
     pub const fn found(&self) -> Found {
         let by_generator = self.was_limited;
+        let beyond = if by_generator { self.beyond } else { None };
         match (self.met, self.missed) {
             (None, _) if self.is_silent => Found::Silent,
             (Some(met), Some(at)) if self.is_silent => Found::Ceased { met, at },
             (Some(met), Some(missed)) if !by_generator => Found::Between { met, missed },
-            (Some(met), _) => Found::AtLeast { met, by_generator },
-            (None, Some(missed)) => Found::Nothing { missed, by_generator },
+            (Some(met), _) => Found::AtLeast { met, by_generator, beyond },
+            (None, Some(missed)) => Found::Nothing { missed, by_generator, beyond },
             (None, None) => Found::Silent,
         }
     }

@@ -180,13 +180,19 @@ impl Report {
                 rate(met),
                 self.missed(missed)
             ),
-            Found::AtLeast { met, by_generator: true } => format!(
+            Found::AtLeast { met, by_generator: true, beyond: Some(beyond) } => format!(
+                "The highest rate that met {goal} is at least {}; {}. In between the load generator was the \
+                 bottleneck: use more processes (--processes), on processors that nothing else uses (--pin).",
+                rate(met),
+                self.missed(beyond)
+            ),
+            Found::AtLeast { met, by_generator: true, beyond: None } => format!(
                 "The highest rate that met {goal} is at least {}: above it the load generator was the \
                  bottleneck, and the server can do better than that. Use more processes (--processes), on \
                  processors that nothing else uses (--pin).",
                 rate(met)
             ),
-            Found::AtLeast { met, by_generator: false } => {
+            Found::AtLeast { met, by_generator: false, .. } => {
                 let why = if met >= crate::MOST_RATE {
                     "no higher one can be asked"
                 } else {
@@ -194,9 +200,14 @@ impl Report {
                 };
                 format!("The highest rate that met {goal} is at least {}: {why}.", rate(met))
             }
-            Found::Nothing { missed, by_generator: false } => {
+            Found::Nothing { missed, by_generator: false, .. } => {
                 format!("No rate met {goal}: {}.", self.missed(missed))
             }
+            Found::Nothing { beyond: Some(beyond), .. } => format!(
+                "No rate met {goal}: {}; below that the load generator was the bottleneck. Give it processors that \
+                 nothing else uses (--pin).",
+                self.missed(beyond)
+            ),
             Found::Nothing { by_generator: true, .. } => format!(
                 "No rate met {goal}, but the load generator was the bottleneck: nothing is known of the server. \
                  Give it processors that nothing else uses (--pin)."
@@ -270,8 +281,10 @@ impl Report {
     fn node(&self, found: Found) -> Node {
         let (met, missed, by_generator) = match found {
             Found::Between { met, missed } => (Some(met), Some(missed), false),
-            Found::AtLeast { met, by_generator } => (Some(met), None, by_generator),
-            Found::Nothing { missed, by_generator } => (None, Some(missed), by_generator),
+            Found::AtLeast { met, by_generator, beyond } => (Some(met), beyond, by_generator),
+            Found::Nothing { missed, by_generator, beyond } => {
+                (None, beyond.or(Some(missed)), by_generator)
+            }
             Found::Ceased { met, at } => (Some(met), Some(at), false),
             Found::Silent => (None, None, false),
         };

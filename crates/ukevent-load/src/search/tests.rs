@@ -44,6 +44,12 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+/// The lowest rate that was missed while the generator kept up.
+fn beyond_all(steps: &[(f64, Outcome)]) -> Option<f64> {
+    let missed = steps.iter().filter(|it| matches!(it.1, Outcome::Slow | Outcome::Failed));
+    missed.map(|it| it.0).min_by(f64::total_cmp)
+}
+
 proptest! {
     #[test]
     fn what_a_server_bears_is_found(bounds in bounds(), capacity in 1.0..9e6) {
@@ -77,12 +83,14 @@ proptest! {
                 prop_assert!(came(missed, Outcome::Slow) || came(missed, Outcome::Failed));
                 prop_assert!(met < missed);
             }
-            Found::AtLeast { met, by_generator } => {
+            Found::AtLeast { met, by_generator, beyond } => {
                 prop_assert!(came(met, Outcome::Met));
+                prop_assert_eq!(beyond, if by_generator { beyond_all(&steps) } else { None });
                 let lowest = steps.iter().rfind(|step| step.1 != Outcome::Met);
                 prop_assert_eq!(by_generator, lowest.is_some_and(|it| it.1 == Outcome::Limited));
             }
-            Found::Nothing { missed, .. } => {
+            Found::Nothing { missed, by_generator, beyond } => {
+                prop_assert_eq!(beyond, if by_generator { beyond_all(&steps) } else { None });
                 prop_assert!(!came(missed, Outcome::Met));
                 prop_assert!(missed <= 1.0);
             }
@@ -96,7 +104,7 @@ proptest! {
         let bounds = Bounds { start, ..Bounds::default() };
         let limited = |rate| if rate <= own { Outcome::Met } else { Outcome::Limited };
         let (steps, found) = search(bounds, limited);
-        let Found::AtLeast { met, by_generator: true } = found else {
+        let Found::AtLeast { met, by_generator: true, beyond: None } = found else {
             return Err(TestCaseError::fail(format!("{found:?}")));
         };
         prop_assert!(met <= own && own < met * 2.0, "{found:?} for {own}");
@@ -112,18 +120,76 @@ fn at_its_bounds() {
     let (steps, found) = search(Bounds::default(), dies);
     assert_eq!((steps.len(), found), (3, Found::Ceased { met: 2000.0, at: 4000.0 }));
     let (_, found) = search(Bounds::default(), |_| Outcome::Met);
-    assert_eq!(found, Found::AtLeast { met: crate::MOST_RATE, by_generator: false });
+    assert_eq!(found, Found::AtLeast { met: crate::MOST_RATE, by_generator: false, beyond: None });
     let (_, found) = search(Bounds::default(), |_| Outcome::Failed);
-    assert_eq!(found, Found::Nothing { missed: 1.0, by_generator: false });
+    assert_eq!(found, Found::Nothing { missed: 1.0, by_generator: false, beyond: None });
     let few = Bounds { steps: 3, ..Bounds::default() };
     let (steps, found) = search(few, |rate| up_to(1e6, rate));
     assert_eq!(steps.len(), 3);
-    assert_eq!(found, Found::AtLeast { met: 4000.0, by_generator: false });
+    assert_eq!(found, Found::AtLeast { met: 4000.0, by_generator: false, beyond: None });
     // As exact as numbers are.
     let exact = Bounds { precision: 0.0, steps: u32::MAX, ..Bounds::default() };
     let (steps, found) = search(exact, |rate| up_to(1234.567, rate));
     assert!(steps.len() < 100, "{}", steps.len());
     assert_eq!(found, Found::Between { met: 1234.567, missed: 1234.567_f64.next_up() });
+}
+
+/// What was missed while the generator kept up stays missed, also where it did not keep up at a lower rate.
+#[test]
+fn a_miss_above_a_step_that_was_limited() {
+    let server = |rate: f64| match rate {
+        4000.0.. => Outcome::Slow,
+        2600.0.. => Outcome::Limited,
+        _ => Outcome::Met,
+    };
+    let (steps, found) = search(Bounds::default(), server);
+    let rates: Vec<f64> = steps.iter().map(|step| step.0).collect();
+    assert_eq!(rates, [1000.0, 2000.0, 4000.0, 3000.0, 2500.0, 2750.0, 2625.0]);
+    assert_eq!(
+        found,
+        Found::AtLeast { met: 2500.0, by_generator: true, beyond: Some(4000.0) },
+        "a generator that kept up at 4,000 is not at its end at 3,000"
+    );
+    // Also when none was met at all.
+    let server = |rate| if rate < 500.0 { Outcome::Limited } else { Outcome::Slow };
+    let (_, found) = search(Bounds::default(), server);
+    assert_eq!(found, Found::Nothing { missed: 1.0, by_generator: true, beyond: Some(500.0) });
+    // And a lower miss is nearer.
+    let server = |rate: f64| match rate {
+        4000.0.. => Outcome::Slow,
+        3000.0.. => Outcome::Limited,
+        2500.0.. => Outcome::Failed,
+        _ => Outcome::Met,
+    };
+    let (_, found) = search(Bounds::default(), server);
+    let Found::Between { met, missed: 2500.0 } = found else { panic!("{found:?}") };
+    assert!(met < 2500.0);
+
+    let server = |rate: f64| match rate {
+        4000.0.. => Outcome::Slow,
+        2600.0.. => Outcome::Limited,
+        _ => Outcome::Met,
+    };
+    let text = told(Form::Human, "p99=10ms", server);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains(
+            "is at least 2,500 requests/s; at 4,000 requests/s p99 was 12.0 ms. In between the load generator was \
+             the bottleneck"
+        ),
+        "{text}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&told(Form::Json, "p99=10ms", server)).unwrap();
+    assert_eq!((&json["found_per_s"], &json["missed_per_s"]), (&2500.0.into(), &4000.0.into()));
+    assert_eq!(json["is_at_least"], true);
+    let server = |rate| if rate < 500.0 { Outcome::Limited } else { Outcome::Slow };
+    let text = told(Form::Human, "p99=10ms", server);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("No rate met p99 ≤ 10ms: at 500 requests/s p99 was 12.0 ms; below that the load generator"),
+        "{text}"
+    );
 }
 
 #[test]

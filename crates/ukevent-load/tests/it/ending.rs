@@ -1,7 +1,12 @@
 //! Loads that are ended early.
 
 use crate::server::{Server, plan, request};
-use std::{io::Write, sync::atomic::Ordering, time::Duration};
+use std::{
+    io::Write,
+    net::{TcpListener, TcpStream},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 use ukevent_load::{Arrivals, Class, Length, Load, Pace, Plan, Record};
 use ukevent_task::{block_on, spawn, time::sleep};
 
@@ -83,4 +88,34 @@ fn what_is_on_its_way_may_arrive() {
     let some = Plan { pace, length: Length::Time(LONG), ..plan(server.target(), 0) };
     let record = cut(some, &server, 3);
     assert_eq!((record.replies, record.errors.total()), (record.requests, 0), "{record:?}");
+}
+
+/// What waits for a connection that does not come about was asked too, and is told.
+#[test]
+fn what_was_still_connecting_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Nobody accepts, and who comes when its backlog is full hears nothing.
+    rustix::net::listen(&listener, 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let wait = Duration::from_millis(300);
+    let _there: Vec<TcpStream> =
+        std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok()).take(100).collect();
+    let target: ukevent_load::Target = format!("http://{address}/").parse().unwrap();
+    for (pace, least) in [(CLOSED, 4), (OPEN, 10)] {
+        let length = Length::Time(LONG);
+        let some = Plan { pace, length, connect_timeout: LONG, ..plan(target.clone(), 0) };
+        let record = block_on(async {
+            let load = Load::prepare(some).await.unwrap();
+            let stop = load.stop();
+            let _stops = spawn(async move {
+                sleep(Duration::from_millis(200)).await;
+                stop.now();
+            });
+            load.run(|_| ()).await
+        })
+        .unwrap();
+        assert_eq!(record.errors.of(Class::Interrupted), 4, "{pace:?}: {:?}", record.errors);
+        assert!(record.requests >= least, "{pace:?}: {}", record.requests);
+        assert_eq!(record.requests, record.errors.total(), "{pace:?}: {:?}", record.errors);
+    }
 }

@@ -2,7 +2,8 @@
 
 use crate::server::{Server, load, plan, request};
 use std::{io::Write, sync::atomic::Ordering, time::Duration};
-use ukevent_load::{Arrivals, Class, Length, Mix, Pace, Plan, Ramp, Shape};
+use ukevent_load::{Arrivals, Class, Length, Load, Mix, NeverDue, Pace, Plan, Ramp, Shape};
+use ukevent_task::block_on;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
@@ -209,5 +210,43 @@ fn along_a_ramp() {
         assert_eq!((record.requests, record.replies), (due, due), "{:?}", record.errors);
         let parts = (0..3).map(|turn| load(Plan { turn: (turn, 3), ..some.clone() }).requests);
         assert_eq!(parts.sum::<u64>(), due);
+    }
+}
+
+/// A rate that falls to none is asked so often and no more: more are refused, and not waited for.
+#[test]
+fn along_a_ramp_to_none() {
+    let server = Server::answering(OK);
+    let ramp = Ramp { from: 200.0, to: 0.0, over: Duration::from_secs(1), steps: 0 };
+    for shape in [Shape::Even, Shape::Bursts { size: 10 }] {
+        let pace = Pace::Open { arrivals: Arrivals::Ramp { ramp, shape }, connections: 20 };
+        let record = load(Plan { pace, ..plan(server.target(), 100) });
+        assert_eq!((record.requests, record.replies), (100, 100), "{:?}", record.errors);
+    }
+    let still = Ramp { from: 0.0, ..ramp };
+    let bursts = Shape::Bursts { size: 10 };
+    for (arrivals, asked, turn) in [
+        (Arrivals::Ramp { ramp, shape: Shape::Even }, 102, (0, 1)),
+        (Arrivals::Ramp { ramp, shape: Shape::Even }, 51, (1, 2)),
+        (Arrivals::Ramp { ramp, shape: Shape::Poisson }, 102, (0, 1)),
+        (Arrivals::Ramp { ramp, shape: bursts }, 111, (0, 1)),
+        (Arrivals::Ramp { ramp: still, shape: Shape::Even }, 2, (0, 1)),
+        (Arrivals::Even { rate: 0.0 }, 1, (0, 1)),
+        (Arrivals::Poisson { rate: 0.0 }, 1, (0, 1)),
+    ] {
+        let pace = Pace::Open { arrivals, connections: 20 };
+        let some = Plan { pace, turn, ..plan(server.target(), asked) };
+        let error = block_on(Load::prepare(some)).unwrap().unwrap_err();
+        let why = error.get_ref().unwrap().downcast_ref::<NeverDue>().unwrap();
+        assert_eq!(why.asked, asked, "{arrivals:?}");
+        assert!(why.due < asked as f64, "{arrivals:?}: {error}");
+        assert!(error.to_string().contains("the rate falls to none"), "{error}");
+    }
+    // Who comes at random comes so often on average: fewer end the load as well.
+    let pace =
+        Pace::Open { arrivals: Arrivals::Ramp { ramp, shape: Shape::Poisson }, connections: 20 };
+    for seed in 1..4 {
+        let record = load(Plan { pace, seed, ..plan(server.target(), 100) });
+        assert!((50..=100).contains(&record.requests), "{}", record.requests);
     }
 }

@@ -3,6 +3,7 @@
 
 mod ending;
 mod failing;
+mod large;
 mod loops;
 mod server;
 mod tls;

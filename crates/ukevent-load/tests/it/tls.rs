@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
-use ukevent_load::{Arrivals, Class, Load, Pace, Plan, Target, Trust, TrustError};
+use ukevent_load::{Arrivals, Class, Load, Mix, Pace, Plan, Request, Target, Trust, TrustError};
 use ukevent_task::block_on;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -364,4 +364,32 @@ fn dead_and_slow_ones() {
     let connect_timeout = Duration::from_millis(50);
     let error = block_on(Load::prepare(Plan { connect_timeout, ..plan })).unwrap().unwrap_err();
     assert!(error.to_string().contains("idle connections only 0 came about"), "{error}");
+}
+
+/// What may wait to be sent is bounded here too, and no reason to fail.
+#[test]
+fn large_requests_in_a_pipeline() {
+    let site = Site::new();
+    let request = Request::new("POST", "/", Vec::new(), vec![b'x'; 400_000]).unwrap();
+    let seen = Arc::new(AtomicU64::new(u64::MAX));
+    let each = Arc::clone(&seen);
+    let server = site.serve(move |mut session| {
+        let (mut piece, mut read) = (vec![0; 1 << 16], 0);
+        while let Ok(count @ 1..) = session.0.read(&mut piece) {
+            read += count as u64;
+            while read >= each.load(Ordering::Relaxed) {
+                read -= each.load(Ordering::Relaxed);
+                if !session.say(OK) {
+                    return;
+                }
+            }
+        }
+    });
+    let bytes = request.bytes(&server.address.to_string(), true).unwrap();
+    seen.store(bytes.len() as u64, Ordering::Relaxed);
+    let pace = Pace::Closed { connections: 1, pipeline: 32, think: Duration::ZERO };
+    let mix = Mix::one(request);
+    let record = load(Plan { pace, mix, ..site.plan(&server, 100) });
+    assert_eq!(record.replies, 100, "{:?}", record.errors);
+    assert_eq!(record.connections.opened, 1);
 }

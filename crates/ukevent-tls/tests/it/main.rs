@@ -4,6 +4,7 @@
 
 mod both_ways;
 mod ends;
+mod lost;
 mod misbehaving;
 mod openssl;
 mod sides;
