@@ -45,6 +45,9 @@ struct Arguments {
     /// Be the bare ring that serves one page.
     #[arg(long, hide = true, requires = "listen")]
     static_child: bool,
+    /// Be the timers whose instructions are counted.
+    #[arg(long, hide = true)]
+    instructions: Option<String>,
     /// Where such a server listens.
     #[arg(long, hide = true)]
     listen: Option<SocketAddr>,
@@ -142,6 +145,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
         }
         return Ok(true);
     }
+    if let Some(words) = &arguments.instructions {
+        tables::instructions::be_child(words)?;
+        return Ok(true);
+    }
     let kept = commit::folder().join("results");
     let out = match &arguments.out {
         None if arguments.smoke => None,
@@ -164,7 +171,10 @@ fn run(arguments: &Arguments) -> Result<bool> {
         pin(cores.first())?;
         match task {
             Task::Ready => ready::run(&plan, more::ready, &mut outcomes)?,
-            Task::Timers => timers::run(&plan, more::timers, more::sleepers(), &mut outcomes),
+            Task::Timers => {
+                timers::run(&plan, more::timers, more::sleepers(), &mut outcomes);
+                tables::instructions::run(&plan, &mut outcomes);
+            }
             Task::Wake => wake::run(&plan, &cores, more::wake, &mut outcomes),
             Task::Idle => tables::idle::run(&plan, &cores, &mut outcomes)?,
             Task::Serve => tables::serve::run(&plan, &cores, &mut outcomes)?,

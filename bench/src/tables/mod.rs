@@ -7,6 +7,7 @@ mod counters;
 pub(crate) mod echo;
 mod generators;
 pub(crate) mod idle;
+pub(crate) mod instructions;
 pub(crate) mod load;
 pub(crate) mod memory;
 pub(crate) mod more;
