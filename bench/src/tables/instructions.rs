@@ -53,7 +53,7 @@ pub(crate) fn run(plan: &Plan, outcomes: &mut Vec<Outcome>) {
     let plan = Plan { rounds: 1, warm_ups: 0, ..plan.clone() };
     for live in plan.size([1_000, 100_000, 1_000_000], [100, 1_000, 10_000]) {
         // Until each was replaced once, on average.
-        let setup = Setup { live, steps: live.max(plan.size(256_000, 2_560)) };
+        let setup = Setup { live, steps: live.max(plan.size(1_000_000, 10_000)) };
         let contenders = [Contender { name: "ukevent sim", round }];
         alternate(&plan, "timers", &contenders, &setup, outcomes);
     }
