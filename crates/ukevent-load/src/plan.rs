@@ -41,7 +41,8 @@ pub struct Plan {
     pub slow: u32,
     /// The time between two bytes of those.
     pub slow_gap: Duration,
-    /// Addresses to connect from, in turn; whatever the kernel picks, if there are none.
+    /// Addresses to connect from, in turn; whatever the kernel picks, if there are none. Each has ports of its own. With
+    /// most of them taken, connecting is several times as expensive: the kernel looks for one that is free.
     pub sources: Vec<IpAddr>,
     /// Which requests of the schedule are this one's: from this number on, each of so many.
     pub turn: (u32, u32),

@@ -95,7 +95,8 @@ pub(crate) struct LoadArgs {
     #[arg(long, conflicts_with = "ca")]
     pub(crate) insecure: bool,
 
-    /// Connect from this address; several times for several, in turn, each of which has ports of its own
+    /// Connect from this address; several times for several, in turn: each has ports of its own, and the fewer of
+    /// them are free, the longer the kernel looks for one
     #[arg(long, value_name = "ADDRESS", action = ArgAction::Append, conflicts_with = "unix")]
     pub(crate) from: Vec<IpAddr>,
 
