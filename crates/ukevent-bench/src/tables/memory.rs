@@ -106,7 +106,9 @@ fn run(plan: &Plan, _cores: &Cores, outcomes: &mut Vec<Outcome>) -> Result<()> {
             );
         }
     }
-    alternate(plan, "memory", &contenders, plan, outcomes);
+    // Every round is of children of its own, which nothing before it can warm up.
+    let method = Plan { warm_ups: 0, ..plan.clone() };
+    alternate(&method, "memory", &contenders, plan, outcomes);
     Ok(())
 }
 

@@ -87,7 +87,9 @@ pub fn run(
         load_core,
     };
     let contenders: Vec<_> = ours().into_iter().chain(rivals).collect();
-    alternate(plan, "bursts", &contenders, &setup, outcomes);
+    // A round warms itself up.
+    let plan = Plan { warm_ups: 0, ..plan.clone() };
+    alternate(&plan, "bursts", &contenders, &setup, outcomes);
     Ok(spread(cores)?)
 }
 
