@@ -125,7 +125,7 @@ impl Generator {
         let before = counters.ask()?;
         let command = self.command(ukevent, server, order);
         let watch = |seen: &mut Seen, process| -> Result<()> {
-            seen.peak_bytes = seen.peak_bytes.max(peak_bytes_of(process)?);
+            seen.peak_bytes = seen.peak_bytes.max(peak_bytes_of(process)?.unwrap_or(0));
             seen.most_open = seen.most_open.max(counters.ask()?.open);
             Ok(())
         };

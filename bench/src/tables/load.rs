@@ -25,8 +25,6 @@ const SMALL_BYTES: usize = 128;
 const FILE_BYTES: usize = 4096;
 const BUSY: usize = 64;
 const MANY: usize = 16_000;
-/// In an open loop: room for those that are due while the server is in arrears.
-const OPEN: usize = 512;
 /// What an open loop asks of what wrk reached.
 const SHARE: f64 = 0.8;
 
@@ -60,7 +58,7 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) -> Re
         }
         (setup.server, setup.server_name) = (ours, "ukevent serve");
     }
-    (setup.bytes, setup.connections) = (FILE_BYTES, plan.size(OPEN, BUSY));
+    (setup.bytes, setup.connections) = (FILE_BYTES, BUSY);
     setup.seconds = plan.size(3, 1);
     alternate(plan, "load", &contenders(&here, Work::Open), &setup, outcomes);
     (setup.bytes, setup.connections) = (SMALL_BYTES, plan.size(MANY, 100));

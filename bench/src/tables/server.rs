@@ -328,7 +328,7 @@ impl Server {
 
     /// The most memory that was resident.
     pub(crate) fn peak_bytes(&self) -> Result<u64> {
-        peak_bytes_of(self.child.id())
+        Ok(peak_bytes_of(self.child.id())?.ok_or("the server has ended")?)
     }
 
     /// Loads it for some seconds over so many connections, one request after the other on each.
@@ -465,12 +465,15 @@ impl Load {
     }
 }
 
-/// The most memory of a process that was resident: `VmHWM` of proc_pid_status(5).
-pub(crate) fn peak_bytes_of(process: u32) -> Result<u64> {
+/// The most memory of a process that was resident: `VmHWM` of proc_pid_status(5). `None` of one that is ending and
+/// has none any more: to close thousands of sockets takes it a while after that.
+pub(crate) fn peak_bytes_of(process: u32) -> Result<Option<u64>> {
     let words = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = words.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|it| it.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    Ok(kib.ok_or("/proc/PID/status without VmHWM")? * 1024)
+    let Some(line) = words.lines().find_map(|line| line.strip_prefix("VmHWM:")) else {
+        return Ok(None);
+    };
+    let kib = line.trim().strip_suffix(" kB").and_then(|it| it.parse::<u64>().ok());
+    Ok(Some(kib.ok_or_else(|| format!("/proc/PID/status says something new: {line}"))? * 1024))
 }
 
 /// Whether wrk is here; says so if not.

@@ -6,10 +6,14 @@
 //! frames with the kernel. If there are none at all they wait for the pool, which was asked in vain and
 //! calls its waker when a frame comes home. So nobody tries for ever; and they are tried in turn, some hundred in
 //! a wait, so that thousands that wait for a few frames do not all look in vain.
+//!
+//! Where nobody receives any more the frames go home at once, but the group stays for some waits: where connections
+//! come one at a time, each would make it anew. How many frames it gets begins small, and grows when they were used
+//! up and with those who receive.
 
 use crate::event::Errno;
 use crate::operation::MOST_BUFFERS;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use ukevent_buf::{AllocateError, FramePool, Piece};
 use ukevent_sys::ring::Ring;
 
@@ -18,6 +22,13 @@ const MOST_BYTES: u32 = i32::MAX as u32;
 
 /// The most frames of one pool that the kernel has; the group's table has a place for each.
 const MOST_FRAMES: u32 = 4096;
+
+/// Frames that a new group has.
+const FIRST_FRAMES: usize = 16;
+/// Frames for each receiver.
+const FRAMES_EACH: usize = 4;
+/// Waits after which an empty group is given up.
+const LINGERS: u32 = 64;
 
 const EPERM: i32 = 1;
 const EINVAL: i32 = 22;
@@ -31,13 +42,18 @@ pub(super) struct Provided {
 }
 
 struct Group {
-    pool: Arc<FramePool>,
+    pool: Weak<FramePool>,
+    /// The same, unless the group is empty.
+    held: Option<Arc<FramePool>>,
     number: u16,
-    /// How many frames the kernel is to have.
+    /// The most frames that the kernel is to have, and how many it is to have now.
+    most: usize,
     target: usize,
     is_short: bool,
     /// Receivers that began since the last wait.
     begun: usize,
+    /// Waits since it was emptied.
+    empty: u32,
 }
 
 /// Why a receiver cannot begin.
@@ -58,11 +74,14 @@ impl Provided {
         ring: &mut Ring<Piece>,
         pool: &Arc<FramePool>,
     ) -> Result<u16, NoGroup> {
-        let at = match self.groups.iter().position(|group| Arc::ptr_eq(&group.pool, pool)) {
+        let at = match self.groups.iter().position(|group| group.is_of(pool)) {
             Some(at) => at,
             None => self.add(ring, pool)?,
         };
         let group = &mut self.groups[at];
+        if group.held.is_none() {
+            group.held = Some(Arc::clone(pool));
+        }
         if group.is_short || ring.provided(group.number) == 0 {
             group.fill(ring)?;
         }
@@ -80,19 +99,22 @@ impl Provided {
     fn add(&mut self, ring: &mut Ring<Piece>, pool: &Arc<FramePool>) -> Result<usize, NoGroup> {
         let unused = |number: &u16| self.groups.iter().all(|group| group.number != *number);
         let Some(number) = (0..=u16::MAX).find(unused) else { return Err(NoGroup::Unknown) };
-        let target = (pool.frames() / 2).min(MOST_FRAMES);
-        if target == 0 {
+        let most = (pool.frames() / 2).min(MOST_FRAMES);
+        if most == 0 {
             // Whoever else receives into it would find nothing.
             return Err(NoGroup::Unknown);
         }
         // Whatever the reason, receiving goes the other way then.
-        ring.add_group(number, target as u16).map_err(|_| NoGroup::Unknown)?;
+        ring.add_group(number, most as u16).map_err(|_| NoGroup::Unknown)?;
         self.groups.push(Group {
-            pool: pool.clone(),
+            pool: Arc::downgrade(pool),
+            held: None,
             number,
-            target: target as usize,
+            most: most as usize,
+            target: FIRST_FRAMES.min(most as usize),
             is_short: false,
             begun: 0,
+            empty: 0,
         });
         Ok(self.groups.len() - 1)
     }
@@ -130,22 +152,47 @@ impl Provided {
     fn tend(&mut self, ring: &mut Ring<Piece>) {
         self.groups.retain_mut(|group| {
             // What began may not be in the ring yet.
-            if std::mem::take(&mut group.begun) > 0 || ring.receivers(group.number) > 0 {
+            let begun = std::mem::take(&mut group.begun);
+            let receivers = ring.receivers(group.number).max(begun);
+            if receivers > 0 {
+                group.grow(receivers, ring.provided(group.number));
                 // It was filled before, in this thread.
                 let _ = group.fill(ring);
                 return true;
             }
-            // Its frames go home. What the kernel will not let go of now, it may with the next wait.
+            // Its frames go home.
+            let is_empty = group.empty > 0 || ring.empty_group(group.number).is_ok();
+            group.empty += 1;
+            if is_empty {
+                group.held = None;
+            }
+            if is_empty && group.empty <= LINGERS && group.pool.strong_count() > 0 {
+                return true;
+            }
+            // What the kernel will not let go of now, it may with the next wait.
             ring.remove_group(group.number).is_err()
         });
     }
 }
 
 impl Group {
+    /// Whether it is that of this pool. One that has gone is no other: its place in memory is still taken.
+    fn is_of(&self, pool: &Arc<FramePool>) -> bool {
+        std::ptr::eq(self.pool.as_ptr(), Arc::as_ptr(pool))
+    }
+
+    /// For so many receivers, of whose frames these are left.
+    fn grow(&mut self, receivers: usize, left: usize) {
+        let used_up = if left == 0 { self.target * 4 } else { 0 };
+        self.target = self.target.max(used_up).max(receivers * FRAMES_EACH).min(self.most);
+    }
+
     /// Gives frames to the kernel, until it has enough or the pool has no more.
     fn fill(&mut self, ring: &mut Ring<Piece>) -> Result<(), NoGroup> {
+        self.empty = 0;
+        let Some(pool) = &self.held else { return Ok(()) };
         for _ in ring.provided(self.number)..self.target {
-            match self.pool.allocate() {
+            match pool.allocate() {
                 Ok(buffer) => {
                     if ring.provide(self.number, buffer.into()).is_err() {
                         // It has as many as it has places.
