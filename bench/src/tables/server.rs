@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use ukevent_measure::Result;
-use ukevent_measure::clock::process_cpu_ns_of;
+use ukevent_measure::clock::{now_ns, process_cpu_ns_of};
 use ukevent_measure::cores::{Cores, pin};
+use ukevent_measure::{Random, Result};
 
 /// What to start.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +214,22 @@ struct Extra<'a> {
     counters_port: Option<u16>,
 }
 
+/// Ports below those that the kernel gives to whoever connects (ip(7), `ip_local_port_range`).
+const PORTS: u16 = 8_000;
+
+/// A port at which nobody listens. Where possible not one that a connection may be given before the server has it:
+/// with thousands of connections that happens.
 fn free_port() -> Result<u16> {
+    let given = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let first = given.split_whitespace().next().and_then(|it| it.parse::<u16>().ok());
+    let first = first.filter(|&first| first > 2 * PORTS).unwrap_or(2 * PORTS);
+    let mut random = Random::new(now_ns() | 1);
+    for _ in 0..100 {
+        let port = first - 1 - random.below(PORTS.into()) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
