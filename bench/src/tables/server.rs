@@ -14,11 +14,12 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use ukevent_measure::clock::{now_ns, process_cpu_ns_of};
+use ukevent_measure::Result;
+use ukevent_measure::clock::process_cpu_ns_of;
 use ukevent_measure::cores::{Cores, pin};
-use ukevent_measure::{Random, Result};
 
 /// What to start.
 #[derive(Clone, Copy, Debug)]
@@ -223,9 +224,12 @@ fn free_port() -> Result<u16> {
     let given = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
     let first = given.split_whitespace().next().and_then(|it| it.parse::<u16>().ok());
     let first = first.filter(|&first| first > 2 * PORTS).unwrap_or(2 * PORTS);
-    let mut random = Random::new(now_ns() | 1);
+    // One after the other: nobody listens yet at the one that was given before.
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let from = (std::process::id() % u32::from(PORTS)) as u16;
     for _ in 0..100 {
-        let port = first - 1 - random.below(PORTS.into()) as u16;
+        let next = from.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = first - 1 - next % PORTS;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return Ok(port);
         }
