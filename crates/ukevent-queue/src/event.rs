@@ -51,6 +51,24 @@ pub enum Kind {
     Failed(Errno),
 }
 
+impl Kind {
+    /// The same once more, for another waiter. What an operation brings is there once only.
+    pub(crate) fn copy(&self) -> Option<Self> {
+        Some(match self {
+            Self::Ready(ready) => Self::Ready(*ready),
+            Self::Timer(expired) => Self::Timer(*expired),
+            Self::Inode(change) => Self::Inode(change.clone()),
+            Self::Signal(received) => Self::Signal(*received),
+            Self::Process(change) => Self::Process(*change),
+            Self::User(posted) => Self::User(*posted),
+            Self::Netlink(change) => Self::Netlink(change.clone()),
+            Self::Completed(_) => return None,
+            Self::Rescan => Self::Rescan,
+            Self::Failed(errno) => Self::Failed(*errno),
+        })
+    }
+}
+
 /// An errno that came with an event. Prints as the system's text for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Errno(pub i32);

@@ -47,6 +47,7 @@ mod operation;
 mod post;
 mod primitive;
 mod queue;
+mod shared;
 mod slot;
 pub mod source;
 mod wait;
@@ -69,6 +70,9 @@ pub use operation::{
 };
 pub use post::{Merge, Poster, Waker};
 pub use queue::{Change, Counters, Queue};
+pub use shared::{
+    Policy, SharedBuilder, SharedCounters, SharedQueue, Waiter, WaiterCounters, Withdrawn,
+};
 pub use source::{
     Fd, Inode, Netlink, Process, ProcessChanges, Removed, Signal, Socket, Source, Timer, User,
 };

@@ -69,6 +69,18 @@ impl Mailbox {
         self.sleeping.store(false, Ordering::Relaxed);
     }
 
+    /// One of several threads is awake, and others sleep on: posts go on to wake one of them. Before it looks what
+    /// there is.
+    pub(crate) fn stay_asleep(&self) {
+        self.sleeping.store(true, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Wakes a thread that sleeps, for something that is no post.
+    pub(crate) fn stir(&self) {
+        self.wake.wake();
+    }
+
     fn is_idle(&self) -> bool {
         self.is_empty()
             && !self.woken.load(Ordering::Relaxed)
@@ -253,6 +265,11 @@ impl Inbox {
             _ => later.data,
         };
         Posted { data, count: earlier.count.saturating_add(later.count) }
+    }
+
+    /// Whether posts that wait together are one event.
+    pub(crate) const fn is_merging(&self) -> bool {
+        matches!(self.posts, Posts::Merged { .. })
     }
 
     /// How many posts wait to be taken one by one.

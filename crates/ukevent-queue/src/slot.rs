@@ -41,6 +41,8 @@ bitflags! {
         const FILE = 1 << 9;
         /// It is not.
         const NO_FILE = 1 << 10;
+        /// Every waiter of a shared queue gets its events.
+        const FOR_ALL = 1 << 11;
     }
 }
 

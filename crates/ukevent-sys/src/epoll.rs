@@ -5,6 +5,7 @@ use crate::poll::PollMask;
 use crate::signal::SignalSet;
 use crate::{Error, Result};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// When a watched descriptor is reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +50,13 @@ impl std::fmt::Debug for Report {
 }
 
 /// A close-on-exec epoll instance. Linux 2.6.27. Dropping closes it.
+///
+/// Several threads may wait on it at the same time: what is reported wakes one of them.
 #[derive(Debug)]
 pub struct Epoll {
     fd: OwnedFd,
     /// Whether epoll_pwait2 cannot be had (before 5.11, or a filter): time-outs are rounded up to 1 ms.
-    coarse: bool,
+    coarse: AtomicBool,
 }
 
 impl Epoll {
@@ -68,7 +71,7 @@ impl Epoll {
             return Err(Error::last("epoll_create1"));
         }
         // SAFETY: the kernel returned `fd` just now and nobody else owns it.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, coarse: false })
+        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) }, coarse: AtomicBool::new(false) })
     }
 
     /// Watches `fd`.
@@ -122,16 +125,16 @@ impl Epoll {
     /// # Errors
     /// `EINTR`.
     pub fn wait(
-        &mut self,
+        &self,
         reports: &mut [Report],
         timeout_ns: Option<u64>,
         mask: Option<&SignalSet>,
     ) -> Result<usize> {
-        if !self.coarse {
+        if !self.coarse.load(Ordering::Relaxed) {
             match self.wait_fine(reports, timeout_ns, mask) {
                 // The call itself never answers EPERM; filters of containers that are older do.
                 Err(error) if matches!(error.errno(), libc::ENOSYS | libc::EPERM) => {
-                    self.coarse = true;
+                    self.coarse.store(true, Ordering::Relaxed);
                 }
                 done => return done,
             }

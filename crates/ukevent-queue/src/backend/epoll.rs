@@ -11,6 +11,7 @@ use super::{Arm, Backend, Completion, EventFdWake, Patience, Poll, Tally, Ticket
 use crate::by_slot::BySlot;
 use crate::post::Wake;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use ukevent_sys::Result;
 use ukevent_sys::epoll::{Epoll, Report, Trigger};
 use ukevent_sys::poll::PollMask;
@@ -24,7 +25,7 @@ const FIRST: usize = 0;
 const SECOND: usize = 1;
 
 /// What the first set says of the second one. Its index is that of no slot.
-const INNER: Ticket = Ticket { index: Ticket::WAKE.index, serial: 0 };
+const INNER: Ticket = Ticket::own(0);
 
 /// What a slot has in the epoll set.
 struct Entry {
@@ -70,7 +71,9 @@ impl Entry {
 }
 
 pub(crate) struct EpollBackend {
-    sets: [Epoll; 2],
+    sets: [Arc<Epoll>; 2],
+    /// Several threads sleep on the first.
+    is_shared: bool,
     /// The first holds the second: not before it is used, as sets in sets may only be so deep.
     is_joined: bool,
     entries: BySlot<Entry>,
@@ -87,12 +90,13 @@ pub(crate) struct EpollBackend {
 
 impl EpollBackend {
     pub(crate) fn new() -> Result<Self> {
-        let sets = [Epoll::new()?, Epoll::new()?];
+        let sets = [Arc::new(Epoll::new()?), Arc::new(Epoll::new()?)];
         let wake = EventFdWake::new()?;
         let wake_fd = wake.as_fd().as_raw_fd();
         sets[FIRST].add(wake_fd, PollMask::IN, Trigger::Edge, Ticket::WAKE.to_bits())?;
         Ok(Self {
             sets,
+            is_shared: false,
             is_joined: false,
             entries: BySlot::new(),
             holders: Vec::new(),
@@ -139,8 +143,9 @@ impl EpollBackend {
         if !self.is_joined {
             let second = self.sets[SECOND].as_fd().as_raw_fd();
             self.system_calls += 1;
-            let joined =
-                self.sets[FIRST].add(second, PollMask::IN, Trigger::Level, INNER.to_bits());
+            // One thread takes all that the second has: it would be told to each.
+            let trigger = if self.is_shared { Trigger::Edge } else { Trigger::Level };
+            let joined = self.sets[FIRST].add(second, PollMask::IN, trigger, INNER.to_bits());
             self.is_joined = joined.is_ok();
         }
         self.is_joined
@@ -182,20 +187,15 @@ impl EpollBackend {
 
     /// Hands on the first reports of the kernel. Whether the second set has some.
     fn take(&mut self, count: usize, reports: &mut Vec<Completion>) -> bool {
-        let mut inner = false;
-        for report in &self.reports[..count] {
-            let ticket = Ticket::from_bits(report.data());
-            if ticket.index == Ticket::WAKE.index {
-                inner |= ticket == INNER;
-                continue;
-            }
-            let arm = self.entries.find(ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
-            if arm == Arm::Level {
-                self.levels.push(ticket.index);
-            }
-            reports.push(Completion::ready(ticket, report.mask(), arm == Arm::Once));
-        }
-        inner
+        hand_on(&self.entries, &mut self.levels, &self.reports[..count], reports)
+    }
+
+    /// Hands on what the second set has.
+    fn take_second(&mut self, reports: &mut Vec<Completion>) -> Result<()> {
+        self.system_calls += 1;
+        let count = self.sets[SECOND].wait(&mut self.reports[..], Some(0), None)?;
+        self.take_all(SECOND, count, reports)?;
+        Ok(())
     }
 
     /// Hands on the first reports of a set, and all the others that it has. Whether the second set has some.
@@ -273,6 +273,29 @@ impl EpollBackend {
     }
 }
 
+/// Hands on reports of the kernel, and notes which are levels. Whether the second set has some.
+fn hand_on(
+    entries: &BySlot<Entry>,
+    levels: &mut Vec<u32>,
+    taken: &[Report],
+    reports: &mut Vec<Completion>,
+) -> bool {
+    let mut inner = false;
+    for report in taken {
+        let ticket = Ticket::from_bits(report.data());
+        if ticket.index == Ticket::WAKE.index {
+            inner |= ticket == INNER;
+            continue;
+        }
+        let arm = entries.find(ticket.index).map_or(Arm::Edge, |entry| entry.poll.arm);
+        if arm == Arm::Level {
+            levels.push(ticket.index);
+        }
+        reports.push(Completion::ready(ticket, report.mask(), arm == Arm::Once));
+    }
+    inner
+}
+
 const fn trigger(arm: Arm) -> Trigger {
     match arm {
         Arm::Once => Trigger::Once,
@@ -336,11 +359,34 @@ impl Backend for EpollBackend {
             count => count?,
         };
         if self.take_all(FIRST, count, reports)? {
-            self.system_calls += 1;
-            let count = self.sets[SECOND].wait(&mut self.reports[..], Some(0), None)?;
-            self.take_all(SECOND, count, reports)?;
+            self.take_second(reports)?;
         }
         Ok(())
+    }
+
+    fn share(&mut self) -> Option<Arc<Epoll>> {
+        self.is_shared = true;
+        Some(self.sets[FIRST].clone())
+    }
+
+    fn take_in(&mut self, slept: &[Report], reports: &mut Vec<Completion>) -> Result<()> {
+        self.system_calls += 1;
+        if hand_on(&self.entries, &mut self.levels, slept, reports) {
+            self.take_second(reports)?;
+        }
+        self.levels.clear();
+        Ok(())
+    }
+
+    fn knows_own(&self) -> bool {
+        let is_due = |&index: &u32| {
+            self.entries.find(index).is_some_and(|entry| entry.place == Place::File(true))
+        };
+        self.files.iter().any(is_due)
+    }
+
+    fn report_own(&mut self, reports: &mut Vec<Completion>) {
+        self.report_files(false, reports);
     }
 
     fn waker(&self) -> Box<dyn Wake> {

@@ -19,6 +19,7 @@ use crate::post::Wake;
 use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 use ukevent_sys::clock::Clock;
+use ukevent_sys::epoll::{Epoll, Report};
 use ukevent_sys::eventfd::EventFd;
 use ukevent_sys::poll::{PollFd, PollMask};
 use ukevent_sys::signal::SignalSet;
@@ -38,6 +39,11 @@ pub(crate) struct Ticket {
 impl Ticket {
     /// The backend's own: its wake-up.
     pub(crate) const WAKE: Self = Self { index: u32::MAX, serial: u32::MAX };
+    /// Other descriptors of the queue's own, that end a sleep and are nobody's.
+    pub(crate) const fn own(number: u32) -> Self {
+        Self { index: Self::WAKE.index, serial: number }
+    }
+
     /// Slots have smaller indexes, by both bits.
     pub(crate) const ENDING: u32 = 1 << 31;
     const OPERATION: u32 = 1 << 30;
@@ -228,6 +234,25 @@ pub(crate) trait Backend: Send {
     fn now(&self, clock: Clock) -> u64 {
         clock.now()
     }
+
+    /// What several threads may sleep on, each for one of its reports, while nobody holds the queue. From then on
+    /// each report is one thread's. `None` if this backend belongs to one thread.
+    fn share(&mut self) -> Option<Arc<Epoll>> {
+        None
+    }
+
+    /// Appends what such a sleep brought.
+    fn take_in(&mut self, _slept: &[Report], _reports: &mut Vec<Completion>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Whether something is known without the kernel.
+    fn knows_own(&self) -> bool {
+        false
+    }
+
+    /// Appends it.
+    fn report_own(&mut self, _reports: &mut Vec<Completion>) {}
 
     /// A descriptor that becomes readable when a wait would return; from then on what is submitted
     /// takes effect at once. What is armed already must be submitted anew after the first call. In words

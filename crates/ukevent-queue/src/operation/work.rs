@@ -155,6 +155,13 @@ impl Kept {
         }
     }
 
+    /// Puts back what was popped.
+    pub(crate) fn push_front(&mut self, completed: Completed) {
+        if let Some(later) = self.first.replace(completed) {
+            self.rest.get_or_insert_default().push_front(later);
+        }
+    }
+
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Completed> {
         let first = self.first.take()?;

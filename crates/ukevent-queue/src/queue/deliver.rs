@@ -70,7 +70,7 @@ impl Queue {
     }
 
     /// What the mode says is to be done once an event was delivered.
-    fn after_delivery(&mut self, key: Key, mode: Mode) {
+    pub(super) fn after_delivery(&mut self, key: Key, mode: Mode) {
         let (_, slot) = self.slots.at(key.index);
         match mode {
             Mode::Edge => {}
@@ -200,7 +200,7 @@ pub(super) fn enlist(ready: &mut VecDeque<Key>, key: Key, slot: &mut Slot) -> bo
 }
 
 /// How many events a slot has to deliver.
-fn events_of(slot: &Slot) -> usize {
+pub(super) fn events_of(slot: &Slot) -> usize {
     match &slot.state {
         State::Fd { .. } => 1,
         State::Timer(timer) => usize::from(timer.expirations > 0),
@@ -213,7 +213,7 @@ fn events_of(slot: &Slot) -> usize {
 
 /// Takes an event out of a slot; and whether it has more.
 #[inline]
-fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
+pub(super) fn take(slot: &mut Slot) -> Option<(Kind, bool)> {
     let measured = slot.flags.contains(Flags::MEASURED);
     match &mut slot.state {
         State::Fd { owner, .. } => {

@@ -2,12 +2,13 @@
 //!
 //! What one can do with it is told in these files: `register` (how registrations come, change and go),
 //! `wait` (how events get in), `deliver` (how they get out), `timers` (three clocks), `nest` (the
-//! queue as a descriptor).
+//! queue as a descriptor), `shared` (the same steps for several threads).
 
 mod deliver;
 mod nest;
 mod operations;
 mod register;
+mod shared;
 mod timers;
 mod wait;
 
@@ -71,6 +72,8 @@ pub struct Queue {
     /// The owner of a one-shot descriptor that was just delivered.
     spent: Option<Removed>,
     made_by: Process,
+    /// Several threads use it, one after another.
+    is_shared: bool,
     owner: Option<Runner>,
     counters: Counters,
     /// Which wait is going on, or comes next.
@@ -151,6 +154,7 @@ impl Queue {
             nest: None,
             spent: None,
             made_by: Process::current(),
+            is_shared: false,
             owner: None,
             counters: Counters::default(),
             reports: Vec::new(),

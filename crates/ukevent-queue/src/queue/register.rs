@@ -467,8 +467,9 @@ impl Queue {
         let Some((fd, mask)) = watched(&self.hubs, &self.timers, slot) else { return Ok(()) };
         let arm = match (&slot.state, slot.mode) {
             _ if slot.flags.contains(Flags::BY_EDGE) => Arm::Edge,
-            (State::Fd { .. }, Mode::Level) => Arm::Level,
-            (State::Fd { .. }, Mode::OneShot | Mode::Dispatch) => Arm::Once,
+            (State::Fd { .. }, Mode::Level) if !self.is_shared => Arm::Level,
+            // Of several threads none is to find what another one works on.
+            (State::Fd { .. }, Mode::Level | Mode::OneShot | Mode::Dispatch) => Arm::Once,
             // Streams are read until dry, and read again when there is news.
             _ => Arm::Edge,
         };
@@ -507,7 +508,7 @@ impl Queue {
     /// The queue belongs to the thread that first asks here.
     pub(super) fn claim_thread(&mut self) -> Result<(), WrongThread> {
         self.check_thread()?;
-        if self.owner.is_none() {
+        if self.owner.is_none() && !self.is_shared {
             self.owner = Some(Runner::current());
         }
         Ok(())

@@ -23,8 +23,9 @@ pub(super) struct Timers {
     monotonic: Wheel,
     boot: Option<OtherClock>,
     wall: Option<OtherClock>,
-    /// The deadline of a wait on another clock, and the slot that stands for it in the wheel.
-    deadline: Option<(Key, Clock, u64)>,
+    /// Deadlines of waits on another clock, and the slots that stand for them in the wheel. Of a queue that is not
+    /// shared there is one, which is used again.
+    deadlines: Vec<(Key, Clock, u64)>,
     pub(super) deadline_passed: bool,
     /// Kept for its memory.
     due: Vec<(u32, u32)>,
@@ -44,7 +45,7 @@ impl Timers {
             monotonic: Wheel::new(now_ns),
             boot: None,
             wall: None,
-            deadline: None,
+            deadlines: Vec::new(),
             deadline_passed: false,
             due: Vec::new(),
         }
@@ -136,15 +137,17 @@ impl Queue {
     /// The wheel of another clock, in step with it.
     fn follow(&mut self, clock: Clock) -> &mut Wheel {
         let now_ns = self.backend.now(clock);
-        let (slots, own) = (&self.slots, self.timers.deadline);
-        let other = self.timers.other(clock).get_or_insert_with(|| OtherClock {
+        let slots = &self.slots;
+        let Timers { boot, wall, deadlines, .. } = &mut self.timers;
+        let other = if clock == Clock::Wall { wall } else { boot };
+        let other = other.get_or_insert_with(|| OtherClock {
             wheel: Wheel::new(now_ns),
             fd: None,
             set_ns: None,
         });
         // Set back: everything that was near is far again.
         if now_ns < other.wheel.taken_ns() {
-            other.wheel.rebuild(now_ns, slots, |index| deadline_of(slots, index, own));
+            other.wheel.rebuild(now_ns, slots, |index| deadline_of(slots, index, deadlines));
         }
         &mut other.wheel
     }
@@ -263,11 +266,15 @@ impl Queue {
     /// Makes the deadline of a wait on another clock a timer of that clock.
     #[cold]
     pub(super) fn set_wait_deadline(&mut self, clock: Clock, deadline_ns: u64) {
-        let key = match self.timers.deadline {
+        let key = match self.timers.deadlines.pop() {
             Some((key, ..)) => key,
             None => self.watch_own(Own::Deadline),
         };
-        self.timers.deadline = Some((key, clock, deadline_ns));
+        self.start_deadline(key, clock, deadline_ns);
+    }
+
+    fn start_deadline(&mut self, key: Key, clock: Clock, deadline_ns: u64) {
+        self.timers.deadlines.push((key, clock, deadline_ns));
         let timer = TimerState { deadline_ns, period_ns: 0, expirations: 0, clock };
         let (_, slot) = self.slots.at(key.index);
         let ticket = slot.start_timer();
@@ -278,17 +285,40 @@ impl Queue {
     #[cold]
     pub(super) fn clear_wait_deadline(&mut self) {
         self.timers.deadline_passed = false;
-        if let Some((key, clock, _)) = self.timers.deadline {
+        if let Some(&(key, clock, _)) = self.timers.deadlines.last() {
             self.stop_timer(key.index, clock);
         }
     }
+
+    /// The same for one of several waits that go on at once; its key is for [`Queue::end_deadline`].
+    #[cold]
+    pub(crate) fn add_deadline(&mut self, clock: Clock, deadline_ns: u64) -> Key {
+        let key = self.watch_own(Own::Deadline);
+        self.start_deadline(key, clock, deadline_ns);
+        key
+    }
+
+    /// Takes that one away again.
+    #[cold]
+    pub(crate) fn end_deadline(&mut self, key: Key) {
+        let deadlines = &mut self.timers.deadlines;
+        let Some(at) = deadlines.iter().position(|(own, ..)| *own == key) else { return };
+        let (_, clock, _) = deadlines.swap_remove(at);
+        self.stop_timer(key.index, clock);
+        self.slots.remove(key);
+    }
+
+    /// Whether a deadline of some wait has passed since this was asked last.
+    pub(crate) const fn take_deadline_passed(&mut self) -> bool {
+        std::mem::replace(&mut self.timers.deadline_passed, false)
+    }
 }
 
-/// What the timer of a slot waits for; `own` is the deadline of the wait.
-fn deadline_of(slots: &Slots, index: u32, own: Option<(Key, Clock, u64)>) -> u64 {
-    match (slots.state(index), own) {
-        (Some(State::Timer(timer)), _) => timer.deadline_ns,
-        (_, Some((_, _, deadline_ns))) => deadline_ns,
-        _ => u64::MAX,
+/// What the timer of a slot waits for; `own` are the deadlines of waits.
+fn deadline_of(slots: &Slots, index: u32, own: &[(Key, Clock, u64)]) -> u64 {
+    if let Some(State::Timer(timer)) = slots.state(index) {
+        return timer.deadline_ns;
     }
+    let own = own.iter().find(|(key, ..)| key.index == index);
+    own.map_or(u64::MAX, |&(_, _, deadline_ns)| deadline_ns)
 }

@@ -154,13 +154,26 @@ impl Queue {
         if blocks && !alone {
             self.mailbox.end_sleep();
         }
-        let mut failed = None;
+        let absorbed = self.absorb_all(reports);
+        match waited {
+            Err(error) if error.interrupted() => return Ok(Woken::Handler),
+            Err(error) => return Err(error.into()),
+            Ok(()) => {}
+        }
+        absorbed?;
+        Ok(if self.mailbox.take_woken() { Woken::Waker } else { Woken::Kernel })
+    }
+
+    /// Takes in all reports of a call of the backend; the memory of their list is kept.
+    #[inline(always)]
+    pub(super) fn absorb_all(&mut self, mut reports: Vec<Completion>) -> Result<(), Error> {
+        let mut absorbed = Ok(());
         for (at, &report) in reports.iter().enumerate() {
             if let Some(later) = reports.get(at + AHEAD) {
                 self.slots.expect(later.ticket.index);
             }
             if let Err(error) = self.absorb(report) {
-                failed = Some(error);
+                absorbed = Err(error);
             }
         }
         reports.clear();
@@ -168,20 +181,12 @@ impl Queue {
         if !self.doubtful.is_empty() {
             self.confirm()?;
         }
-        match waited {
-            Err(error) if error.interrupted() => return Ok(Woken::Handler),
-            Err(error) => return Err(error.into()),
-            Ok(()) => {}
-        }
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        Ok(if self.mailbox.take_woken() { Woken::Waker } else { Woken::Kernel })
+        absorbed
     }
 
     /// Arms what was delivered, or ended, since the last wait.
     #[inline(never)]
-    fn arm_again(&mut self) -> Result<(), Error> {
+    pub(super) fn arm_again(&mut self) -> Result<(), Error> {
         // In the order in which they came: what was started first begins first. What ends at once lets the
         // next in its line begin, but not for ever.
         for _ in 0..ROUNDS {
@@ -220,7 +225,7 @@ impl Queue {
     /// Looks again at the states that an earlier wait found and did not deliver: what is no longer so
     /// is dropped and watched anew. As many as can be delivered now, as a rule with one system call.
     #[inline(never)]
-    fn look_again(&mut self, at_most: usize) -> Result<(), Error> {
+    pub(super) fn look_again(&mut self, at_most: usize) -> Result<(), Error> {
         if self.ready_events == 0 {
             // What is left in the list has nothing to deliver.
             while let Some(key) = self.ready.pop_front() {
@@ -305,7 +310,7 @@ impl Queue {
 
     /// Lets in what needs no kernel's report: posts, timers, and descriptors not read to the end.
     #[inline]
-    fn collect(&mut self, at_least: usize) -> Result<(), Error> {
+    pub(super) fn collect(&mut self, at_least: usize) -> Result<(), Error> {
         let nothing = self.mailbox.is_empty()
             && self.timers.none_live()
             && self.hot.is_empty()

@@ -67,7 +67,7 @@ impl User {
             Posting::Merged(merge) => Inbox::merging(key, merge),
             Posting::Each(capacity) => Inbox::each(key, capacity),
         });
-        UserState { inbox, merged: None, counted: 0 }
+        UserState { inbox, merged: None, returned: Vec::new(), counted: 0 }
     }
 }
 
@@ -76,6 +76,8 @@ pub(crate) struct UserState {
     pub(crate) inbox: Arc<Inbox>,
     /// Merged posts that were taken and not delivered.
     pub(crate) merged: Option<Posted>,
+    /// Posts that were taken one by one and not delivered, the first last.
+    returned: Vec<Posted>,
     /// How many events of this source count as ready.
     pub(crate) counted: u32,
 }
@@ -90,14 +92,30 @@ impl UserState {
                 None => later,
             });
         }
-        self.counted = self.counted.max(u32::from(self.merged.is_some()) + self.inbox.waiting());
+        let held = self.returned.len() as u32 + u32::from(self.merged.is_some());
+        self.counted = self.counted.max(held + self.inbox.waiting());
         self.counted - before
     }
 
     /// The next event, if there is one.
     pub(crate) fn take(&mut self) -> Option<Posted> {
-        let posted = self.merged.take().or_else(|| self.inbox.take_one())?;
+        let held = self.merged.take().or_else(|| self.returned.pop());
+        let posted = held.or_else(|| self.inbox.take_one())?;
         self.counted = self.counted.saturating_sub(1);
         Some(posted)
+    }
+
+    /// Puts back what was taken and not delivered.
+    pub(crate) fn put_back(&mut self, earlier: Posted) {
+        if !self.inbox.is_merging() {
+            self.returned.push(earlier);
+            self.counted += 1;
+            return;
+        }
+        self.merged = Some(match self.merged.take() {
+            Some(later) => self.inbox.merge(earlier, later),
+            None => earlier,
+        });
+        self.counted = 1;
     }
 }

@@ -3,6 +3,7 @@
 //! The environment of a process cannot be changed safely while it runs, so these tests start
 //! themselves again.
 
+use crate::subject::Shape;
 use crate::{
     bench::{A, BackendKind, Bench, next},
     everything,
@@ -12,7 +13,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use std::{env, ffi::OsStr, fs, os::unix::ffi::OsStrExt, process::Command};
 use ukevent_queue::{BuildError, Builder, Mode, Queue, sim::Sim};
 
-cases! {
+cases_of_one_thread! {
     everywhere: [
         a_queue_says_which_backend_it_uses_and_why,
         the_program_has_the_last_word,
@@ -44,7 +45,8 @@ fn again_with(test: &str, variables: &[(&str, &OsStr)]) -> String {
 }
 
 fn a_queue_says_which_backend_it_uses_and_why(bench: &Bench) {
-    let queue = bench.queue();
+    let mut queue = bench.queue();
+    let queue = queue.own();
     assert_eq!(queue.backend(), bench.kind);
     let reason = queue.backend_reason();
     let (name, why) = reason.split_once(": ").expect("the name and a sentence");
@@ -85,7 +87,7 @@ fn the_environment_chooses() {
         println!("it is {}", queue.backend_reason());
         let timer = ukevent_queue::Timer::after(std::time::Duration::ZERO);
         queue.register(timer, A, Mode::Level).unwrap();
-        assert_eq!(next(&mut queue).token, A);
+        assert_eq!(next(&mut queue.into()).token, A);
         return;
     }
     for kind in ["epoll", "poll", "sim"] {
@@ -271,7 +273,11 @@ fn all_is_told_behind_an_old_filter(test: &str, errno: u32) {
     if is_inner() {
         deny(&[IO_URING_SETUP, EPOLL_PWAIT2], errno);
         let kind = Queue::new().unwrap().backend();
-        everything::one_wait_takes_one_of_each_kind(&Bench { kind, sim: Sim::new(1) });
+        everything::one_wait_takes_one_of_each_kind(&Bench {
+            kind,
+            shape: Shape::Own,
+            sim: Sim::new(1),
+        });
         println!("all of it by {kind}");
     } else if can_deny() {
         let said = again(test, None);

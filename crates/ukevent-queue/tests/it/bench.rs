@@ -6,6 +6,7 @@
 //! `kernels`, or `alone`: on the kernels, in a process of its own. A case that is not listed is dead
 //! code, which the compiler tells.
 
+use crate::subject::{Builder, Queue, Shape};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -21,7 +22,7 @@ use std::{
 use ukevent_buf::Arena;
 pub(crate) use ukevent_queue::BackendKind;
 use ukevent_queue::{
-    BuildError, Builder, Event, Expired, Fd, Kind, Posted, Queue, Readiness, Ready, Token, Wait,
+    BuildError, Event, Expired, Fd, Kind, Posted, Readiness, Ready, SharedBuilder, Token, Wait,
     WaitError,
     sim::{Sim, SimDescriptor},
 };
@@ -34,20 +35,36 @@ pub(crate) const B: Token = Token(2);
 pub(crate) const C: Token = Token(3);
 pub(crate) const D: Token = Token(4);
 
-/// Makes of each case one test for each backend, in a module called after the backend.
+/// Makes of each case one test for each backend, in a module called after the backend; and one for each way in which
+/// a shared queue stands for a queue.
 macro_rules! cases {
     ($($place:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
+        cases_of_one_thread! { $($place: [$($case),*]),* }
+        mod shared {
+            use crate::bench::{self, SHARED};
+            $($(#[test] fn $case() { bench::$place(SHARED, super::$case); })*)*
+        }
+        mod in_company {
+            use crate::bench::{self, IN_COMPANY};
+            $($(#[test] fn $case() { bench::$place(IN_COMPANY, super::$case); })*)*
+        }
+    };
+}
+
+/// The same for what only a queue of one thread has: its thread, its descriptor, its backends.
+macro_rules! cases_of_one_thread {
+    ($($place:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
         mod io_uring {
-            use crate::bench::{self, BackendKind};
-            $($(#[test] fn $case() { bench::$place(BackendKind::IoUring, super::$case); })*)*
+            use crate::bench::{self, IO_URING};
+            $($(#[test] fn $case() { bench::$place(IO_URING, super::$case); })*)*
         }
         mod epoll {
-            use crate::bench::{self, BackendKind};
-            $($(#[test] fn $case() { bench::$place(BackendKind::Epoll, super::$case); })*)*
+            use crate::bench::{self, EPOLL};
+            $($(#[test] fn $case() { bench::$place(EPOLL, super::$case); })*)*
         }
         mod poll {
-            use crate::bench::{self, BackendKind};
-            $($(#[test] fn $case() { bench::$place(BackendKind::Poll, super::$case); })*)*
+            use crate::bench::{self, POLL};
+            $($(#[test] fn $case() { bench::$place(POLL, super::$case); })*)*
         }
         simulated! { $($place: [$($case),*])* }
     };
@@ -57,23 +74,33 @@ macro_rules! cases {
 macro_rules! simulated {
     (everywhere: [$($case:ident),*] $($rest:tt)*) => {
         mod sim {
-            use crate::bench::{self, BackendKind};
-            $(#[test] fn $case() { bench::everywhere(BackendKind::Sim, super::$case); })*
+            use crate::bench::{self, SIM};
+            $(#[test] fn $case() { bench::everywhere(SIM, super::$case); })*
         }
     };
     ($($rest:tt)*) => {};
 }
 
+/// What a case runs on.
+pub(crate) type On = (BackendKind, Shape);
+
+pub(crate) const IO_URING: On = (BackendKind::IoUring, Shape::Own);
+pub(crate) const EPOLL: On = (BackendKind::Epoll, Shape::Own);
+pub(crate) const POLL: On = (BackendKind::Poll, Shape::Own);
+pub(crate) const SIM: On = (BackendKind::Sim, Shape::Own);
+pub(crate) const SHARED: On = (BackendKind::Epoll, Shape::Shared);
+pub(crate) const IN_COMPANY: On = (BackendKind::Epoll, Shape::InCompany);
+
 /// Runs a case on a backend, or says aloud that it cannot be had here. What the case leaves behind fails
 /// it: a descriptor (where the case is alone in its process), or a buffer of an [`arena`].
-pub(crate) fn everywhere(kind: BackendKind, case: fn(&Bench)) {
+pub(crate) fn everywhere((kind, shape): On, case: fn(&Bench)) {
     let _count = testkit::count_descriptors();
-    match Builder::new().backend(kind).build() {
+    match ukevent_queue::Builder::new().backend(kind).build() {
         Ok(queue) => drop(queue),
         Err(error @ BuildError::Unavailable { .. }) => testkit::skip!("{error}"),
         Err(error) => panic!("{kind}: {error}"),
     }
-    case(&Bench { kind, sim: Sim::new(1) });
+    case(&Bench { kind, shape, sim: Sim::new(1) });
     for arena in ARENAS.take() {
         // A thread that reads a file for a queue ends after it.
         let is_whole = testkit::settles(|| arena.statistics().owners.is_empty());
@@ -94,28 +121,42 @@ pub(crate) fn arena(bytes: usize) -> Arena {
 }
 
 /// The same for a case that needs a kernel.
-pub(crate) fn kernels(kind: BackendKind, case: fn(&Bench)) {
-    everywhere(kind, case);
+pub(crate) fn kernels(on: On, case: fn(&Bench)) {
+    everywhere(on, case);
 }
 
 /// The same in a process of its own: the case counts descriptors, changes a signal mask or a limit.
-pub(crate) fn alone(kind: BackendKind, case: fn(&Bench)) {
-    testkit::alone(|| everywhere(kind, case));
+pub(crate) fn alone(on: On, case: fn(&Bench)) {
+    testkit::alone(|| everywhere(on, case));
 }
 
 /// A backend under test.
 pub(crate) struct Bench {
     pub(crate) kind: BackendKind,
+    pub(crate) shape: Shape,
     pub(crate) sim: Sim,
 }
 
 impl Bench {
     /// A builder for queues on this backend.
     pub(crate) fn builder(&self) -> Builder {
-        match self.kind {
-            BackendKind::Sim => Builder::new().sim(&self.sim),
-            kind => Builder::new().backend(kind),
+        let own = ukevent_queue::Builder::new();
+        match (self.shape, self.kind) {
+            (Shape::Own, BackendKind::Sim) => Builder::Own(own.sim(&self.sim)),
+            (Shape::Own, kind) => Builder::Own(own.backend(kind)),
+            (shape, _) => Builder::Shared(SharedBuilder::new(), shape),
         }
+    }
+
+    /// Whether a second waiter has a part in the queue. Some events lie ahead for it, out of their sources, which
+    /// then neither add up nor have their turn: what is said of that is not said of a queue in company.
+    pub(crate) fn is_in_company(&self) -> bool {
+        self.shape == Shape::InCompany
+    }
+
+    /// Whether each level is watched for anew after its event.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shape != Shape::Own
     }
 
     pub(crate) fn queue(&self) -> Queue {

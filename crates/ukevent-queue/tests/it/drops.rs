@@ -9,6 +9,7 @@
 //! is not among the backends: it has no kernel, and no memory but the program's.
 
 use crate::bench::{A, Bench, arena, wait, watched, while_busy};
+use crate::subject::Queue;
 use rustix::fs::OFlags;
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, listen, socket_with,
@@ -24,7 +25,7 @@ use std::{
 };
 use testkit::Rng;
 use ukevent_buf::{Buffer, FramePool};
-use ukevent_queue::{Fd, Interest, Key, Mode, Operation, Queue, Timer, Wait};
+use ukevent_queue::{Fd, Interest, Key, Mode, Operation, Timer, Wait};
 
 cases! {
     kernels: [

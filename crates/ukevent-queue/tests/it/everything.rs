@@ -1,14 +1,15 @@
 //! All kinds of sources in one queue, in one wait.
 
 use crate::bench::{A, Bench, batch, now_sorted, patient, silent, tokens, wait};
+use crate::subject::Queue;
 use rustix::process::{getpid, kill_process};
 use std::{process::Command, process::Stdio, time::Duration};
 use testkit::{Child, TempTree};
 use ukevent_queue::{
-    Changes, Clock, Inode, Kind, Merge, Mode, Process, Queue, Signal, Timer, Token, User, Wait,
+    Changes, Clock, Inode, Kind, Merge, Mode, Process, Signal, Timer, Token, User, Wait,
 };
 
-cases! {
+cases_of_one_thread! {
     alone: [
         one_wait_takes_one_of_each_kind,
         each_kind_is_removed_in_the_loop_by_the_event_of_another,

@@ -3,6 +3,7 @@
 use crate::bench::{
     A, B, Bench, batch, next, now, once_asleep, patient, silent, tokens, wait, while_busy,
 };
+use crate::subject::Queue;
 use std::{
     collections::BTreeSet,
     fs,
@@ -10,9 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use testkit::TempTree;
-use ukevent_queue::{
-    Change, Changes, Event, Inode, InodeChange, Kind, Mode, Queue, RegisterError, Wait,
-};
+use ukevent_queue::{Change, Changes, Event, Inode, InodeChange, Kind, Mode, RegisterError, Wait};
 
 cases! {
     kernels: [

@@ -5,6 +5,7 @@ use crate::bench::{
     A, B, BackendKind, Bench, C, D, Door, PATIENCE, next, now, now_sorted, patient, silent, tokens,
     wait,
 };
+use crate::subject::Queue;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::{
     fs::File,
@@ -15,8 +16,8 @@ use std::{
 };
 use testkit::{Child, TempTree, assert_no_leak, fd_count};
 use ukevent_queue::{
-    BuildError, Change, Changes, Clock, Fd, Inode, Merge, Mode, Netlink, Process, Queue,
-    RegisterError, Signal, Socket, Source, Timer, Token, User, Wait, WaitError,
+    BuildError, Change, Changes, Clock, Fd, Inode, Merge, Mode, Netlink, Process, RegisterError,
+    Signal, Socket, Source, Timer, Token, User, Wait, WaitError,
 };
 
 const EMFILE: i32 = 24;
@@ -36,16 +37,30 @@ cases! {
         without_descriptors_a_refused_registration_leaves_nothing,
         without_descriptors_what_needs_none_goes_on,
         without_descriptors_a_wait_on_another_clock_says_so_and_loses_nothing,
-        without_descriptors_a_queue_has_none_of_its_own,
-        a_queue_that_is_dropped_with_all_it_has_leaves_no_descriptor,
         a_queue_that_is_dropped_unused_leaves_no_descriptor,
         a_queue_that_is_dropped_in_the_middle_of_a_batch_leaves_no_descriptor,
         registrations_that_come_and_go_leave_no_descriptor,
         one_shots_leave_no_descriptor,
         a_hundred_queues_leave_no_descriptor,
         more_registrations_than_descriptors_may_be_open,
-        a_registration_that_cannot_be_shown_leaves_nothing,
     ],
+}
+
+/// Those that watch the queue as a descriptor, which a shared one is not.
+mod watched {
+    cases_of_one_thread! {
+        alone: [
+            a_registration_that_cannot_be_shown_leaves_nothing,
+            a_queue_that_is_dropped_with_all_it_has_leaves_no_descriptor,
+            without_descriptors_a_queue_has_none_of_its_own,
+        ],
+    }
+
+    use super::{
+        a_queue_that_is_dropped_with_all_it_has_leaves_no_descriptor,
+        a_registration_that_cannot_be_shown_leaves_nothing,
+        without_descriptors_a_queue_has_none_of_its_own,
+    };
 }
 
 fn a_full_queue_refuses_and_takes_again(bench: &Bench) {

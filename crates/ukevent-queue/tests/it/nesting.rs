@@ -2,6 +2,7 @@
 //! epoll and to poll.
 
 use crate::bench::{A, B, Bench, C, batch, next, now, patient, silent, tokens, wait};
+use crate::subject::Queue;
 use rustix::{
     event::{self, PollFd, PollFlags, Timespec},
     io::retry_on_intr,
@@ -9,25 +10,22 @@ use rustix::{
 use std::{
     collections::HashSet,
     fs::File,
-    io::{Read, Write},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::UnixStream,
-    },
+    io::Write,
+    os::fd::{AsFd, OwnedFd},
     sync::Arc,
     thread,
     time::Duration,
 };
 use ukevent_buf::Buffer;
 use ukevent_queue::{
-    Change, Clock, Fd, Interest, Merge, Mode, Operation, Queue, RegisterError, Socket, Timer,
-    Token, User, Wait, sim::Sim,
+    Change, Clock, Fd, Interest, Merge, Mode, Operation, RegisterError, Socket, Timer, Token, User,
+    Wait, sim::Sim,
 };
 
 const CLOCKS: [Clock; 3] = [Clock::Monotonic, Clock::Boot, Clock::Wall];
 const MODES: [Mode; 4] = [Mode::Level, Mode::Edge, Mode::OneShot, Mode::Dispatch];
 
-cases! {
+cases_of_one_thread! {
     kernels: [
         a_queue_with_nothing_to_say_comes_to_rest,
         a_ready_descriptor_shows,
@@ -523,10 +521,10 @@ fn all_that_happens_inside_is_heard_outside(bench: &Bench) {
             let said = batch(&mut outer, patient());
             assert_eq!(tokens(&said), [A], "{read} of {BYTES} bytes were heard of");
             for event in batch(&mut inner, Wait::now().at_most(at_most)) {
-                let mut stream = queue_owned(&inner, event.key);
-                while let Ok(some) = stream.read(&mut [0; 64]) {
-                    read += some;
-                }
+                read += std::iter::from_fn(|| {
+                    Some(inner.read_owned(event.key, &mut [0; 64])).filter(|&some| some > 0)
+                })
+                .sum::<usize>();
                 // What is enabled already stays so.
                 inner.enable(event.key).unwrap();
             }
@@ -538,10 +536,6 @@ fn all_that_happens_inside_is_heard_outside(bench: &Bench) {
     let mut left = rest(&mut outer, &mut inner);
     left.retain(|token| MODES[token.0 as usize % 4] != Mode::Edge);
     assert_eq!(left, []);
-}
-
-fn queue_owned(queue: &Queue, key: ukevent_queue::Key) -> &UnixStream {
-    queue.owner_of::<UnixStream>(key).unwrap()
 }
 
 fn the_end_of_an_operation_whose_time_is_over_shows(bench: &Bench) {

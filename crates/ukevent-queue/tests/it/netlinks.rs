@@ -1,9 +1,10 @@
 //! The kernel's network configuration as events, in network namespaces of the cases' own.
 
 use crate::bench::{A, B, Bench, batch, next, patient, silent, tokens};
+use crate::subject::Queue;
 use std::net::IpAddr;
 use testkit::Netns;
-use ukevent_queue::{Event, Kind, Mode, Netlink, NetlinkChange, Queue, RegisterError, Wait};
+use ukevent_queue::{Event, Kind, Mode, Netlink, NetlinkChange, RegisterError, Wait};
 
 cases! {
     kernels: [

@@ -4,13 +4,13 @@ use crate::bench::{
     A, B, Bench, C, PATIENCE, batch, next, now, now_sorted, once_asleep, patient, posted, silent,
     tokens, wait,
 };
+use crate::subject::Queue;
 use std::{
     fs, thread,
     time::{Duration, Instant},
 };
 use ukevent_queue::{
-    Event, Merge, Mode, NoSuchKey, PostError, Poster, Queue, RegisterError, Timer, User, Wait,
-    Waker,
+    Event, Merge, Mode, NoSuchKey, PostError, Poster, RegisterError, Timer, User, Wait, Waker,
 };
 
 cases! {
@@ -113,6 +113,9 @@ fn merged_posts_begin_anew_after_their_event(bench: &Bench) {
 }
 
 fn merged_posts_that_wait_their_turn_go_on_merging(bench: &Bench) {
+    if bench.is_in_company() {
+        return;
+    }
     for (merge, all) in [(Merge::Last, 4), (Merge::Or, 7), (Merge::Sum, 7)] {
         let (mut queue, poster) = one(bench, User::merged(merge));
         for data in [1, 2, 4] {
@@ -151,6 +154,9 @@ fn each_and_merged_live_side_by_side(bench: &Bench) {
 }
 
 fn a_source_that_is_full_refuses_and_takes_again(bench: &Bench) {
+    if bench.is_in_company() {
+        return;
+    }
     let (mut queue, poster) = one(bench, User::each(4));
     for data in 0..4 {
         poster.post(data).unwrap();
@@ -544,17 +550,17 @@ fn posting_to_a_queue_that_is_dropped_meanwhile_is_refused_or_forgotten(bench: &
     }
 }
 
-/// The counter of the process' only eventfd: how often a sleeping queue was woken by a system call
-/// since it was last cleared.
+/// The counters of the process' eventfds, which are the queue's: how often a sleeping one was woken by a system call
+/// since they were last cleared.
 fn wake_ups() -> u64 {
-    let mut counts = fs::read_dir("/proc/self/fdinfo").unwrap().filter_map(|entry| {
+    let counts = fs::read_dir("/proc/self/fdinfo").unwrap().filter_map(|entry| {
         let info = fs::read_to_string(entry.ok()?.path()).ok()?;
         let line = info.lines().find_map(|line| line.strip_prefix("eventfd-count:"))?;
         Some(u64::from_str_radix(line.trim(), 16).unwrap())
     });
-    let count = counts.next().expect("the queue has an eventfd");
-    assert_eq!(counts.next(), None, "there is one queue");
-    count
+    let counts: Vec<u64> = counts.collect();
+    assert!(!counts.is_empty(), "the queue has an eventfd");
+    counts.iter().sum()
 }
 
 fn a_post_to_a_queue_that_is_awake_makes_no_system_call(bench: &Bench) {

@@ -1,6 +1,7 @@
 //! Processes as events, through the queue: that one ended and how, that it forked or executed.
 
 use crate::bench::{A, B, Bench, batch, next, once_asleep, patient, silent, tokens, wait};
+use crate::subject::Queue;
 use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use std::{
     io::Write,
@@ -8,8 +9,8 @@ use std::{
 };
 use testkit::Child;
 use ukevent_queue::{
-    Event, Kind, Mode, Process, ProcessChange, ProcessChanges, ProcessEvent, Queue, RegisterError,
-    Token, Wait,
+    Event, Kind, Mode, Process, ProcessChange, ProcessChanges, ProcessEvent, RegisterError, Token,
+    Wait,
 };
 
 cases! {

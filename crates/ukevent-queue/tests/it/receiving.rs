@@ -1,6 +1,7 @@
 //! Continuous receivers and the pool they share: few buffers for many streams, none of them lost.
 
 use crate::bench::{A, B, Bench, batch, patient, silent, wait};
+use crate::subject::Queue;
 use std::io::Write;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
@@ -8,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use ukevent_buf::FramePool;
 use ukevent_queue::{
-    BackendKind, Completed, Errno, Event, Fd, Key, Kind, Mode, Operation, Payload, Queue,
-    StartRefusal, Token, Wait,
+    BackendKind, Completed, Errno, Event, Fd, Key, Kind, Mode, Operation, Payload, StartRefusal,
+    Token, Wait,
 };
 
 const ECANCELED: i32 = 125;

@@ -3,14 +3,15 @@
 use crate::bench::{
     A, B, Bench, C, batch, next, now_sorted, once_asleep, patient, silent, tokens, wait,
 };
+use crate::subject::Queue;
 use rustix::process::{getpid, getuid, kill_process};
 use std::{process::Command, thread};
 use ukevent_queue::{
-    Event, Kind, Mode, Queue, RegisterError, Signal, SignalReceived, SignalSet, Wait, WaitError,
+    Event, Kind, Mode, RegisterError, Signal, SignalReceived, SignalSet, Wait, WaitError,
 };
 use ukevent_sys::signal::{Disposition, blocked, disposition};
 
-cases! {
+cases_of_one_thread! {
     alone: [
         a_signal_to_the_process_is_an_event,
         a_signal_tells_who_sent_it,

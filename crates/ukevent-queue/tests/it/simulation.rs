@@ -2,11 +2,12 @@
 //! pass at once, and kernels that misbehave.
 
 use crate::bench::{A, B, C, D, Door, batch, next, now, now_sorted, silent, tokens, wait};
+use crate::subject::Queue;
 use std::{sync::Arc, time::Duration};
 use ukevent_buf::{Arena, Buffer, FramePool};
 use ukevent_queue::{
     Builder, Clock, Completed, Direction, Errno, Fd, Interest, Key, Kind, Mode, Operation, Payload,
-    Queue, Readiness, Timer, Token, Wait, WaitError,
+    Readiness, Timer, Token, Wait, WaitError,
     sim::{Faults, Sim, SimDescriptor},
 };
 
@@ -23,7 +24,7 @@ const ECANCELED: i32 = 125;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn queue(sim: &Sim) -> Queue {
-    Builder::new().sim(sim).build().unwrap()
+    Builder::new().sim(sim).build().unwrap().into()
 }
 
 #[test]

@@ -1,14 +1,15 @@
 //! Whose queue it is: that of the thread that uses it first.
 
 use crate::bench::{A, B, Bench, C, next, now, now_sorted, silent, wait};
+use crate::subject::Queue;
 use fork::Fork;
 use rustix::process::{Pid, WaitOptions, waitpid};
 use std::{os::unix::process::CommandExt, process::Command, thread, time::Duration};
 use ukevent_queue::{
-    Change, ChangeError, Merge, Mode, Queue, RegisterError, Signal, Timer, User, Wait, WaitError,
+    Change, ChangeError, Merge, Mode, RegisterError, Signal, Timer, User, Wait, WaitError,
 };
 
-cases! {
+cases_of_one_thread! {
     everywhere: [
         a_queue_can_be_sent_before_its_first_use,
         what_was_registered_before_the_sending_is_reported_after_it,

@@ -4,8 +4,9 @@ use crate::bench::{
     A, B, Bench, C, Door, PATIENCE, batch, expirations, next, now, now_sorted, once_asleep,
     patient, silent, tokens, until_asleep, wait,
 };
+use crate::subject::Queue;
 use std::{thread, time::Duration};
-use ukevent_queue::{Clock, Merge, Mode, Queue, Timer, Token, User, Wait, WaitError};
+use ukevent_queue::{Clock, Merge, Mode, Timer, Token, User, Wait, WaitError};
 
 const CLOCKS: [Clock; 3] = [Clock::Monotonic, Clock::Boot, Clock::Wall];
 

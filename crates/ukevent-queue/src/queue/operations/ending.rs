@@ -144,7 +144,15 @@ impl Queue {
     pub(super) fn close(&mut self, key: Key, on: Key) -> Result<(), Error> {
         if let Some(peer) = self.operations.peer(on) {
             // Nobody asks for a place any more.
-            peer.all.retain(|other| *other != key);
+            let mut all = std::mem::take(&mut peer.all);
+            // What was before it in the line has ended, and keeps its event, though nobody took that yet. What
+            // receives ends without one.
+            all.retain(|&mut it| {
+                it != key && self.work(it).is_some_and(|work| !work.ended || !work.is_in_line)
+            });
+            if let Some(peer) = self.operations.peer(on) {
+                peer.all = all;
+            }
         }
         let removed = self.remove(on);
         drop(removed);

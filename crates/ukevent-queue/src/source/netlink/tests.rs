@@ -312,7 +312,7 @@ fn a_budget_is_kept_and_the_rest_is_left() {
 fn the_descriptor_is_ready_when_there_is_news() {
     let Some(netns) = with_pair() else { return };
     let mut watch = watch(&netns, Netlink::new().addresses());
-    let mut epoll = Epoll::new().unwrap();
+    let epoll = Epoll::new().unwrap();
     epoll.add(watch.fd().as_raw_fd(), PollMask::IN, Trigger::Edge, 0).unwrap();
     for n in 1..4 {
         assert_eq!(epoll.wait(&mut [Report::empty()], Some(0), None).unwrap(), 0);

@@ -405,7 +405,7 @@ fn signals_are_told_once_each_in_the_order_of_their_numbers() {
 fn each_signal_makes_the_descriptor_ready_anew() {
     alone(|| {
         let mut hub = SignalHub::new().unwrap();
-        let mut epoll = Epoll::new().unwrap();
+        let epoll = Epoll::new().unwrap();
         epoll.add(hub.fd().as_raw_fd(), PollMask::IN, Trigger::Edge, 0).unwrap();
         hub.add(1, &real_time()).unwrap();
         for _ in 0..5 {

@@ -29,12 +29,22 @@ cases! {
         what_is_no_socket_says_so,
         several_completions_can_be_waited_for_at_once,
         a_small_ring_gives_every_buffer_back,
-        what_is_cancelled_or_removed_shows_to_who_watches,
         what_was_not_taken_goes_with_the_registration,
     ],
     alone: [
         without_descriptors_an_operation_fails_alone,
     ],
+}
+
+/// Those that watch the queue as a descriptor, which a shared one is not.
+mod watched {
+    cases_of_one_thread! {
+        kernels: [
+            what_is_cancelled_or_removed_shows_to_who_watches,
+        ],
+    }
+
+    use super::what_is_cancelled_or_removed_shows_to_who_watches;
 }
 
 fn readiness_can_be_awaited_once(bench: &Bench) {

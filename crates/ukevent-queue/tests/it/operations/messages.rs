@@ -2,6 +2,7 @@
 
 use super::{ECANCELED, EPIPE, ETIMEDOUT, buffer, done, errno, in_use, own, pair, pool};
 use crate::bench::{A, B, Bench, C, PATIENCE, patient, silent, wait};
+use crate::subject::Queue;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::net::UdpSocket;
@@ -10,9 +11,7 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::thread;
 use std::time::Duration;
 use ukevent_buf::{Buffer, Piece};
-use ukevent_queue::{
-    Address, Completed, Message, Mode, Operation, Queue, Socket, StartRefusal, Token,
-};
+use ukevent_queue::{Address, Completed, Message, Mode, Operation, Socket, StartRefusal, Token};
 
 cases! {
     kernels: [

@@ -12,12 +12,13 @@ mod sends;
 mod zero;
 
 use crate::bench::{PATIENCE, batch, patient, wait};
+use crate::subject::Queue;
 use std::os::fd::AsFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use ukevent_buf::{Buffer, FramePool};
-use ukevent_queue::{Completed, Event, Fd, Key, Kind, Mode, Queue, Token, Wait};
+use ukevent_queue::{Completed, Event, Fd, Key, Kind, Mode, Token, Wait};
 
 const EPIPE: i32 = 32;
 const ENOTSOCK: i32 = 88;

@@ -2,13 +2,14 @@
 
 use super::{buffer, done, errno, own};
 use crate::bench::{A, B, Bench, C, PATIENCE, batch, patient, silent, wait};
+use crate::subject::Queue;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use ukevent_buf::Buffer;
 use ukevent_queue::sim::Sim;
 use ukevent_queue::{
-    Builder, Errno, Fd, Key, Mode, Open, Operation, Payload, Queue, StartRefusal, Token, Wait,
+    Builder, Errno, Fd, Key, Mode, Open, Operation, Payload, StartRefusal, Token, Wait,
 };
 
 const ENOENT: i32 = 2;
@@ -27,7 +28,6 @@ cases! {
         what_is_not_there_says_so,
         a_path_that_cannot_be_is_refused,
         many_are_opened_at_once,
-        opening_shows_to_who_watches,
         the_directory_takes_what_is_opened_in_it_along,
         a_simulation_has_no_files,
     ],
@@ -35,6 +35,17 @@ cases! {
         what_is_opened_too_late_is_closed,
         a_queue_that_ends_closes_what_was_being_opened,
     ],
+}
+
+/// Those that watch the queue as a descriptor, which a shared one is not.
+mod watched {
+    cases_of_one_thread! {
+        kernels: [
+            opening_shows_to_who_watches,
+        ],
+    }
+
+    use super::opening_shows_to_who_watches;
 }
 
 fn a_file_is_opened_and_read(bench: &Bench) {

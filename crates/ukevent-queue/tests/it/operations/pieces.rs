@@ -2,6 +2,7 @@
 
 use super::{ECANCELED, ETIMEDOUT, buffer, done, errno, in_use, own, pair, pool};
 use crate::bench::{A, B, Bench, C, silent};
+use crate::subject::Queue;
 use std::io::Read;
 use std::thread;
 use std::time::Duration;
@@ -187,7 +188,7 @@ fn pieces_that_are_removed_go_home(bench: &Bench) {
     let mut queue = bench.queue();
     let pool = pool(&queue, 4);
     let (socket, _peer) = pair(&mut queue);
-    let start = |queue: &mut ukevent_queue::Queue| {
+    let start = |queue: &mut Queue| {
         let pooled = pool.allocate().unwrap();
         let pieces = [Buffer::from(vec![0; 900_000]), pooled];
         let key = queue.start(Operation::send_pieces(socket, pieces), A).unwrap();

@@ -2,6 +2,7 @@
 
 use super::{ECANCELED, ETIMEDOUT, buffer, done, errno, in_use, own, pair, pool};
 use crate::bench::{A, B, Bench, C, batch, silent};
+use crate::subject::Queue;
 use rustix::fs::Advice;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -10,7 +11,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 use ukevent_buf::{Buffer, Piece};
-use ukevent_queue::{Direction, Key, Operation, Payload, Queue, StartRefusal, Wait};
+use ukevent_queue::{Direction, Key, Operation, Payload, StartRefusal, Wait};
 
 cases! {
     kernels: [
@@ -29,8 +30,18 @@ cases! {
         a_file_of_which_nobody_can_tell_is_read_by_a_thread_once,
         a_cold_file_can_be_cancelled_and_removed,
         a_queue_ends_while_a_file_is_read,
-        a_cold_file_shows_to_who_watches,
     ],
+}
+
+/// Those that watch the queue as a descriptor, which a shared one is not.
+mod watched {
+    cases_of_one_thread! {
+        alone: [
+            a_cold_file_shows_to_who_watches,
+        ],
+    }
+
+    use super::a_cold_file_shows_to_who_watches;
 }
 
 fn content(bytes: usize) -> Vec<u8> {

@@ -22,6 +22,7 @@ cases! {
         a_send_that_is_cut_short_ends_those_behind_it,
         a_side_is_closed_after_what_was_sent_before,
         closing_comes_after_what_was_sent_and_closes,
+        what_ended_before_a_close_is_told_after_it,
     ],
     alone: [
         what_was_not_submitted_finds_no_other_file,
@@ -212,6 +213,22 @@ fn closing_comes_after_what_was_sent_and_closes(bench: &Bench) {
     silent(&mut queue);
     assert_eq!(reader.join().unwrap(), 900_000);
     assert!(queue.remove(socket).is_err(), "the registration is gone");
+    assert_eq!(queue.counters().registered, 0);
+}
+
+fn what_ended_before_a_close_is_told_after_it(bench: &Bench) {
+    let mut queue = bench.queue();
+    let (socket, mut peer) = pair(&mut queue);
+    for token in [A, B] {
+        queue.start(Operation::send(socket, buffer(b"all of it")), token).unwrap();
+    }
+    queue.start(Operation::close(socket), C).unwrap();
+    let events = batch(&mut queue, patient().at_least(3));
+    assert_eq!(crate::bench::tokens(&events), [A, B, C]);
+    drop(events);
+    let mut arrived = Vec::new();
+    peer.read_to_end(&mut arrived).unwrap();
+    assert_eq!(arrived, b"all of itall of it");
     assert_eq!(queue.counters().registered, 0);
 }
 

@@ -2,6 +2,7 @@
 
 use super::{ECANCELED, ETIMEDOUT, buffer, done, done_of, in_use, own, pair, pool};
 use crate::bench::{A, B, BackendKind, Bench, C, D, batch, patient, silent, wait};
+use crate::subject::Queue;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use ukevent_buf::{Buffer, FramePool};
-use ukevent_queue::{Key, Operation, Payload, Queue, Token, Wait};
+use ukevent_queue::{Key, Operation, Payload, Token, Wait};
 
 cases! {
     kernels: [

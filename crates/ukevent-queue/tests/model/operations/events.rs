@@ -107,7 +107,7 @@ impl Run {
         }
         if what == Task::Close && result.is_ok() {
             self.reached.closed += 1;
-            self.lose_stream(at);
+            self.lose_stream(at, Some(id));
         }
         if let Some(task) = self.tasks.get_mut(&id)
             && !goes_on

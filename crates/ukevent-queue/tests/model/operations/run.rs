@@ -407,7 +407,7 @@ impl Run {
                 if was_close
                     && self.queue.owner_of::<SimDescriptor>(self.streams[stream].key).is_none()
                 {
-                    self.lose_stream(stream);
+                    self.lose_stream(stream, Some(id));
                 }
             }
             (State::Alive, Err(_)) if may_be_gone => {
@@ -431,7 +431,7 @@ impl Run {
                 if removed.downcast::<SimDescriptor>().is_none() {
                     return Err("the owner did not come back".into());
                 }
-                self.lose_stream(at);
+                self.lose_stream(at, None);
             }
             (_, Err(_)) if may_be_gone => {}
             (false, Err(_)) => {}
@@ -442,12 +442,14 @@ impl Run {
         Ok(())
     }
 
-    /// The registration of a stream is gone.
-    pub(super) fn lose_stream(&mut self, at: usize) {
+    /// The registration of a stream is gone: by an operation that closed it, or removed. What was in the line before
+    /// the operation has ended by then, and its event still comes.
+    pub(super) fn lose_stream(&mut self, at: usize, closed_by: Option<Id>) {
         let stream = &mut self.streams[at];
         stream.is_registered = false;
-        for task in self.tasks.values_mut() {
-            if task.stream == at && task.state == State::Alive {
+        for (&id, task) in &mut self.tasks {
+            let was_before = task.what.is_in_line() && closed_by.is_some_and(|close| id < close);
+            if task.stream == at && task.state == State::Alive && !was_before {
                 task.state = State::Removed;
                 stream.receipt.may_be_lost += task.may_lose();
             }

@@ -1,0 +1,536 @@
+//! One queue for many threads.
+//!
+//! | file | what it tells |
+//! |---|---|
+//! | `mod.rs` | what a program does with it: register, change, remove, post |
+//! | `waiter.rs` | one thread's part: wait, take, let go, hand on |
+//! | `core.rs` | the queue under its lock, and what is on the way from it to the waiters |
+//! | `ring.rs` | the events that are ready, in memory, for whoever claims them |
+//! | `claims.rs` | which registrations have an event under way: one word each |
+//! | `lane.rs` | what one waiter has |
+//! | `tally.rs` | what it did |
+//!
+//! All waiters sleep on one set of the kernel (epoll), which wakes one of them for each report. A set, not a ring of
+//! io_uring: deferred work of a ring can be taken up only by the thread that owns it, and without deferring, a report
+//! wakes all that wait (ARCHITECTURE.md has the measurement).
+
+mod claims;
+mod core;
+mod lane;
+mod ring;
+mod tally;
+mod waiter;
+
+pub(crate) use claims::Claims;
+pub(crate) use ring::{Staged, Stamp};
+pub use tally::WaiterCounters;
+pub use waiter::Waiter;
+
+use self::core::{Core, Outside};
+use crate::backend::choice::BackendKind;
+use crate::error::{BuildError, ChangeError, NoSuchKey, RegisterError, WaitError, WrongThread};
+use crate::event::Event;
+use crate::key::{Key, Token};
+use crate::mode::Mode;
+use crate::operation::{Operation, StartError, StartRefusal};
+use crate::post::{Poster, Waker};
+use crate::primitive::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock};
+use crate::queue::{Change, Counters};
+use crate::source::{Removed, Source};
+use crate::{Builder, Clock};
+use rustix::thread::futex;
+use std::time::Duration;
+use ukevent_sys::epoll::Epoll;
+use ukevent_sys::runner::Process;
+
+/// Who takes up an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Whoever is free, first come first served.
+    #[default]
+    Balanced,
+    /// Whoever is free; of several events that are ready, a waiter takes those first whose registration it had last,
+    /// while they are among the first eight: what it needs for them may still be in its processor's cache.
+    Nearest,
+}
+
+/// Makes shared queues.
+///
+/// ```
+/// use ukevent_queue::{Policy, SharedBuilder};
+///
+/// let queue = SharedBuilder::new().policy(Policy::Nearest).ring(4096).limit(100_000).build()?;
+/// assert_eq!(queue.counters().capacity, 4096);
+/// # Ok::<(), ukevent_queue::BuildError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SharedBuilder {
+    limit: u32,
+    entries: u32,
+    policy: Policy,
+}
+
+impl SharedBuilder {
+    /// The defaults: up to 16 million registrations, a ring of 1,024 entries (64 KiB), [`Policy::Balanced`].
+    pub const fn new() -> Self {
+        Self { limit: 1 << 24, entries: 1024, policy: Policy::Balanced }
+    }
+
+    /// So many registrations at most (at most 2^30).
+    pub const fn limit(mut self, registrations: u32) -> Self {
+        self.limit = registrations;
+        self
+    }
+
+    /// A ring of so many entries: at least 2, at most 2^20, rounded up to a power of two. What it has no room for
+    /// waits behind it.
+    pub const fn ring(mut self, entries: u32) -> Self {
+        self.entries = entries;
+        self
+    }
+
+    /// Who takes up an event.
+    pub const fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Makes the queue.
+    ///
+    /// # Errors
+    /// [`BuildError::Kernel`] when descriptors or memory are exhausted.
+    pub fn build(&self) -> Result<SharedQueue, BuildError> {
+        let mut queue = Builder::new().backend(BackendKind::Epoll).limit(self.limit).build()?;
+        let Some((set, mailbox)) = queue.share() else {
+            return Err(BuildError::Unavailable {
+                backend: "epoll",
+                why: "it cannot be shared".to_owned(),
+            });
+        };
+        let waker = queue.waker();
+        let core = Core::new(queue, &set, mailbox, self.entries, self.policy)?;
+        let outside = Outside {
+            claims: Claims::new(),
+            position: AtomicU64::new(0),
+            is_handed_on: AtomicBool::new(false),
+        };
+        let inner = Inner {
+            core: Mutex::new(core),
+            outside,
+            set,
+            waker,
+            policy: self.policy,
+            members: AtomicU32::new(0),
+            lingering: AtomicU32::new(0),
+            let_go: AtomicU32::new(0),
+            made_by: Process::current(),
+        };
+        Ok(SharedQueue { inner: Arc::new(inner) })
+    }
+}
+
+impl Default for SharedBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What all handles have in common.
+struct Inner {
+    core: Mutex<Core>,
+    outside: Outside,
+    /// What waiters sleep on.
+    set: std::sync::Arc<Epoll>,
+    waker: Waker,
+    policy: Policy,
+    /// How many waiters there are.
+    members: AtomicU32,
+    /// Threads that wait until an event is let go of, and how often one was since somebody does.
+    lingering: AtomicU32,
+    let_go: AtomicU32,
+    made_by: Process,
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        lock(&self.core)
+    }
+
+    fn check_process(&self) -> Result<(), WrongThread> {
+        if self.made_by.is_current() { Ok(()) } else { Err(WrongThread) }
+    }
+
+    fn position(&self) -> u64 {
+        self.outside.position.load(Ordering::Acquire)
+    }
+
+    const fn is_nearest(&self) -> bool {
+        matches!(self.policy, Policy::Nearest)
+    }
+
+    fn has_one_waiter(&self) -> bool {
+        self.members.load(Ordering::Relaxed) == 1
+    }
+
+    fn count_members(&self, core: &Core) {
+        self.members.store(core.members() as u32, Ordering::Relaxed);
+    }
+
+    /// An event was let go of.
+    fn tell_who_lingers(&self) {
+        if self.lingering.load(Ordering::SeqCst) > 0 {
+            self.let_go.fetch_add(1, Ordering::SeqCst);
+            wake_all(&self.let_go);
+        }
+    }
+}
+
+/// One queue for every kind of event, and for many threads.
+///
+/// It takes the same sources, modes and operations as [`Queue`](crate::Queue), from any thread, and is waited on by
+/// any number of them: each has a [`Waiter`]. An event wakes one waiter, and one waiter gets it. Cloning is cheap, and
+/// all clones are the same queue; the last one, of queues and waiters, that is dropped closes what it owns.
+///
+/// What differs from a [`Queue`](crate::Queue):
+/// - Events of one registration come to one waiter at a time, in order: see [`Waiter`]. So [`Mode::Level`] tells
+///   nobody of what somebody works on; if it is still so when he lets go of it, it is told again.
+/// - Changes take effect at once, also for waits that go on: each of a descriptor is a system call.
+/// - It runs on epoll whatever `UKEVENT_BACKEND` says; operations are tried, not handed to the kernel.
+/// - [`Mode::Edge`] costs no system call beyond the wait; the other modes one more for each event of a descriptor.
+///
+/// In a child made by fork(2) it is refused in a sentence; the child may drop its copy.
+///
+/// ```
+/// use std::{io::Write, thread};
+/// use ukevent_queue::{Fd, Mode, SharedQueue, Token, Wait};
+///
+/// let queue = SharedQueue::new()?;
+/// let mut waiter = queue.waiter()?;
+/// let (reader, mut writer) = std::io::pipe()?;
+/// // Registered by another thread than the one that waits.
+/// thread::spawn(move || {
+///     queue.register(Fd::new(reader), Token(7), Mode::Edge).expect("there is room");
+///     writer.write_all(b"!").expect("the reader lives");
+/// });
+/// waiter.wait(Wait::forever())?;
+/// assert_eq!(waiter.next_event().map(|event| event.token), Some(Token(7)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct SharedQueue {
+    inner: Arc<Inner>,
+}
+
+/// What happened in a shared queue. Taken by [`SharedQueue::counters`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedCounters {
+    /// What happened in the queue, of all waiters together. Events count when they are put into the ring.
+    pub queue: Counters,
+    /// How many waiters there are.
+    pub waiters: usize,
+    /// How many of them sleep.
+    pub asleep: usize,
+    /// Entries of the ring.
+    pub capacity: usize,
+    /// Events in the ring.
+    pub in_ring: usize,
+    /// The most that were ever in it.
+    pub high_water: usize,
+    /// How often it was full while events waited behind it. Nothing is lost by it.
+    pub overflowed: u64,
+    /// Events that were put into it, ever.
+    pub position: u64,
+}
+
+/// What [`SharedQueue::remove`] gives back.
+#[derive(Debug)]
+pub struct Withdrawn {
+    removed: Removed,
+    is_held: bool,
+}
+
+impl Withdrawn {
+    /// Whether a waiter still works on an event of it. Before what it works with is taken away, wait until it lets
+    /// go: [`SharedQueue::wait_until_let_go`].
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// The owner of the descriptor, if there was one.
+    #[must_use]
+    pub fn into_removed(self) -> Removed {
+        self.removed
+    }
+
+    /// The owner of the descriptor, if it was registered as a `T`.
+    #[must_use]
+    pub fn downcast<T: 'static>(self) -> Option<T> {
+        self.removed.downcast()
+    }
+}
+
+impl SharedQueue {
+    /// A queue with the defaults of [`SharedBuilder`].
+    ///
+    /// # Errors
+    /// As [`SharedBuilder::build`].
+    pub fn new() -> Result<Self, BuildError> {
+        SharedBuilder::new().build()
+    }
+
+    /// A part in it for one thread. While there is one waiter only, it is told what a [`Queue`](crate::Queue) would
+    /// tell; with a second one, what an earlier wait left in the ring is looked at again one by one.
+    ///
+    /// # Errors
+    /// [`WaitError::WrongThread`] in a child made by fork(2).
+    pub fn waiter(&self) -> Result<Waiter, WaitError> {
+        self.inner.check_process().map_err(|WrongThread| WaitError::WrongThread)?;
+        Ok(Waiter::new(self.inner.clone()))
+    }
+
+    /// Changes something under the lock, and lets it take effect for those who sleep.
+    fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
+        let mut core = self.inner.lock();
+        let result = change(&mut core);
+        core.settle(&self.inner.outside);
+        result
+    }
+
+    /// Registers a source, as [`Queue::register`](crate::Queue::register), from any thread.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn register(
+        &self,
+        source: impl Into<Source>,
+        token: Token,
+        mode: Mode,
+    ) -> Result<Key, RegisterError> {
+        self.inner.check_process()?;
+        let source = source.into();
+        self.change(|core| core.queue.register(source, token, mode))
+    }
+
+    /// The same, but every waiter gets each event, not one of them (kevent's `WAKEUP_ALL`): those that there are
+    /// when it happens. The next one comes when all have let go of it.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub fn register_for_all(
+        &self,
+        source: impl Into<Source>,
+        token: Token,
+        mode: Mode,
+    ) -> Result<Key, RegisterError> {
+        self.inner.check_process()?;
+        let source = source.into();
+        self.change(|core| {
+            let key = core.queue.register(source, token, mode)?;
+            core.queue.for_all(key);
+            Ok(key)
+        })
+    }
+
+    /// Changes a registration, as [`Queue::modify`](crate::Queue::modify). What of it nobody has taken yet is
+    /// delivered as the change says.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub fn modify(&self, key: Key, change: Change) -> Result<(), ChangeError> {
+        self.inner.check_process().map_err(RegisterError::from)?;
+        let outside = &self.inner.outside;
+        self.change(|core| {
+            if core.queue.is_live(key) {
+                // What is under way is as before if the change is refused.
+                drop(core.withdraw(outside, key));
+            }
+            let changed = core.queue.modify(key, change);
+            if changed.is_err() {
+                core.queue.tell_anew(key);
+            }
+            changed
+        })
+    }
+
+    /// Lets a registration report again, as [`Queue::enable`](crate::Queue::enable).
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub fn enable(&self, key: Key) -> Result<(), ChangeError> {
+        self.inner.check_process().map_err(RegisterError::from)?;
+        self.change(|core| {
+            core.queue.enable(key)?;
+            Ok(())
+        })
+    }
+
+    /// Keeps a registration, but delivers nothing of it until it is enabled, as
+    /// [`Queue::disable`](crate::Queue::disable). When this returns, no waiter takes an event of it any more; one that
+    /// holds an event goes on with it.
+    ///
+    /// # Errors
+    /// [`NoSuchKey`].
+    pub fn disable(&self, key: Key) -> Result<(), NoSuchKey> {
+        self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
+        let outside = &self.inner.outside;
+        self.change(|core| {
+            core.queue.disable(key)?;
+            drop(core.withdraw(outside, key));
+            Ok(())
+        })
+    }
+
+    /// Ends a registration, as [`Queue::remove`](crate::Queue::remove). When this returns, no waiter takes an event
+    /// of it any more; whether one still works on an event that it took before is said.
+    ///
+    /// # Errors
+    /// [`NoSuchKey`].
+    pub fn remove(&self, key: Key) -> Result<Withdrawn, NoSuchKey> {
+        self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
+        let outside = &self.inner.outside;
+        let mut orphans = Vec::new();
+        let withdrawn = self.change(|core| {
+            let removed = core.queue.remove(key)?;
+            orphans = core.gone(outside, key);
+            Ok(Withdrawn { removed, is_held: core.is_held(key) })
+        });
+        // Outside of the lock: what an operation brought may be the program's.
+        drop::<Vec<Event>>(orphans);
+        withdrawn
+    }
+
+    /// Blocks until no waiter works on an event of this registration: after [`SharedQueue::remove`] said that one
+    /// does. Not to be called by that waiter's own thread, which would wait for itself.
+    pub fn wait_until_let_go(&self, key: Key) {
+        let inner = &*self.inner;
+        inner.lingering.fetch_add(1, Ordering::SeqCst);
+        loop {
+            let count = inner.let_go.load(Ordering::SeqCst);
+            if !inner.lock().is_held(key) {
+                break;
+            }
+            wait_while(&inner.let_go, count);
+        }
+        inner.lingering.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Starts an operation, as [`Queue::start`](crate::Queue::start). Its events come to whichever waiter is free,
+    /// those of one operation in order and to one at a time.
+    ///
+    /// # Errors
+    /// [`StartError`], which gives the operation back.
+    pub fn start(&self, operation: Operation, token: Token) -> Result<Key, StartError> {
+        if self.inner.check_process().is_err() {
+            return Err(StartError { operation, reason: StartRefusal::WrongThread });
+        }
+        self.change(|core| core.queue.start(operation, token))
+    }
+
+    /// Ends an operation early, as [`Queue::cancel`](crate::Queue::cancel).
+    ///
+    /// # Errors
+    /// [`NoSuchKey`].
+    pub fn cancel(&self, key: Key) -> Result<(), NoSuchKey> {
+        self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
+        self.change(|core| core.queue.cancel(key))
+    }
+
+    /// What posts to a user source, from any thread, as [`Queue::poster`](crate::Queue::poster).
+    ///
+    /// # Errors
+    /// [`NoSuchKey`].
+    pub fn poster(&self, key: Key) -> Result<Poster, NoSuchKey> {
+        self.inner.lock().queue.poster(key)
+    }
+
+    /// What ends a wait without an event, from any thread: that of one waiter. For all of them register a source with
+    /// [`SharedQueue::register_for_all`].
+    #[must_use]
+    pub fn waker(&self) -> Waker {
+        self.inner.waker.clone()
+    }
+
+    /// Wakes the queue to look for a buffer: for the pools of
+    /// [`Operation::receive_each`].
+    #[must_use]
+    pub fn room_waker(&self) -> std::task::Waker {
+        self.inner.lock().queue.room_waker()
+    }
+
+    /// How many events were put into the ring, ever: for [`Waiter::wait_after`]. No lock.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.inner.position()
+    }
+
+    /// Gives the ring another size: at least 2 entries, at most 2^20, rounded up to a power of two. What is in it
+    /// stays in its order; waiters go on meanwhile.
+    pub fn resize(&self, entries: u32) {
+        let outside = &self.inner.outside;
+        self.inner.lock().resize(outside, entries);
+    }
+
+    /// Does something with the owner of a registered descriptor, if it was registered as a `T`; under the queue's
+    /// lock, so briefly. Threads that read from a descriptor on their own keep an `Arc` of it.
+    pub fn with_owner<T: 'static, R>(&self, key: Key, body: impl FnOnce(&T) -> R) -> Option<R> {
+        self.inner.lock().queue.owner_of(key).map(body)
+    }
+
+    /// The time of a clock, since its epoch.
+    #[must_use]
+    pub fn time(&self, clock: Clock) -> Duration {
+        Duration::from_nanos(clock.now())
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counters(&self) -> SharedCounters {
+        self.inner.lock().counters(&self.inner.outside)
+    }
+
+    /// What each waiter that there is did so far, in the order in which they came.
+    #[must_use]
+    pub fn waiters(&self) -> Vec<WaiterCounters> {
+        self.inner.lock().waiters()
+    }
+
+    /// Who takes up an event.
+    #[must_use]
+    pub fn policy(&self) -> Policy {
+        self.inner.policy
+    }
+}
+
+impl std::fmt::Debug for SharedQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedQueue")
+            .field("policy", &self.inner.policy)
+            .field("waiters", &self.inner.members.load(Ordering::Relaxed))
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(not(loom))]
+fn wait_while(word: &AtomicU32, value: u32) {
+    // It returns when the word has changed, when it is woken, and when a signal came: the caller looks again.
+    let _ = futex::wait(word, futex::Flags::PRIVATE, value, None);
+}
+
+#[cfg(not(loom))]
+fn wake_all(word: &AtomicU32) {
+    // A word of our own can be named.
+    let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
+}
+
+#[cfg(loom)]
+fn wait_while(_word: &AtomicU32, _value: u32) {
+    loom::thread::yield_now();
+}
+
+#[cfg(loom)]
+fn wake_all(_word: &AtomicU32) {}
