@@ -232,7 +232,7 @@ impl Queue {
         Ok(())
     }
 
-    fn insert_stream(
+    pub(super) fn insert_stream(
         &mut self,
         from: StreamSource,
         token: Token,

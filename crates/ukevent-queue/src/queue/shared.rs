@@ -7,13 +7,14 @@
 
 use super::Queue;
 use super::deliver::{enlist, events_of, take};
+use crate::error::RegisterError;
 use crate::event::{Kind, Readiness};
-use crate::key::Key;
+use crate::key::{Key, Token};
 use crate::mode::Mode;
 use crate::primitive::Arc;
 use crate::shared::{Claims, Staged, Stamp};
 use crate::slot::{Flags, Slot};
-use crate::source::State;
+use crate::source::{State, StreamSource};
 use crate::{Event, post::Mailbox};
 use ukevent_sys::Error;
 use ukevent_sys::epoll::{Epoll, Report};
@@ -207,6 +208,20 @@ impl Queue {
             slot.flags.remove(Flags::READY);
             enlist(&mut self.ready, key, slot);
         }
+    }
+
+    /// A registration whose events somebody else brings, with [`Queue::bring`].
+    pub(crate) fn register_kept(&mut self, token: Token, mode: Mode) -> Result<Key, RegisterError> {
+        self.insert_stream(StreamSource::Signal, token, mode)
+    }
+
+    /// Brings an event of such a registration; false if it is gone.
+    pub(crate) fn bring(&mut self, key: Key, kind: Kind) -> bool {
+        let is_live = self.is_live(key);
+        if is_live {
+            self.keep(key.index, kind);
+        }
+        is_live
     }
 
     /// Lets every waiter have the events of a registration.

@@ -493,7 +493,7 @@ impl Queue {
         Ok(())
     }
 
-    fn keep(&mut self, index: u32, kind: Kind) {
+    pub(super) fn keep(&mut self, index: u32, kind: Kind) {
         self.counters.rescans += u64::from(kind == Kind::Rescan);
         let (key, slot) = self.slots.at(index);
         let State::Stream(stream) = &mut slot.state else { return };

@@ -9,7 +9,7 @@
 //! step, wherever that is.
 
 use super::ring::Stamp;
-use crate::primitive::{AtomicU32, AtomicU64, Ordering};
+use crate::primitive::{AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::OnceLock;
 
 const STAGED: u64 = 1;
@@ -160,6 +160,8 @@ impl Claims {
         let claim = self.claim(slot);
         claim.floor.store(number, Ordering::SeqCst);
         claim.word.swap(0, Ordering::AcqRel);
+        // Before it is asked who holds an event; whoever takes one says first that he holds it.
+        fence(Ordering::SeqCst);
     }
 
     /// The same of what nobody has taken; who holds an event of it goes on. Under the core's lock.
@@ -185,3 +187,6 @@ impl Claims {
 const fn is(word: u64, stamp: Stamp, state: u64) -> bool {
     word >> BITS == stamp.number() && word & state != 0
 }
+
+#[cfg(test)]
+mod tests;

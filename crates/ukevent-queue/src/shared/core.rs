@@ -16,10 +16,11 @@ use crate::error::BuildError;
 use crate::event::{Event, Kind};
 use crate::key::Key;
 use crate::post::Mailbox;
-use crate::primitive::{Arc, AtomicBool, AtomicU64, Ordering};
+use crate::primitive::{self, AtomicBool, AtomicU64, Ordering};
 use crate::queue::{Counters, Queue};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
 use ukevent_sys::epoll::{Epoll, Report, Trigger};
@@ -43,6 +44,8 @@ pub(super) struct Outside {
 struct Member {
     lane: Arc<Lane>,
     is_asleep: bool,
+    /// How many events it waits for.
+    needs: usize,
     /// It sleeps, and must not sleep on.
     is_called: bool,
 }
@@ -57,7 +60,7 @@ struct Broadcast {
 pub(super) struct Core {
     pub(super) queue: Queue,
     pub(super) ring: Arc<Ring>,
-    mailbox: Arc<Mailbox>,
+    mailbox: primitive::Arc<Mailbox>,
     policy: Policy,
     members: Vec<Member>,
     sleepers: usize,
@@ -89,7 +92,7 @@ impl Core {
     pub(super) fn new(
         queue: Queue,
         set: &Epoll,
-        mailbox: Arc<Mailbox>,
+        mailbox: primitive::Arc<Mailbox>,
         capacity: u32,
         policy: Policy,
     ) -> Result<Self, BuildError> {
@@ -129,7 +132,12 @@ impl Core {
     pub(super) fn join(&mut self) -> Arc<Lane> {
         self.last_member = self.last_member.wrapping_add(1).max(ANYBODY + 1);
         let lane = Arc::new(Lane::new(self.last_member));
-        self.members.push(Member { lane: lane.clone(), is_asleep: false, is_called: false });
+        self.members.push(Member {
+            lane: lane.clone(),
+            is_asleep: false,
+            needs: 1,
+            is_called: false,
+        });
         lane
     }
 
@@ -163,30 +171,38 @@ impl Core {
     // Sleeping and waking.
 
     /// Says that a waiter is about to sleep; false if it must not, because something came.
-    pub(super) fn fall_asleep(&mut self, lane: &Lane) -> Result<bool, Error> {
+    pub(super) fn fall_asleep(&mut self, lane: &Lane, needs: usize) -> Result<bool, Error> {
         if !self.mailbox.prepare_sleep() {
             if self.sleepers > 0 {
                 self.mailbox.stay_asleep();
             }
             return Ok(false);
         }
-        self.set_alarm()?;
         self.sleepers += 1;
+        if let Err(error) = self.set_alarm() {
+            self.sleepers -= 1;
+            return Err(error);
+        }
         if let Some(member) = self.member(lane) {
             member.is_asleep = true;
+            member.needs = needs;
         }
         Ok(true)
     }
 
-    /// A waiter is awake again.
-    pub(super) fn wake_up(&mut self, lane: &Lane, slept: &[Report]) {
-        self.sleepers -= 1;
+    /// A waiter has asked the kernel: it is awake again, or never slept. The wake-up that it may have found was
+    /// perhaps meant for another, who is woken again if there is anything.
+    pub(super) fn has_asked(&mut self, lane: &Lane, slept: &[Report], was_asleep: bool) {
+        self.sleepers -= usize::from(was_asleep);
         if self.sleepers > 0 {
             self.mailbox.stay_asleep()
         } else {
             self.mailbox.end_sleep()
         }
         self.is_stirring &= !slept.iter().any(|report| report.data() == Ticket::WAKE.to_bits());
+        if !was_asleep {
+            return;
+        }
         let Some(member) = self.member(lane) else { return };
         member.is_asleep = false;
         if std::mem::take(&mut member.is_called) {
@@ -203,7 +219,11 @@ impl Core {
         self.sleepers <= 1
     }
 
-    fn set_alarm(&mut self) -> Result<(), Error> {
+    /// Sets the alarm for those who sleep.
+    pub(super) fn set_alarm(&mut self) -> Result<(), Error> {
+        if self.sleepers == 0 {
+            return Ok(());
+        }
         let next_ns = self.queue.next_alarm_ns()?;
         if next_ns != self.alarm_ns {
             self.alarm.set(next_ns)?;
@@ -212,11 +232,11 @@ impl Core {
         Ok(())
     }
 
-    /// Shows those who sleep what there is.
-    pub(super) fn offer(&mut self, outside: &Outside) {
+    /// Shows what there is to those who sleep, and for whom it is enough, before one sleeps who needs more.
+    pub(super) fn offer(&mut self, outside: &Outside, events: usize) {
         if self.sleepers > 0 {
             self.fill(outside, 0);
-            self.share_out();
+            self.call(|member| member.needs <= events);
         }
     }
 
@@ -231,9 +251,16 @@ impl Core {
 
     /// Wakes all that sleep.
     pub(super) fn call_everyone(&mut self) {
+        self.call(|_| true);
+    }
+
+    /// Wakes those who sleep and are meant. The others are disturbed, and sleep on.
+    fn call(&mut self, is_meant: impl Fn(&Member) -> bool) {
         for member in self.members.iter_mut().filter(|it| it.is_asleep && !it.is_called) {
-            member.is_called = true;
-            self.called += 1;
+            if is_meant(member) {
+                member.is_called = true;
+                self.called += 1;
+            }
         }
         if self.called > 0 {
             // A live eventfd takes it.
@@ -329,8 +356,21 @@ impl Core {
         }
         self.ring.pop().or_else(|| {
             self.fill(outside, 1);
-            self.ring.pop()
+            // A ring may have no room though nothing is in it: each entry waits for whoever claimed it.
+            self.ring.pop().or_else(|| self.take_from_behind(outside))
         })
+    }
+
+    /// The first event of those that have not come to the ring.
+    fn take_from_behind(&mut self, outside: &Outside) -> Option<Staged> {
+        loop {
+            let given = self.returned.pop_front();
+            let staged = given.or_else(|| self.queue.stage(&outside.claims, &mut self.number))?;
+            if !staged.stamp.has(Stamp::FOR_ALL) {
+                return Some(staged);
+            }
+            self.send_to_all(outside, staged);
+        }
     }
 
     /// What another one handed on; to who did it only if there is no other.

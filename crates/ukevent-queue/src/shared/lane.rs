@@ -5,7 +5,7 @@
 use super::ring::Staged;
 use super::tally::{Tally, WaiterCounters};
 use crate::key::Key;
-use crate::primitive::{AtomicU64, Mutex, Ordering, lock};
+use crate::primitive::{AtomicU64, Mutex, Ordering, fence, lock};
 use std::collections::VecDeque;
 
 /// It works on nothing: no key has these bits.
@@ -82,6 +82,7 @@ impl Lane {
     /// Says what it works on, before it looks whether it may.
     pub(super) fn hold(&self, key: Key) {
         self.holds.store(key.to_bits(), Ordering::SeqCst);
+        fence(Ordering::SeqCst);
     }
 
     pub(super) fn let_go(&self) {

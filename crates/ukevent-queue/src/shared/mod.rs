@@ -9,6 +9,7 @@
 //! | `claims.rs` | which registrations have an event under way: one word each |
 //! | `lane.rs` | what one waiter has |
 //! | `tally.rs` | what it did |
+//! | `keeper.rs` | the thread that has the signals |
 //!
 //! All waiters sleep on one set of the kernel (epoll), which wakes one of them for each report. A set, not a ring of
 //! io_uring: deferred work of a ring can be taken up only by the thread that owns it, and without deferring, a report
@@ -16,6 +17,7 @@
 
 mod claims;
 mod core;
+mod keeper;
 mod lane;
 mod ring;
 mod tally;
@@ -27,18 +29,21 @@ pub use tally::WaiterCounters;
 pub use waiter::Waiter;
 
 use self::core::{Core, Outside};
+use self::keeper::Keeper;
 use crate::backend::choice::BackendKind;
 use crate::error::{BuildError, ChangeError, NoSuchKey, RegisterError, WaitError, WrongThread};
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::key::{Key, Token};
 use crate::mode::Mode;
 use crate::operation::{Operation, StartError, StartRefusal};
 use crate::post::{Poster, Waker};
-use crate::primitive::{Arc, AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock};
+use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 use crate::queue::{Change, Counters};
 use crate::source::{Removed, Source};
 use crate::{Builder, Clock};
+#[cfg(not(loom))]
 use rustix::thread::futex;
+use std::sync::Arc;
 use std::time::Duration;
 use ukevent_sys::epoll::Epoll;
 use ukevent_sys::runner::Process;
@@ -125,6 +130,7 @@ impl SharedBuilder {
             members: AtomicU32::new(0),
             lingering: AtomicU32::new(0),
             let_go: AtomicU32::new(0),
+            keeper: Mutex::new(None),
             made_by: Process::current(),
         };
         Ok(SharedQueue { inner: Arc::new(inner) })
@@ -150,6 +156,8 @@ struct Inner {
     /// Threads that wait until an event is let go of, and how often one was since somebody does.
     lingering: AtomicU32,
     let_go: AtomicU32,
+    /// Before the core, if both are locked.
+    keeper: Mutex<Option<Keeper>>,
     made_by: Process,
 }
 
@@ -176,6 +184,14 @@ impl Inner {
 
     fn count_members(&self, core: &Core) {
         self.members.store(core.members() as u32, Ordering::Relaxed);
+    }
+
+    /// Somebody brings an event of a registration; false if that is gone.
+    fn keep(&self, key: Key, kind: Kind) -> bool {
+        let mut core = self.lock();
+        let is_live = core.queue.bring(key, kind);
+        core.settle(&self.outside);
+        is_live
     }
 
     /// An event was let go of.
@@ -310,9 +326,7 @@ impl SharedQueue {
         token: Token,
         mode: Mode,
     ) -> Result<Key, RegisterError> {
-        self.inner.check_process()?;
-        let source = source.into();
-        self.change(|core| core.queue.register(source, token, mode))
+        self.register_any(source.into(), token, mode, false)
     }
 
     /// The same, but every waiter gets each event, not one of them (kevent's `WAKEUP_ALL`): those that there are
@@ -326,11 +340,25 @@ impl SharedQueue {
         token: Token,
         mode: Mode,
     ) -> Result<Key, RegisterError> {
+        self.register_any(source.into(), token, mode, true)
+    }
+
+    fn register_any(
+        &self,
+        source: Source,
+        token: Token,
+        mode: Mode,
+        for_all: bool,
+    ) -> Result<Key, RegisterError> {
         self.inner.check_process()?;
-        let source = source.into();
+        if let Source::Signal(signal) = source {
+            return self.inner.register_signal(signal, token, mode, for_all);
+        }
         self.change(|core| {
             let key = core.queue.register(source, token, mode)?;
-            core.queue.for_all(key);
+            if for_all {
+                core.queue.for_all(key);
+            }
             Ok(key)
         })
     }
@@ -400,6 +428,7 @@ impl SharedQueue {
         });
         // Outside of the lock: what an operation brought may be the program's.
         drop::<Vec<Event>>(orphans);
+        self.inner.leave_keeper(key);
         withdrawn
     }
 
@@ -502,6 +531,14 @@ impl SharedQueue {
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.inner.policy
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(keeper) = lock(&self.keeper).take() {
+            keeper.end(self.made_by.is_current());
+        }
     }
 }
 

@@ -74,6 +74,8 @@ pub(crate) const ANYBODY: u32 = 0;
 #[repr(align(64))]
 struct Entry {
     staged: Mutex<Option<Staged>>,
+    /// The position whose event is in it, or was last; the lower half. Written under the lock.
+    turn: AtomicU32,
     /// The waiter that had the registration last.
     nearest: AtomicU32,
 }
@@ -101,7 +103,11 @@ impl Ring {
     /// An empty ring whose first position is `start`. At least two entries, rounded up to a power of two.
     pub(crate) fn new(capacity: u32, start: u64) -> Self {
         let capacity = capacity.clamp(2, 1 << 20).next_power_of_two();
-        let entry = |_| Entry { staged: Mutex::new(None), nearest: AtomicU32::new(ANYBODY) };
+        let entry = |_| Entry {
+            staged: Mutex::new(None),
+            turn: AtomicU32::new(0),
+            nearest: AtomicU32::new(ANYBODY),
+        };
         Self {
             head: Alone(AtomicU64::new(start)),
             tail: Alone(AtomicU64::new(start)),
@@ -154,6 +160,7 @@ impl Ring {
                 return Err(staged);
             }
             *place = Some(staged);
+            entry.turn.store(tail as u32, Ordering::Relaxed);
         }
         entry.nearest.store(nearest, Ordering::Relaxed);
         self.tail.0.store(tail + 1, Ordering::Release);
@@ -179,14 +186,27 @@ impl Ring {
                     continue;
                 }
             }
-            // The position is ours alone. If it was emptied before, another event may be in its entry by now;
-            // then whoever comes to that one's position finds the gap instead.
-            if let Some(staged) = lock(&self.entry(head).staged).take() {
+            // The position is ours alone.
+            if let Some(staged) = self.take(head) {
                 return Some(staged);
             }
-            self.gaps.fetch_sub(1, Ordering::Relaxed);
             head += 1;
         }
+    }
+
+    /// Takes the event of a position that nobody else has, or finds the gap that it left. If it was taken out of the
+    /// middle, that of a later position may be in its entry by now.
+    fn take(&self, position: u64) -> Option<Staged> {
+        let entry = self.entry(position);
+        let taken = {
+            let mut place = lock(&entry.staged);
+            let is_its = entry.turn.load(Ordering::Relaxed) == position as u32;
+            if is_its { place.take() } else { None }
+        };
+        if taken.is_none() {
+            self.gaps.fetch_sub(1, Ordering::Relaxed);
+        }
+        taken
     }
 
     /// Takes one of the first events, if this waiter is nearest to it.
@@ -221,9 +241,12 @@ impl Ring {
     /// A ring of another size with the events of this one, which stays empty; and those that do not fit.
     /// Only under the lock of the core. Waiters that still know the old one find it empty and ask.
     pub(crate) fn resized(&self, capacity: u32) -> (Self, Vec<Staged>) {
-        let new = Self::new(capacity, self.tail());
+        let tail = self.tail();
+        let new = Self::new(capacity, tail);
         let mut over = Vec::new();
-        while let Some(staged) = self.pop() {
+        // All at once: whoever takes the rest of this one is behind nobody who takes from the new one.
+        let head = self.head.0.swap(tail, Ordering::AcqRel);
+        for staged in (head..tail).filter_map(|position| self.take(position)) {
             if let Err(staged) = new.push(staged, ANYBODY) {
                 over.push(staged);
             }
@@ -231,3 +254,6 @@ impl Ring {
         (new, over)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,9 +13,10 @@ use super::ring::{Ring, Staged, Stamp};
 use crate::error::{WaitError, WrongThread};
 use crate::event::Event;
 use crate::key::Key;
-use crate::primitive::{Arc, Ordering};
+use crate::primitive::Ordering;
 use crate::source::Removed;
 use crate::wait::{Until, Wait};
+use std::sync::Arc;
 use ukevent_sys::Error as SysError;
 use ukevent_sys::clock::Clock;
 use ukevent_sys::epoll::Report;
@@ -232,9 +233,7 @@ impl Waiter {
         match slept {
             Some((sleep, count)) => {
                 let reports = &self.reports[..*count.as_ref().unwrap_or(&0)];
-                if sleep.blocks {
-                    core.wake_up(&self.lane, reports);
-                }
+                core.has_asked(&self.lane, reports, sleep.blocks);
                 core.queue.take_in(reports)?;
                 // It tells all that was so when it began, unless that is very much.
                 let is_full = reports.len() == BATCH && core.in_reach(&self.lane) < MUCH;
@@ -264,16 +263,24 @@ impl Waiter {
         let is_called = goal.has_looked
             && (core.take_woken() || goal.seen.is_some_and(|seen| shared.position() != seen));
         if is_interrupted || goal.has_looked && (has_enough || is_over || is_called) {
-            self.let_out(core, goal.wait);
-            let nothing = is_interrupted && self.grant == 0;
-            return if nothing { Err(WaitError::Interrupted) } else { Ok(Step::Over) };
+            self.let_out(core, goal.wait)?;
+            let nothing = self.grant == 0;
+            if nothing && is_interrupted {
+                return Err(WaitError::Interrupted);
+            }
+            if !nothing || is_over || is_called {
+                return Ok(Step::Over);
+            }
+            // Others were faster.
         }
-        if in_reach > 0 {
+        let needs = goal.wait.at_least.max(1);
+        if in_reach > 0 && needs > 1 {
             // It wants more; others who sleep may want what there is.
-            core.offer(outside);
+            core.offer(outside, in_reach);
         }
-        let blocks =
-            !has_enough && !is_over && core.queue.is_settled() && core.fall_asleep(&self.lane)?;
+        let has_enough = self.lane.len() + core.in_reach(&self.lane) >= needs;
+        let may_sleep = !has_enough && !is_over && core.queue.is_settled();
+        let blocks = may_sleep && core.fall_asleep(&self.lane, needs)?;
         Ok(Step::Sleep(Sleep {
             blocks,
             timeout_ns: if blocks { goal.deadline.remaining_ns() } else { Some(0) },
@@ -282,7 +289,7 @@ impl Waiter {
     }
 
     /// Claims what the wait needs at least, lets the rest be taken, and sees to it that others know.
-    fn let_out(&mut self, core: &mut Core, wait: &Wait<'_>) {
+    fn let_out(&mut self, core: &mut Core, wait: &Wait<'_>) -> Result<(), WaitError> {
         let outside = &self.shared.outside;
         core.fill(outside, wait.at_most.saturating_sub(self.lane.len()));
         if !Arc::ptr_eq(&self.ring, &core.ring) {
@@ -296,6 +303,9 @@ impl Waiter {
         self.grant = (self.lane.len() + core.in_reach(&self.lane)).min(wait.at_most);
         core.batch_max = core.batch_max.max(self.grant as u64);
         core.share_out();
+        // The next timer is for one of them.
+        core.set_alarm()?;
+        Ok(())
     }
 
     /// Takes the next event that the last wait let out; `None` when all were taken, by this waiter or by others.
