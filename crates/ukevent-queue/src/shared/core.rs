@@ -235,7 +235,7 @@ impl Core {
     /// Shows what there is to those who sleep, and for whom it is enough, before one sleeps who needs more.
     pub(super) fn offer(&mut self, outside: &Outside, events: usize) {
         if self.sleepers > 0 {
-            self.fill(outside, 0);
+            self.fill(outside, events);
             self.call(|member| member.needs <= events);
         }
     }
@@ -275,7 +275,7 @@ impl Core {
             return;
         }
         let settled = self.queue.let_in().and_then(|()| self.set_alarm());
-        self.fill(outside, 0);
+        self.fill(outside, self.sleepers);
         self.share_out();
         if settled.is_err() || !self.queue.is_settled() {
             // One of them looks again, and tells of the error.

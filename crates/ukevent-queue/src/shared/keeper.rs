@@ -10,7 +10,7 @@ use crate::error::RegisterError;
 use crate::key::{Key, Token};
 use crate::mode::Mode;
 use crate::post::Waker;
-use crate::primitive::lock;
+use crate::primitive::{Ordering, lock};
 use crate::queue::Queue;
 use crate::source::Signal;
 use crate::wait::Wait;
@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, Weak};
 use std::thread::{self, JoinHandle};
-use ukevent_sys::signal::with_all_blocked;
+use ukevent_sys::signal::{SignalSet, blocked, with_all_blocked};
 
 /// What the keeper is told.
 enum Order {
@@ -94,8 +94,8 @@ impl Keeper {
 struct Watch {
     queue: Queue,
     shared: Weak<Inner>,
-    /// The registrations in its own queue, by those of the shared one.
-    own: HashMap<Key, Key>,
+    /// The registrations in its own queue, by those of the shared one, and their signals.
+    own: HashMap<Key, (Key, Signal)>,
 }
 
 impl Watch {
@@ -107,26 +107,46 @@ impl Watch {
                 let key = Key::from_bits(event.token.0);
                 let shared = self.shared.upgrade();
                 let is_wanted = shared.is_some_and(|shared| shared.keep(key, event.kind));
-                if !is_wanted && let Some(own) = self.own.remove(&key) {
-                    // It went with its event, or may be gone already.
-                    let _ = self.queue.remove(own);
+                if !is_wanted || !self.queue.is_live(event.key) {
+                    // Its registration is gone, or this was the only time.
+                    self.leave(key);
                 }
             }
             for order in orders.try_iter() {
                 match order {
                     Order::Watch(signal, key, mode, answer) => {
-                        let _ = answer.send(self.watch(signal, key, mode));
+                        let watched = self.watch(signal, key, mode);
+                        self.show();
+                        // Whoever asked waits for it.
+                        let _ = answer.send(watched);
                     }
                     Order::Leave(key, answer) => {
-                        if let Some(own) = self.own.remove(&key) {
-                            // One that was to be told once may be gone already.
-                            let _ = self.queue.remove(own);
-                        }
+                        self.leave(key);
+                        self.show();
                         let _ = answer.send(());
                     }
                     Order::End => return,
                 }
             }
+            self.show();
+        }
+    }
+
+    fn leave(&mut self, key: Key) {
+        if let Some((own, _)) = self.own.remove(&key) {
+            // One that was to be told once may be gone already.
+            let _ = self.queue.remove(own);
+        }
+    }
+
+    /// Shows waiters which signals are watched.
+    fn show(&self) {
+        let Some(shared) = self.shared.upgrade() else { return };
+        let watched = self.own.values().fold(0, |bits, (_, signal)| bits | bit(signal.number()));
+        let before = shared.watched.swap(watched, Ordering::Relaxed);
+        if before & !watched != 0 {
+            // Those who sleep block it still.
+            shared.lock().call_everyone();
         }
     }
 
@@ -134,12 +154,32 @@ impl Watch {
         // One that is told once is gone after it here too, so that the next signal does what it did before.
         let mode = if mode == Mode::OneShot { mode } else { Mode::Edge };
         let own = self.queue.register(signal, Token(key.to_bits()), mode)?;
-        self.own.insert(key, own);
+        self.own.insert(key, (own, signal));
         Ok(())
     }
 }
 
+/// The bit of a signal in a set of 64.
+const fn bit(signal: i32) -> u64 {
+    1 << (signal - 1)
+}
+
 impl Inner {
+    /// The mask for a waiter that sleeps without one of its own: a signal that is, or was, watched must not interrupt
+    /// it, or it would be told of a handler that is none of the program's. `None` if there is none.
+    pub(super) fn sleeping_mask(&self) -> Option<SignalSet> {
+        let watched = self.watched.load(Ordering::Relaxed);
+        if watched == 0 {
+            return None;
+        }
+        // What cannot be asked stays as it is.
+        let mut mask = blocked().ok()?;
+        for signal in (1..=64).filter(|&signal| watched & bit(signal) != 0) {
+            mask.add(signal).ok()?;
+        }
+        Some(mask)
+    }
+
     /// Registers a signal: in the core, where its events come out, and with the keeper.
     pub(super) fn register_signal(
         self: &Arc<Self>,

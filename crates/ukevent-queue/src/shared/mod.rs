@@ -131,6 +131,7 @@ impl SharedBuilder {
             lingering: AtomicU32::new(0),
             let_go: AtomicU32::new(0),
             keeper: Mutex::new(None),
+            watched: AtomicU64::new(0),
             made_by: Process::current(),
         };
         Ok(SharedQueue { inner: Arc::new(inner) })
@@ -158,6 +159,8 @@ struct Inner {
     let_go: AtomicU32,
     /// Before the core, if both are locked.
     keeper: Mutex<Option<Keeper>>,
+    /// Signals that are watched, as bits.
+    watched: AtomicU64,
     made_by: Process,
 }
 

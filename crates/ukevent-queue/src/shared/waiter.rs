@@ -208,7 +208,9 @@ impl Waiter {
                         self.lane.tally.sleeps.count();
                     }
                     let reports = &mut self.reports[..sleep.most];
-                    let count = shared.set.wait(reports, sleep.timeout_ns, wait.mask);
+                    let own = if sleep.blocks { shared.sleeping_mask() } else { None };
+                    let mask = wait.mask.or(own.as_ref());
+                    let count = shared.set.wait(reports, sleep.timeout_ns, mask);
                     slept = Some((sleep, count));
                 }
                 Ok(Step::Over) => break Ok(self.grant),

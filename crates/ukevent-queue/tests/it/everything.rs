@@ -9,7 +9,7 @@ use ukevent_queue::{
     Changes, Clock, Inode, Kind, Merge, Mode, Process, Signal, Timer, Token, User, Wait,
 };
 
-cases_of_one_thread! {
+cases! {
     alone: [
         one_wait_takes_one_of_each_kind,
         each_kind_is_removed_in_the_loop_by_the_event_of_another,

@@ -30,6 +30,7 @@ mod readiness;
 mod receiving;
 mod signals;
 mod simulation;
+mod sleepers;
 mod subject;
 mod threads;
 mod timers;

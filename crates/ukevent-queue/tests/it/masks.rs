@@ -10,7 +10,7 @@ use std::{fs, time::Duration};
 use ukevent_queue::{Merge, Mode, SignalSet, Timer, User, Wait, WaitError};
 use ukevent_sys::signal::{Takeover, block, blocked, this_thread};
 
-cases_of_one_thread! {
+cases! {
     alone: [
         a_handler_interrupts_the_wait,
         an_interrupted_wait_loses_nothing,

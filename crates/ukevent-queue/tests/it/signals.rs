@@ -11,22 +11,18 @@ use ukevent_queue::{
 };
 use ukevent_sys::signal::{Disposition, blocked, disposition};
 
-cases_of_one_thread! {
+cases! {
     alone: [
         a_signal_to_the_process_is_an_event,
         a_signal_tells_who_sent_it,
         a_signal_that_came_before_the_wait_is_told,
         a_signal_ends_the_sleep_and_does_not_interrupt_it,
         real_time_signals_are_counted,
-        signals_that_wait_together_are_one_event,
         several_signals_are_several_sources,
         several_registrations_of_one_signal_are_each_told,
         queues_of_two_threads_are_both_told,
         threads_that_do_not_block_it_send_it_on,
-        mask_and_action_are_as_before_after_removing,
         mask_and_action_are_as_before_after_dropping_the_queue,
-        mask_and_action_stay_until_the_last_registration_goes,
-        what_was_not_delivered_does_no_harm_after_removing,
         a_signal_while_disabled_is_kept,
         a_signal_by_one_shot_comes_once,
         a_signal_by_dispatch_comes_when_enabled,
@@ -35,6 +31,25 @@ cases_of_one_thread! {
         signals_that_cannot_be_watched_are_refused,
         signals_count_towards_at_least,
     ],
+}
+
+/// Those that look at the mask of the thread that registers: of a shared queue, that is a thread of its own.
+mod of_one_thread {
+    cases_of_one_thread! {
+        alone: [
+            signals_that_wait_together_are_one_event,
+            mask_and_action_are_as_before_after_removing,
+            mask_and_action_stay_until_the_last_registration_goes,
+            what_was_not_delivered_does_no_harm_after_removing,
+        ],
+    }
+
+    use super::{
+        mask_and_action_are_as_before_after_removing,
+        mask_and_action_stay_until_the_last_registration_goes,
+        signals_that_wait_together_are_one_event,
+        what_was_not_delivered_does_no_harm_after_removing,
+    };
 }
 
 /// Sends a signal to this process.

@@ -689,7 +689,7 @@ mod with_threads {
     fn a_gap_is_no_room_until_the_head_has_passed_it() {
         let ring = Ring::new(4, 0);
         push(&ring, 1..=4);
-        assert_eq!(ring.extract(|staged| number(staged) % 2 == 0).len(), 2);
+        assert_eq!(ring.extract(|staged| number(staged).is_multiple_of(2)).len(), 2);
         assert_eq!((ring.len(), ring.has_room()), (2, false));
         assert_eq!(ring.pop().map(|staged| number(&staged)), Some(1));
         push(&ring, [5]);
