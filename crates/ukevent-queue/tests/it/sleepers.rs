@@ -1,6 +1,6 @@
 //! Several waiters of a shared queue asleep: what each of them sleeps for wakes one of them, whatever the others do.
 
-use crate::bench::{A, B, PATIENCE, until_asleep, watched};
+use crate::bench::{A, B, until_asleep, watched};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -21,7 +21,7 @@ impl Sleeper {
         let (name, named) = mpsc::channel();
         let thread = thread::spawn(move || {
             name.send(ukevent_sys::signal::this_thread()).unwrap();
-            waiter.wait(Wait::within(PATIENCE).at_least(events).at_most(events)).unwrap();
+            waiter.wait(Wait::forever().at_least(events).at_most(events)).unwrap();
             let tokens = std::iter::from_fn(|| waiter.next_event()).map(|event| event.token);
             say.send(tokens.collect()).unwrap();
             let _ = wait.recv();
@@ -52,7 +52,7 @@ fn a_timer_wakes_one_and_the_next_timer_another() {
     let mut took = sleepers.each_ref().map(Sleeper::took);
     took.sort_unstable();
     assert_eq!(took, [vec![A], vec![B]]);
-    sleepers.map(Sleeper::end);
+    sleepers.into_iter().for_each(Sleeper::end);
 }
 
 /// Whoever sleeps for five and is woken for three leaves them to one who sleeps for one.
@@ -69,7 +69,7 @@ fn what_is_too_little_for_one_sleeper_is_for_another() {
         assert_eq!(sleepers[modest].took(), [A]);
         (0..3).for_each(|data| poster.post(data).unwrap());
         assert_eq!(sleepers[greedy].took(), [A; 5]);
-        sleepers.map(Sleeper::end);
+        sleepers.into_iter().for_each(Sleeper::end);
     }
 }
 
