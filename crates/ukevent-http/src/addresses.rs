@@ -13,6 +13,8 @@
 //! Where all have one open, the new one is not counted at all. Who has that many addresses is not stopped
 //! by limits per address; the limit of all connections is for him.
 
+pub(crate) mod shards;
+
 use std::{
     hash::{BuildHasher, RandomState},
     net::IpAddr,

@@ -7,12 +7,14 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject},
 };
 use std::{
-    cell::{Cell, RefCell},
     fmt, fs,
     hash::{DefaultHasher, Hash, Hasher},
     io,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// Where a certificate and its key lie: PEM files. The first holds the certificate and behind it those that
@@ -111,21 +113,23 @@ impl From<CertificateError> for io::Error {
     }
 }
 
-/// What sessions are made of; newer ones of a newer certificate.
+/// What sessions are made of; newer ones of a newer certificate. The threads of a server have one together, which
+/// one of them renews: so a client's ticket is good at each of them.
 #[derive(Debug)]
 pub(crate) struct Identity {
     files: Certificate,
-    config: RefCell<Arc<ServerConfig>>,
+    /// Locked while a connection is accepted, and to be replaced; not while files are read.
+    config: Mutex<Arc<ServerConfig>>,
     /// Of what was last read, whether it could be used or not.
-    read: Cell<u64>,
+    read: AtomicU64,
 }
 
 impl Identity {
     /// Reads the files. Blocks.
     pub(crate) fn load(files: Certificate) -> Result<Self, CertificateError> {
         let contents = Contents::read(&files);
-        let read = Cell::new(contents.digest());
-        let config = RefCell::new(contents.config(&files)?);
+        let read = AtomicU64::new(contents.digest());
+        let config = Mutex::new(contents.config(&files)?);
         Ok(Self { files, config, read })
     }
 
@@ -138,16 +142,23 @@ impl Identity {
     pub(crate) fn reload(&self) -> Result<(), CertificateError> {
         let contents = Contents::read(&self.files);
         let digest = contents.digest();
-        if self.read.replace(digest) != digest {
+        // Only one thread reads them.
+        if self.read.swap(digest, Ordering::Relaxed) != digest {
             let config = contents.config(&self.files)?;
-            drop(self.config.replace(config));
+            let before = std::mem::replace(&mut *self.lock(), config);
+            drop(before);
         }
         Ok(())
     }
 
+    fn lock(&self) -> MutexGuard<'_, Arc<ServerConfig>> {
+        // Nothing panics under it.
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// For a session with a peer that has just connected.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.borrow())
+        Arc::clone(&self.lock())
     }
 }
 

@@ -1,6 +1,20 @@
-//! What the server counted.
+//! What the server counted: by thread, where it is counted, and in all, for who asks.
+//!
+//! Each thread of a server has a [`Tally`], which it alone writes and everybody may read: so counting is a load
+//! and a store, and no step that other threads wait for. What is told is a sum over all of them. A sum is
+//! of no single moment; each figure of it is of one, and none goes back but those that may.
 
-/// Counts since the server started. All only grow, but for [`Counters::open`].
+use crate::{
+    latency::{Latency, LatencyTally},
+    whole::Whole,
+};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Counts since the server started. All only grow, but for [`Counters::open`]. Of a server of several threads
+/// they are those of all of them, with the largest batch of any.
 ///
 /// ```
 /// use ukevent_http::Counters;
@@ -47,3 +61,144 @@ impl Counters {
         if self.batches == 0 { 0.0 } else { self.events as f64 / self.batches as f64 }
     }
 }
+
+/// A number that one thread writes.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// Of the one thread that writes it: two that did would lose counts.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        self.set(self.value() + more);
+    }
+
+    #[inline]
+    pub(crate) fn set(&self, value: u64) {
+        // Each number stands for itself: nothing is read because of it.
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one thread counts. The fields are those of [`Counters`]. On lines of the cache of its own, and on pairs
+/// of them, as they are fetched in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Tally {
+    pub(crate) uptime_s: Count,
+    pub(crate) open: Count,
+    pub(crate) accepted: Count,
+    pub(crate) refused: Count,
+    pub(crate) pauses: Count,
+    pub(crate) timed_out: Count,
+    pub(crate) requests: Count,
+    pub(crate) answers: [Count; 6],
+    pub(crate) bytes_sent: Count,
+    pub(crate) events: Count,
+    pub(crate) batches: Count,
+    pub(crate) largest_batch: Count,
+    pub(crate) latency: LatencyTally,
+}
+
+impl Tally {
+    /// As it is now.
+    pub(crate) fn counters(&self) -> Counters {
+        Counters {
+            uptime_s: self.uptime_s.value(),
+            open: self.open.value(),
+            accepted: self.accepted.value(),
+            refused: self.refused.value(),
+            pauses: self.pauses.value(),
+            timed_out: self.timed_out.value(),
+            requests: self.requests.value(),
+            answers: self.answers.each_ref().map(Count::value),
+            bytes_sent: self.bytes_sent.value(),
+            events: self.events.value(),
+            batches: self.batches.value(),
+            largest_batch: self.largest_batch.value(),
+        }
+    }
+}
+
+impl Counters {
+    /// Adds what another thread counted.
+    fn add(&mut self, other: &Self) {
+        self.uptime_s = self.uptime_s.max(other.uptime_s);
+        self.open += other.open;
+        self.accepted += other.accepted;
+        self.refused += other.refused;
+        self.pauses += other.pauses;
+        self.timed_out += other.timed_out;
+        self.requests += other.requests;
+        self.answers.iter_mut().zip(other.answers).for_each(|(ours, theirs)| *ours += theirs);
+        self.bytes_sent += other.bytes_sent;
+        self.events += other.events;
+        self.batches += other.batches;
+        self.largest_batch = self.largest_batch.max(other.largest_batch);
+    }
+}
+
+/// A thread's own tally, and those of all.
+#[derive(Clone, Debug)]
+pub(crate) struct Counts {
+    whole: Arc<Whole>,
+    number: usize,
+}
+
+impl Counts {
+    /// Those of the thread with this number, which no other one has.
+    pub(crate) fn new(whole: Arc<Whole>, number: usize) -> Self {
+        Self { whole, number }
+    }
+
+    #[inline]
+    pub(crate) fn own(&self) -> &Tally {
+        &self.whole.tallies[self.number]
+    }
+
+    pub(crate) fn whole(&self) -> &Arc<Whole> {
+        &self.whole
+    }
+
+    /// What all have counted.
+    pub(crate) fn all(&self) -> Counters {
+        let mut all = Counters::default();
+        self.whole.tallies.iter().for_each(|tally| all.add(&tally.counters()));
+        all
+    }
+
+    /// What each has counted, if there is more than one.
+    pub(crate) fn by_thread(&self) -> Vec<Counters> {
+        match &self.whole.tallies[..] {
+            [_] => Vec::new(),
+            tallies => tallies.iter().map(Tally::counters).collect(),
+        }
+    }
+
+    /// How long all answers took.
+    pub(crate) fn latency(&self) -> Latency {
+        let mut all = Latency::default();
+        self.whole.tallies.iter().for_each(|tally| all.add(&tally.latency.latency()));
+        all
+    }
+}
+
+#[cfg(test)]
+impl Default for Counts {
+    /// Of a server of one thread.
+    fn default() -> Self {
+        Self::new(Arc::default(), 0)
+    }
+}
+
+#[cfg(test)]
+mod tests;

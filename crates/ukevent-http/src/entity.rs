@@ -6,7 +6,7 @@
 
 use crate::{
     conditional::Validators,
-    counters::Counters,
+    counters::Counts,
     negotiation::{self, Coding, Codings},
     request::{Present, Request},
 };
@@ -17,7 +17,7 @@ pub(crate) trait Content {
     /// Looks up what a path names. The path is what [`target::resolve`](crate::target::resolve)
     /// made of the target. What was seen at `seen` need not be looked at again at the same `seen`.
     /// Never blocks, but where there is nobody to wait instead: see [`Found::Later`].
-    fn find(&mut self, path: &[u8], seen: Seen, counters: &Counters) -> Found;
+    fn find(&mut self, path: &[u8], seen: Seen, counts: &Counts) -> Found;
 
     /// Lets the next look find this, whatever is there.
     fn offer(&mut self, _: Option<Found>) {}

@@ -127,7 +127,7 @@ impl<C: Content> Reply<'_, '_, C> {
         }
         let Turn { epoch, sure, .. } = *self.turn;
         let seen = Seen { epoch, sure, unix_s: self.turn.date.unix_s() };
-        let part = match self.turn.content.find(self.turn.path, seen, self.turn.counters) {
+        let part = match self.turn.content.find(self.turn.path, seen, self.turn.counts) {
             Found::Entity(entity) => return Ok(self.entity(request, &entity)),
             Found::Live => return Ok(self.live(request)),
             Found::Directory => self.directory(query),
@@ -141,13 +141,13 @@ impl<C: Content> Reply<'_, '_, C> {
     }
 
     fn begin(&mut self, status: Status) {
-        self.turn.counters.answers[usize::from(status.class())] += 1;
+        self.turn.counts.own().answers[usize::from(status.class())].add(1);
         response::begin(self.turn.out, status, self.turn.date);
     }
 
     fn plain(&mut self, status: Status, fields: &[u8]) -> Option<FilePart> {
-        let Turn { counters, out, date, .. } = &mut *self.turn;
-        counters.answers[usize::from(status.class())] += 1;
+        let Turn { counts, out, date, .. } = &mut *self.turn;
+        counts.own().answers[usize::from(status.class())].add(1);
         response::plain(out, status, date, self.persistence, fields, self.is_head);
         None
     }

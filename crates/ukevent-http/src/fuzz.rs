@@ -4,7 +4,7 @@
 
 use crate::{
     connection,
-    counters::Counters,
+    counters::Counts,
     date,
     entity::{Body, Content, Description, Entity, Found, Seen},
     limits::{FIELDS, GATHER_BYTES, Limits},
@@ -139,7 +139,7 @@ impl Default for Memory {
 }
 
 impl Content for Memory {
-    fn find(&mut self, path: &[u8], _: Seen, _: &Counters) -> Found {
+    fn find(&mut self, path: &[u8], _: Seen, _: &Counts) -> Found {
         match path {
             b"" | b"a" | b"d/" => Found::Entity(Arc::clone(&self.0)),
             b"d" => Found::Directory,

@@ -4,6 +4,10 @@
 //! then, so it tells how long that took. Lines are gathered in memory, up to a bound, and written by one task;
 //! nobody waits for the disk. What could not be written waits with the others. What does not fit is counted
 //! and dropped, and that is said on standard error.
+//!
+//! Of several threads each gathers its lines, and gives them to the first, which alone writes: so no line is ever
+//! mixed with another one, whatever part of them a write takes. They are in order as far as they are of one
+//! thread; beside those of the others they may be some gatherings late.
 
 use crate::{
     bell::Bell,
@@ -23,12 +27,17 @@ use std::{
 use ukevent_queue::Open;
 use ukevent_task::{
     blocking,
+    channel::{SharedReceiver, SharedSender},
     fs::File,
     time::{now, sleep, timeout, wall},
 };
 
-/// Bytes of lines that wait to be written, at most.
+/// Bytes of lines that wait to be written, at most; and as many again, divided among the threads that give theirs
+/// to the first.
 const MOST_WAITING: usize = 4 << 20;
+
+/// So much of that has each of them at least: the lines of a gathering.
+const LEAST_WAITING: usize = 64 << 10;
 
 /// How long lines are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(50);
@@ -76,11 +85,29 @@ impl fmt::Display for LogTo {
     }
 }
 
-/// The lines of a server.
+/// Where the lines of a thread go.
+#[derive(Debug)]
+pub(crate) enum Sink {
+    /// Where they stay: this is the first thread.
+    To(LogTo),
+    /// To the first thread.
+    First(SharedSender<Gathered>),
+}
+
+/// Lines that one thread gives to another.
+#[derive(Debug)]
+pub(crate) struct Gathered {
+    lines: Vec<u8>,
+    /// So many were dropped before.
+    lost: u64,
+}
+
+/// The lines of a thread.
 #[derive(Debug)]
 pub(crate) struct Log {
     lines: RefCell<Lines>,
     waiting: RefCell<Vec<u8>>,
+    most_waiting: usize,
     lost: Cell<u64>,
     /// It was said that nothing can be written, and nothing was since.
     is_broken: Cell<bool>,
@@ -88,8 +115,10 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    pub(crate) fn new(format: Format) -> Self {
+    /// With the share that one of so many threads has of the memory for lines.
+    pub(crate) fn new(format: Format, threads: usize) -> Self {
         Self {
+            most_waiting: (MOST_WAITING / threads).max(LEAST_WAITING),
             lines: RefCell::new(Lines::local(format)),
             waiting: RefCell::default(),
             lost: Cell::new(0),
@@ -100,7 +129,7 @@ impl Log {
 
     fn append(&self, entry: &Entry<'_>) {
         let mut waiting = self.waiting.borrow_mut();
-        if waiting.len() >= MOST_WAITING {
+        if waiting.len() >= self.most_waiting {
             self.lost.set(self.lost.get() + 1);
             return;
         }
@@ -130,6 +159,47 @@ impl Log {
             sleep(if self.is_broken.get() { PAUSE } else { GATHER }).await;
             self.write_some(to, &mut target).await;
         }
+    }
+
+    /// Gives what comes to the first thread, for ever.
+    pub(crate) async fn give(&self, to: &SharedSender<Gathered>) {
+        loop {
+            let any = self.any.rung();
+            if self.waiting.borrow().is_empty() {
+                any.await;
+            }
+            sleep(GATHER).await;
+            self.give_some(to).await;
+        }
+    }
+
+    /// Gives it what waits. While it has no room for that, lines gather here, up to the bound.
+    pub(crate) async fn give_some(&self, to: &SharedSender<Gathered>) {
+        let gathered = Gathered { lines: self.waiting.take(), lost: self.lost.take() };
+        if !gathered.lines.is_empty() || gathered.lost > 0 {
+            // Without the first thread the server ends.
+            let _ = to.send(gathered).await;
+        }
+    }
+
+    /// Takes what the other threads give, until the last of them has ended.
+    pub(crate) async fn take_from(&self, others: &SharedReceiver<Gathered>) {
+        while let Some(gathered) = others.receive().await {
+            self.take(&gathered);
+        }
+    }
+
+    fn take(&self, Gathered { lines, lost }: &Gathered) {
+        let mut waiting = self.waiting.borrow_mut();
+        let mut lost = *lost;
+        if waiting.len() >= self.most_waiting {
+            lost += lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        } else {
+            waiting.extend_from_slice(lines);
+        }
+        drop(waiting);
+        self.lost.set(self.lost.get() + lost);
+        self.any.ring();
     }
 
     /// Writes what waits, and says what is wrong.
@@ -315,7 +385,7 @@ mod tests {
     /// What came while something was being written that failed gives way, if there is no room for both.
     #[test]
     fn what_was_not_written_waits_up_to_a_bound() {
-        let log = Log::new(Format::Common);
+        let log = Log::new(Format::Common, 1);
         log.waiting.borrow_mut().extend_from_slice(b"3\n");
         log.put_back(b"1\n2\n");
         log.put_back(b"");
@@ -325,6 +395,23 @@ mod tests {
         assert_eq!((log.waiting.borrow().len(), log.lost.get()), (MOST_WAITING, 3));
         log.put_back(b"");
         assert_eq!((log.waiting.borrow().len(), log.lost.get()), (MOST_WAITING, 3));
+    }
+
+    /// What another thread gives is behind what is there; beyond the bound it is counted, with what that thread
+    /// lost itself.
+    #[test]
+    fn what_is_given_waits_up_to_a_bound() {
+        let gathered = |lines: &[u8], lost| Gathered { lines: lines.to_vec(), lost };
+        let log = Log::new(Format::Common, 1);
+        log.take(&gathered(b"1\n2\n", 0));
+        log.take(&gathered(b"3\n", 5));
+        assert_eq!((&log.waiting.borrow()[..], log.lost.get()), (&b"1\n2\n3\n"[..], 5));
+        log.take(&gathered(&vec![b'x'; MOST_WAITING], 0));
+        log.take(&gathered(b"4\n5\n", 1));
+        assert_eq!((log.waiting.borrow().len(), log.lost.get()), (MOST_WAITING + 6, 8));
+        for (threads, expected) in [(1, 4 << 20), (4, 1 << 20), (1024, 64 << 10)] {
+            assert_eq!(Log::new(Format::Common, threads).most_waiting, expected);
+        }
     }
 
     #[test]

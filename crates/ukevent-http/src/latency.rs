@@ -7,7 +7,7 @@
 //!
 //! [`metrics`]: crate::metrics
 
-use crate::shared::nanoseconds;
+use crate::{counters::Count, shared::nanoseconds};
 use std::time::Duration;
 
 /// Steps up to the first power of ten that has its steps larger than 1 µs; and from each to the next.
@@ -46,13 +46,8 @@ impl Default for Latency {
 impl Latency {
     /// Counts one. Allocates nothing.
     pub fn record(&mut self, took: Duration) {
-        self.record_all(took, 1);
-    }
-
-    /// Counts so many that took the same.
-    pub(crate) fn record_all(&mut self, took: Duration, count: u32) {
-        self.buckets[bucket(took)] += u64::from(count);
-        self.sum_ns += took.as_nanos() * u128::from(count);
+        self.buckets[bucket(took)] += 1;
+        self.sum_ns += took.as_nanos();
     }
 
     /// How many were counted.
@@ -100,6 +95,47 @@ impl Latency {
     /// What all of them took together, in nanoseconds.
     pub(crate) fn sum_ns(&self) -> u128 {
         self.sum_ns
+    }
+}
+
+/// The same as one thread counts it and others read it.
+///
+/// Of the sum others see whole microseconds: they could not read a second number with it at one moment, and a sum
+/// that goes back, be it by a nanosecond, is taken for that of a server that was started anew.
+#[derive(Debug)]
+pub(crate) struct LatencyTally {
+    buckets: [Count; BUCKETS],
+    sum_us: Count,
+    /// Nanoseconds that are not in the sum yet.
+    rest_ns: Count,
+}
+
+impl Default for LatencyTally {
+    fn default() -> Self {
+        Self {
+            buckets: [const { Count::new() }; BUCKETS],
+            sum_us: Count::new(),
+            rest_ns: Count::new(),
+        }
+    }
+}
+
+impl LatencyTally {
+    /// Counts so many that took the same.
+    pub(crate) fn record_all(&self, took: Duration, count: u32) {
+        let count = u64::from(count);
+        self.buckets[bucket(took)].add(count);
+        let ns = nanoseconds(took).saturating_mul(count).saturating_add(self.rest_ns.value());
+        self.sum_us.add(ns / 1000);
+        self.rest_ns.set(ns % 1000);
+    }
+
+    /// As it is now.
+    pub(crate) fn latency(&self) -> Latency {
+        Latency {
+            buckets: self.buckets.each_ref().map(Count::value),
+            sum_ns: u128::from(self.sum_us.value()) * 1000,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A static file server on one thread: coroutines on one queue.
+//! A static file server: coroutines on a queue, on one thread or on several with a queue each.
 //!
 //! GET and HEAD of the files below a directory, as RFC 9110 and RFC 9112 have it: keep-alive and
 //! pipelining, conditional requests, byte ranges, and a proper answer to everything else. Without
@@ -20,7 +20,9 @@
 //!   of others;
 //! - `connection`: one connection from its first request to its end, a task over any wire; `rehearsal` is
 //!   the wire of tests and of fuzzing, on a clock that is moved by hand;
-//! - `server`: the tasks that accept, that take reports, and that end it all.
+//! - `counters` and `whole`: what each thread counts, and what all of them have in common;
+//! - `server`: the tasks that accept, that take reports, and that end it all; `server::threads` makes the other
+//!   threads, and feeds them.
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
@@ -60,9 +62,10 @@ mod status;
 mod target;
 #[cfg(test)]
 mod testing;
+mod whole;
 
 pub use certificate::{Certificate, CertificateError};
 pub use counters::Counters;
 pub use journal::{AccessLog, LogTo};
 pub use limits::Limits;
-pub use server::{Builder, Listen, Meter, Server, StartError, Stopper};
+pub use server::{Builder, Listen, Meter, Server, StartError, Stopper, ThreadError};

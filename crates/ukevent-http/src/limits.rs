@@ -4,12 +4,12 @@
 //! has its limit here, and reaching one has an answer that the peer can read.
 
 use crate::{
-    addresses::{Addresses, PerAddress, Rate},
+    addresses::{Addresses, PerAddress, Rate, shards::Shards},
     pace::LeastRate,
 };
 use std::time::Duration;
 
-/// The bounds of a server.
+/// The bounds of a server, of all its threads together.
 ///
 /// All have defaults that suit a public server; set what differs:
 ///
@@ -82,18 +82,18 @@ pub(crate) const GATHER_BYTES: usize = 16 * 1024;
 /// A file of up to this many bytes is answered from memory, a larger one by sendfile(2).
 pub(crate) const SMALL_FILE_BYTES: u64 = 16 * 1024;
 
-/// Files that are kept at hand, at most, and bytes of memory that they may hold.
+/// Files that are kept at hand by a thread, at most, and bytes of memory that they may hold.
 pub(crate) const CACHED_FILES: usize = 1024;
 pub(crate) const CACHED_BYTES: usize = 16 << 20;
 
 /// Directories that are watched for the sake of the files at hand, at most.
 pub(crate) const WATCHED_DIRECTORIES: usize = 1024;
 
-/// Threads that wait for the disk, at most.
+/// Threads that wait for the disk, at most; so many for each thread that serves.
 pub(crate) const LOADERS: usize = 4;
 
-/// Connections beyond a limit that may be on their way out with a 503. With so many, one beyond its address's
-/// share is closed without a word, and a server that is full stops accepting until one is gone.
+/// Connections beyond a limit that may be on their way out with a 503, divided among the threads. With so many, one
+/// beyond its address's share is closed without a word, and a server that is full stops accepting until one is gone.
 pub(crate) const REFUSED_CONNECTIONS: usize = 64;
 
 /// Bytes of a frame that is sent from: a head and a small file. Larger batches are sent from the heap.
@@ -124,6 +124,15 @@ impl Limits {
 
     /// What keeps count of addresses, if anything is asked of them.
     pub(crate) fn addresses(&self) -> Option<Addresses> {
+        self.per_address().map(|limits| Addresses::new(limits, ADDRESSES))
+    }
+
+    /// The same for several threads.
+    pub(crate) fn shards(&self) -> Option<Shards> {
+        self.per_address().map(|limits| Shards::new(limits, ADDRESSES))
+    }
+
+    fn per_address(&self) -> Option<PerAddress> {
         let rate =
             |per_s: u32| (per_s > 0).then(|| Rate { burst: per_s.saturating_mul(BURST), per_s });
         let limits = PerAddress {
@@ -131,7 +140,7 @@ impl Limits {
             connections: rate(self.address_rate),
             requests: rate(self.address_requests),
         };
-        (limits != PerAddress::default()).then(|| Addresses::new(limits, ADDRESSES))
+        (limits != PerAddress::default()).then_some(limits)
     }
 }
 

@@ -37,7 +37,11 @@ const BUCKETS: [(u64, &str); 14] = [
 ///     metrics::{Exposition, Latency, Snapshot},
 /// };
 ///
-/// let snapshot = Snapshot { counters: Counters::default(), latency: Latency::default() };
+/// let snapshot = Snapshot {
+///     counters: Counters::default(),
+///     latency: Latency::default(),
+///     threads: Vec::new(),
+/// };
 /// let mut out = Vec::new();
 /// snapshot.append(Exposition::Text, &mut out);
 /// let text = String::from_utf8(out)?;
@@ -52,6 +56,9 @@ pub struct Snapshot {
     /// clock is read once in each look at the queue. An answer that goes on until somebody ends it is not
     /// counted.
     pub latency: Latency,
+    /// What each of its threads counted, by their numbers; nothing if there is only one. The counters above are
+    /// those of all of them.
+    pub threads: Vec<Counters>,
 }
 
 /// A format of exposition.
@@ -106,11 +113,17 @@ impl Snapshot {
         page.counter("queue_batches", "Times that the queue delivered events.", all.batches);
         page.gauge("queue_largest_batch", "Most events in one batch.", all.largest_batch);
         page.histogram("request_duration_seconds", "Time that an answer took.", &self.latency);
+        if !self.threads.is_empty() {
+            page.threads(&self.threads);
+        }
         if exposition == Exposition::OpenMetrics {
             out.extend_from_slice(b"# EOF\n");
         }
     }
 }
+
+/// Name, kind and meaning of a family, and its value.
+type Family = (&'static str, &'static str, &'static str, fn(&Counters) -> u64);
 
 /// A text in the making.
 struct Page<'o> {
@@ -144,6 +157,28 @@ impl Page<'_> {
     fn counter(&mut self, name: &str, what: &str, value: u64) {
         self.family(name, "counter", what);
         self.sample(&format!("{name}_total"), "", value);
+    }
+
+    /// What each thread counted, in families of their own: in those of the sums they would be added to them.
+    fn threads(&mut self, threads: &[Counters]) {
+        let families: [Family; 6] = [
+            ("thread_connections_open", "gauge", "Connections that a thread has.", |it| it.open),
+            ("thread_connections_accepted", "counter", "Connections a thread got.", |it| {
+                it.accepted
+            }),
+            ("thread_requests", "counter", "Requests that a thread answered.", |it| it.requests),
+            ("thread_sent_bytes", "counter", "Bytes that a thread sent.", |it| it.bytes_sent),
+            ("thread_queue_events", "counter", "Events of a thread's queue.", |it| it.events),
+            ("thread_queue_batches", "counter", "Waits of a thread's queue.", |it| it.batches),
+        ];
+        for (name, kind, what, value) in families {
+            self.family(name, kind, what);
+            let suffix = if kind == "counter" { "_total" } else { "" };
+            for (number, counters) in threads.iter().enumerate() {
+                let labels = format!("{{thread=\"{number}\"}}");
+                self.sample(&format!("{name}{suffix}"), &labels, value(counters));
+            }
+        }
     }
 
     fn histogram(&mut self, name: &str, what: &str, latency: &Latency) {

@@ -5,7 +5,7 @@
 //! fetching anything from elsewhere. For everybody else the counters are a resource of their own.
 
 use crate::{
-    counters::Counters,
+    counters::{Counters, Counts},
     entity::{Body, Content, Description, Entity, Found, Seen},
 };
 use std::sync::Arc;
@@ -31,13 +31,13 @@ impl Page {
 }
 
 impl Content for Page {
-    fn find(&mut self, path: &[u8], _: Seen, counters: &Counters) -> Found {
+    fn find(&mut self, path: &[u8], _: Seen, counts: &Counts) -> Found {
         match path {
             b"" | b"index.html" => Found::Entity(Arc::clone(&self.html)),
             b"counters.json" => Found::Entity(Arc::new(entity(
                 "application/json",
                 "Cache-Control: no-store\r\n",
-                format!("{{{}}}\n", members(counters)),
+                format!("{{{}}}\n", members(counts)),
             ))),
             b"live" => Found::Live,
             _ => Found::Nothing,
@@ -54,8 +54,30 @@ pub(crate) fn entity(media_type: &str, extra: &str, content: impl Into<Vec<u8>>)
     Entity::new(description, Body::Bytes(content.into_boxed_slice()))
 }
 
-/// The counters as the members of a JSON object, all of them numbers.
-pub(crate) fn members(counters: &Counters) -> String {
+/// The counters as the members of a JSON object, all of them numbers; and if there are several threads, a list of
+/// what each has counted.
+pub(crate) fn members(counts: &Counts) -> String {
+    let mut members = members_of_all(&counts.all());
+    let threads = counts.by_thread();
+    if !threads.is_empty() {
+        let threads: Vec<_> = threads.iter().map(members_of_thread).collect();
+        members.push_str(",\"threads\":[");
+        members.push_str(&threads.join(","));
+        members.push(']');
+    }
+    members
+}
+
+/// One thread's.
+fn members_of_thread(counters: &Counters) -> String {
+    let Counters { open, accepted, requests, bytes_sent, events, batches, .. } = counters;
+    format!(
+        "{{\"open\":{open},\"accepted\":{accepted},\"requests\":{requests},\
+         \"bytes_sent\":{bytes_sent},\"events\":{events},\"batches\":{batches}}}"
+    )
+}
+
+fn members_of_all(counters: &Counters) -> String {
     let Counters {
         uptime_s,
         open,

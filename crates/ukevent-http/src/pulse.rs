@@ -4,7 +4,7 @@
 //! are told the same at the same time: the full seconds since the server started. So an event is made once,
 //! however many watch, and nothing is done while nobody does.
 
-use crate::{counters::Counters, latency::Latency, page};
+use crate::{counters::Counts, latency::Latency, page};
 use std::{rc::Rc, time::Duration};
 
 /// Who loses the stream is to ask again after so long.
@@ -32,7 +32,7 @@ pub(crate) struct Beat {
 
 impl Pulse {
     /// What is to be told so long after the server started.
-    pub(crate) fn beat(&mut self, uptime: Duration, all: &Counters, latency: &Latency) -> Beat {
+    pub(crate) fn beat(&mut self, uptime: Duration, counts: &Counts) -> Beat {
         let number = uptime.as_secs();
         let next = SECOND - Duration::from_nanos(u64::from(uptime.subsec_nanos()));
         if let Some(last) = self.last.as_ref().filter(|last| last.number == number) {
@@ -40,21 +40,22 @@ impl Pulse {
         }
         // What was counted while nobody watched is not of this second.
         let is_next = self.last.as_ref().is_some_and(|last| last.number + 1 == number);
+        let latency = counts.latency();
         let since = if is_next { latency.since(&self.before) } else { Latency::default() };
-        self.before.clone_from(latency);
-        let event = event(number, uptime, all, &since).into();
+        self.before = latency;
+        let event = event(number, uptime, counts, &since).into();
         self.last.insert(Beat { number, event, next }).clone()
     }
 }
 
 /// An event that tells this. What no request was answered for is null.
-fn event(number: u64, uptime: Duration, all: &Counters, since: &Latency) -> String {
+fn event(number: u64, uptime: Duration, counts: &Counts, since: &Latency) -> String {
     let uptime_ms = uptime.as_millis();
     let [p50_us, p99_us] = [50.0, 99.0].map(|percent| match since.percentile(percent) {
         Some(took) => took.as_micros().to_string(),
         None => "null".to_owned(),
     });
-    let counters = page::members(all);
+    let counters = page::members(counts);
     format!(
         "id: {number}\ndata: {{\"uptime_ms\":{uptime_ms},\"p50_us\":{p50_us},\
          \"p99_us\":{p99_us},{counters}}}\n\n"
@@ -69,27 +70,26 @@ mod tests {
 
     #[test]
     fn all_are_told_the_same_within_a_second_and_until_the_next() {
-        let (mut pulse, mut latency) = (Pulse::default(), Latency::default());
-        let counters = Counters { accepted: 7, ..Counters::default() };
-        let first = pulse.beat(5300 * MS, &counters, &latency);
+        let (mut pulse, counts) = (Pulse::default(), Counts::default());
+        counts.own().accepted.add(7);
+        let first = pulse.beat(5300 * MS, &counts);
         assert_eq!((first.number, first.next), (5, 700 * MS));
         assert!(first.event.starts_with("id: 5\ndata: {\"uptime_ms\":5300,\"p50_us\":null,"));
         assert!(first.event.contains("\"accepted\":7,") && first.event.ends_with("}\n\n"));
-        latency.record(3 * MS);
-        let again = pulse.beat(5999 * MS, &counters, &latency);
+        counts.own().latency.record_all(3 * MS, 1);
+        let again = pulse.beat(5999 * MS, &counts);
         assert_eq!((&again.event, again.number, again.next), (&first.event, 5, MS));
-        let next = pulse.beat(6000 * MS, &counters, &latency);
+        let next = pulse.beat(6000 * MS, &counts);
         assert_eq!((next.number, next.next), (6, 1000 * MS));
         assert!(next.event.contains("\"p50_us\":3000,\"p99_us\":3000,"), "{}", next.event);
     }
 
     #[test]
     fn a_second_has_its_own_latency() {
-        let (mut pulse, mut latency) = (Pulse::default(), Latency::default());
-        let counters = Counters::default();
+        let (mut pulse, counts) = (Pulse::default(), Counts::default());
         let mut percentiles = |number: u32, took: Option<Duration>| {
-            took.into_iter().for_each(|took| latency.record(took));
-            let beat = pulse.beat(number * 1000 * MS, &counters, &latency);
+            took.into_iter().for_each(|took| counts.own().latency.record_all(took, 1));
+            let beat = pulse.beat(number * 1000 * MS, &counts);
             let (_, behind) = beat.event.split_once("\"p50_us\":").unwrap();
             behind.split(',').next().unwrap().to_owned()
         };

@@ -3,19 +3,20 @@
 use crate::{
     bell::Bell,
     connection::Turn,
-    counters::Counters,
+    counters::{Counters, Counts, Tally},
     date::Date,
     entity::Seen,
     journal::Log,
-    latency::Latency,
     limits::Limits,
     loads::Loads,
     metrics::Snapshot,
     out::Out,
     pulse::{Beat, Pulse},
+    whole::Whole,
 };
 use std::{
     cell::{Cell, OnceCell, RefCell, RefMut},
+    sync::Arc,
     time::Duration,
 };
 use ukevent_task::{
@@ -27,6 +28,7 @@ use ukevent_task::{
 #[derive(Debug)]
 pub(crate) struct Shared<C> {
     service: RefCell<Service<C>>,
+    counts: Counts,
     pub(crate) limits: Limits,
     pub(crate) loads: Loads,
     pub(crate) log: Option<Log>,
@@ -40,8 +42,6 @@ pub(crate) struct Shared<C> {
     /// Rung when the content wants to be tended to.
     pub(crate) tend: Bell,
     ending: Cell<bool>,
-    /// Connections that are open.
-    open: Cell<usize>,
     /// How often something was asked.
     asked: Cell<u64>,
 }
@@ -50,8 +50,6 @@ pub(crate) struct Shared<C> {
 #[derive(Debug)]
 pub(crate) struct Service<C> {
     pub(crate) content: C,
-    pub(crate) counters: Counters,
-    pub(crate) latency: Latency,
     pulse: Pulse,
     now: Duration,
     epoch: u64,
@@ -62,21 +60,27 @@ pub(crate) struct Service<C> {
 }
 
 impl<C> Shared<C> {
+    /// Of a server of one thread.
     pub(crate) fn new(content: C, limits: Limits, out: Out) -> Self {
+        let whole = Arc::new(Whole::new(1, &limits));
+        Self::of_thread(content, limits, out, Counts::new(whole, 0))
+    }
+
+    /// Of one of its threads.
+    pub(crate) fn of_thread(content: C, limits: Limits, out: Out, counts: Counts) -> Self {
         let service = Service {
             content,
-            counters: Counters::default(),
-            latency: Latency::default(),
             pulse: Pulse::default(),
             now: Duration::ZERO,
             epoch: 0,
-            started: now(),
+            started: counts.whole().started(now()),
             date: Date::at(unix_s()),
             out,
             path: Vec::new(),
         };
         Self {
             service: RefCell::new(service),
+            counts,
             limits,
             loads: Loads::default(),
             log: None,
@@ -86,7 +90,6 @@ impl<C> Shared<C> {
             untaken: OnceCell::new(),
             tend: Bell::default(),
             ending: Cell::new(false),
-            open: Cell::new(0),
             asked: Cell::new(0),
         }
     }
@@ -106,41 +109,47 @@ impl<C> Shared<C> {
             service.now = now;
             service.epoch += 1;
             service.date.set(unix_s());
-            let counted = queue_counters();
-            let counters = &mut service.counters;
-            (counters.events, counters.batches) = (counted.events, counted.waits);
-            counters.largest_batch = counted.batch_max;
-            service.counters.uptime_s = now.saturating_sub(service.started).as_secs();
+            let (counted, tally) = (queue_counters(), self.counts.own());
+            tally.events.set(counted.events);
+            tally.batches.set(counted.waits);
+            tally.largest_batch.set(counted.batch_max);
+            tally.uptime_s.set(now.saturating_sub(service.started).as_secs());
         }
-        service.counters.open = self.open.get() as u64;
         service
     }
 
     pub(crate) fn set_open(&self, open: usize) {
-        self.open.set(open);
+        self.counts.own().open.set(open as u64);
     }
 
-    /// Counts something.
-    pub(crate) fn count(&self, what: impl FnOnce(&mut Counters)) {
-        what(&mut self.service.borrow_mut().counters);
+    /// Where this thread counts.
+    pub(crate) fn tally(&self) -> &Tally {
+        self.counts.own()
     }
 
-    /// Counts how long so many answers took.
-    pub(crate) fn record(&self, took: Duration, count: u32) {
-        self.service.borrow_mut().latency.record_all(took, count);
+    /// What all threads have in common.
+    pub(crate) fn whole(&self) -> &Whole {
+        self.counts.whole()
     }
 
-    /// All that was counted so far.
+    /// What all threads have counted so far.
+    pub(crate) fn counters(&self) -> Counters {
+        drop(self.begin());
+        self.counts.all()
+    }
+
+    /// The same, and how long the answers took.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        let service = self.begin();
-        Snapshot { counters: service.counters.clone(), latency: service.latency.clone() }
+        let counters = self.counters();
+        let (latency, threads) = (self.counts.latency(), self.counts.by_thread());
+        Snapshot { counters, latency, threads }
     }
 
     /// What is to be told by now to those who watch.
     pub(crate) fn beat(&self) -> Beat {
         let service = &mut *self.begin();
         let uptime = service.now.saturating_sub(service.started);
-        service.pulse.beat(uptime, &service.counters, &service.latency)
+        service.pulse.beat(uptime, &self.counts)
     }
 
     /// Whether what is kept is relied on as long as nothing is reported of it.
@@ -207,7 +216,7 @@ impl<C> Service<C> {
         Turn {
             content: &mut self.content,
             limits: &shared.limits,
-            counters: &mut self.counters,
+            counts: &shared.counts,
             date: &self.date,
             epoch: self.epoch,
             sure,

@@ -3,7 +3,7 @@
 use super::{Connection, EndedBy, Next, Pending, Phase, Seat, Wait, wire::Wire};
 use crate::{
     body::{Body, Progress},
-    counters::Counters,
+    counters::Counts,
     date::Date,
     entity::{Content, Found},
     exchange::{self, Later, Tail},
@@ -24,7 +24,7 @@ const EAGER_BYTES: usize = 1024;
 pub(crate) struct Turn<'a, C> {
     pub(crate) content: &'a mut C,
     pub(crate) limits: &'a Limits,
-    pub(crate) counters: &'a mut Counters,
+    pub(crate) counts: &'a Counts,
     /// The wall clock.
     pub(crate) date: &'a Date,
     /// See [`Seen`](crate::entity::Seen).
@@ -149,7 +149,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         head: &[u8],
         turn: &mut Turn<'_, C>,
     ) -> Option<Next> {
-        turn.counters.requests += 1;
+        turn.counts.own().requests.add(1);
         match self.try_answer(request, head, turn) {
             Ok(()) => None,
             Err(Later(load)) => Some(Next::Wait(Box::new(Wait::Content(head.to_vec(), load)))),
@@ -164,7 +164,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         let mut turn = service.turn(&shared, self.sure && found.is_none());
         turn.secured = W::IS_SECURED;
         if found.is_none() {
-            turn.counters.requests += 1;
+            turn.counts.own().requests.add(1);
         }
         turn.content.offer(found);
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS];

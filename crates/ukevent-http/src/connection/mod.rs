@@ -335,7 +335,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         if self.phase == Phase::Rest {
             return Err(Gone);
         }
-        self.shared.count(|counters| counters.timed_out += 1);
+        self.shared.tally().timed_out.add(1);
         self.refuse(Status::RequestTimeout, head);
         Ok(())
     }

@@ -36,7 +36,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         } else {
             let count = self.answers.len() as u64;
             self.watched_answers().await?;
-            self.shared.count(|counters| counters.bytes_sent += count);
+            self.shared.tally().bytes_sent.add(count);
         }
         self.have_left();
         let Limits { idle, head, body, .. } = self.shared.limits;
@@ -54,7 +54,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
     pub(super) fn have_left(&mut self) {
         let count = take(&mut self.due);
         if count > 0 {
-            self.shared.record(now().saturating_sub(self.received), count);
+            self.shared.tally().latency.record_all(now().saturating_sub(self.received), count);
         }
         if let (Some(journal), Some(log)) = (&mut self.journal, &self.shared.log) {
             journal.left(log);
@@ -64,7 +64,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
     pub(super) async fn send(&mut self, bytes: Buffer) -> Result<(), Gone> {
         let count = bytes.len() as u64;
         self.watched(bytes).await?;
-        self.shared.count(|counters| counters.bytes_sent += count);
+        self.shared.tally().bytes_sent.add(count);
         Ok(())
     }
 
@@ -127,7 +127,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
             let probe = self.wire.probe();
             let sending = self.wire.send_file(take(&mut head), file, offset, piece);
             let sent = Watched::new(sending, probe, &self.shared, &mut self.deadline).await?;
-            self.shared.count(|counters| counters.bytes_sent += sent);
+            self.shared.tally().bytes_sent.add(sent);
             if sent != expected {
                 // The file is shorter than was announced: only closing says so.
                 return Err(Gone);
@@ -191,7 +191,7 @@ impl<T, S: Future<Output = io::Result<T>>, P: Probe, C> Future for Watched<'_, S
             match look(this.probe, this.seen, this.shared.limits.stall) {
                 Some(wait) => this.deadline.set(wait),
                 None => {
-                    this.shared.count(|counters| counters.timed_out += 1);
+                    this.shared.tally().timed_out.add(1);
                     return Poll::Ready(Err(Gone));
                 }
             }

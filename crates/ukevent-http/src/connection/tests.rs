@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    counters::Counters,
+    counters::{Counters, Counts},
     entity::{Found, Seen},
     files::Root,
     journal::Log,
@@ -36,8 +36,8 @@ const MOMENT: Duration = Duration::from_millis(1);
 struct Settled(Root);
 
 impl Content for Settled {
-    fn find(&mut self, path: &[u8], seen: Seen, counters: &Counters) -> Found {
-        self.0.find(path, Seen { unix_s: seen.unix_s + 1000, ..seen }, counters)
+    fn find(&mut self, path: &[u8], seen: Seen, counts: &Counts) -> Found {
+        self.0.find(path, Seen { unix_s: seen.unix_s + 1000, ..seen }, counts)
     }
 }
 
@@ -99,7 +99,7 @@ impl<C: Content + 'static> Bench<C> {
     }
 
     fn counters(&self) -> Counters {
-        self.shared.begin().counters.clone()
+        self.shared.counters()
     }
 
     /// What a fresh connection answers to these bytes.
@@ -590,7 +590,7 @@ fn who_waits_for_a_look_is_busy() {
 struct Recorder(Vec<bool>);
 
 impl Content for Recorder {
-    fn find(&mut self, _: &[u8], seen: Seen, _: &Counters) -> Found {
+    fn find(&mut self, _: &[u8], seen: Seen, _: &Counts) -> Found {
         self.0.push(seen.sure);
         Found::Nothing
     }
@@ -766,13 +766,13 @@ fn at_rest_its_journal_holds_nothing() {
     let site = Site::new();
     let root = Settled(Root::open(&site.root()).unwrap());
     rehearse_on(&Sim::new(1), async {
-        let log = Some(Log::new(Format::Common));
+        let log = Some(Log::new(Format::Common, 1));
         let shared = Rc::new(Shared::new(root, Limits::default(), Out::default()).logging(log));
         let pipe = Pipe::default();
         let mut connection = Connection::new(pipe.clone(), Rc::clone(&shared)).ok().unwrap();
         pipe.with(|state| state.arrived.push_back(GET.repeat(50)));
         assert_eq!(at_once(connection.requests(&|_| ())).await, None);
-        assert_eq!(shared.begin().counters.requests, 50);
+        assert_eq!(shared.counters().requests, 50);
         assert_eq!(connection.journal.as_ref().map(|journal| journal.held_bytes()), Some(0));
     });
 }
@@ -945,7 +945,7 @@ struct Slow {
 }
 
 impl Content for Slow {
-    fn find(&mut self, _: &[u8], _: Seen, _: &Counters) -> Found {
+    fn find(&mut self, _: &[u8], _: Seen, _: &Counts) -> Found {
         self.offered.take().unwrap_or_else(|| {
             self.asked += 1;
             Found::Later(self.asked)

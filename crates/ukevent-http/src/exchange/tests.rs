@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    counters::Counters,
+    counters::Counts,
     date::Date,
     files::{Options, Root},
     limits::{FIELDS, Limits},
@@ -16,7 +16,7 @@ use std::{fs, mem::MaybeUninit};
 struct Bench {
     root: Root,
     limits: Limits,
-    counters: Counters,
+    counts: Counts,
     epoch: u64,
     secured: bool,
 }
@@ -24,13 +24,7 @@ struct Bench {
 fn bench(site: &Site) -> Bench {
     let options = Options { precompressed: true, listing: true };
     let root = Root::open_with(&site.root(), options).unwrap();
-    Bench {
-        root,
-        limits: Limits::default(),
-        counters: Counters::default(),
-        epoch: 0,
-        secured: false,
-    }
+    Bench { root, limits: Limits::default(), counts: Counts::default(), epoch: 0, secured: false }
 }
 
 impl Bench {
@@ -41,7 +35,7 @@ impl Bench {
         let mut turn = Turn {
             content: &mut self.root,
             limits: &self.limits,
-            counters: &mut self.counters,
+            counts: &self.counts,
             date: &Date::at(soon_s()),
             epoch: self.epoch,
             sure: false,

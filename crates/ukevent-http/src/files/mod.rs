@@ -35,7 +35,7 @@ mod open;
 mod watch;
 
 use crate::{
-    counters::Counters,
+    counters::Counts,
     entity::{Content, Found, Seen},
     limits::{CACHED_BYTES, CACHED_FILES},
 };
@@ -189,7 +189,7 @@ fn look(opener: &Opener, place: &CStr) -> Option<Identity> {
 }
 
 impl Content for Root {
-    fn find(&mut self, path: &[u8], seen: Seen, _: &Counters) -> Found {
+    fn find(&mut self, path: &[u8], seen: Seen, _: &Counts) -> Found {
         if let Some(found) = self.offered.take() {
             return found;
         }

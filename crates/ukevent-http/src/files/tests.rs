@@ -15,7 +15,7 @@ mod watching;
 fn look(root: &mut Root, path: &str, unix_s: u64) -> Found {
     static EPOCH: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
     let epoch = EPOCH.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    root.find(path.as_bytes(), Seen { epoch, unix_s, sure: false }, &Counters::default())
+    root.find(path.as_bytes(), Seen { epoch, unix_s, sure: false }, &Counts::default())
 }
 
 fn entity(root: &mut Root, path: &str) -> Arc<Entity> {
@@ -230,7 +230,7 @@ fn within_an_epoch_one_look_is_enough() {
     let site = Site::new();
     let mut root = Root::open(&site.root()).unwrap();
     let seen = Seen { epoch: u64::MAX, unix_s: soon_s(), sure: false };
-    let none = Counters::default();
+    let none = Counts::default();
     let Found::Entity(first) = root.find(b"hello.txt", seen, &none) else { panic!() };
     fs::remove_file(site.root().join("hello.txt")).unwrap();
     let Found::Entity(second) = root.find(b"hello.txt", seen, &none) else { panic!() };

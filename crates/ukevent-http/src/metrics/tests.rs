@@ -19,12 +19,30 @@ fn snapshot() -> Snapshot {
         requests: 14,
         ..Counters::default()
     };
-    Snapshot { counters, latency }
+    Snapshot { counters, latency, threads: Vec::new() }
+}
+
+/// The same of three threads.
+fn of_threads() -> Snapshot {
+    let thread = |number| Counters {
+        open: number,
+        accepted: 10 * number,
+        requests: 100 * number,
+        bytes_sent: 1000 * number,
+        events: 10_000 * number,
+        batches: 100_000 * number,
+        ..Counters::default()
+    };
+    Snapshot { threads: (1..=3).map(thread).collect(), ..snapshot() }
 }
 
 fn text(exposition: Exposition) -> String {
+    text_of(&snapshot(), exposition)
+}
+
+fn text_of(snapshot: &Snapshot, exposition: Exposition) -> String {
     let mut out = Vec::new();
-    snapshot().append(exposition, &mut out);
+    snapshot.append(exposition, &mut out);
     String::from_utf8(out).unwrap()
 }
 
@@ -111,6 +129,37 @@ fn both_formats_say_the_same() {
     }
 }
 
+/// Each has what it counted, in families that hold no sum.
+#[test]
+fn threads_are_told_apart() {
+    for (exposition, suffix) in [(Exposition::Text, "_total"), (Exposition::OpenMetrics, "")] {
+        let families = read(&text_of(&of_threads(), exposition), exposition);
+        for (name, is_counter, factor) in [
+            ("connections_open", false, 1),
+            ("connections_accepted", true, 10),
+            ("requests", true, 100),
+            ("sent_bytes", true, 1000),
+            ("queue_events", true, 10_000),
+            ("queue_batches", true, 100_000),
+        ] {
+            let (suffix, of_sample) = if is_counter { (suffix, "_total") } else { ("", "") };
+            let (kind, samples) = &families[&format!("ukevent_http_thread_{name}{suffix}")];
+            assert_eq!(kind, if is_counter { "counter" } else { "gauge" });
+            let expected: Vec<_> = (0..3)
+                .map(|number| {
+                    let labels = format!("{of_sample}{{thread=\"{number}\"}}");
+                    let value = f64::from((number + 1) * factor);
+                    (format!("ukevent_http_thread_{name}{labels}"), value)
+                })
+                .collect();
+            assert_eq!(samples, &expected);
+        }
+        let alone = read(&text(exposition), exposition);
+        assert!(alone.keys().all(|family| !family.contains("thread")), "{alone:?}");
+        assert_eq!(families.len(), alone.len() + 6);
+    }
+}
+
 #[test]
 fn the_ends_of_buckets_are_what_they_say() {
     for (ns, end) in BUCKETS {
@@ -134,6 +183,12 @@ fn two_make_one() {
 
 #[test]
 fn promtool_has_nothing_to_say() {
+    for snapshot in [snapshot(), of_threads()] {
+        promtool_checks(&snapshot);
+    }
+}
+
+fn promtool_checks(snapshot: &Snapshot) {
     let promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -145,7 +200,7 @@ fn promtool_has_nothing_to_say() {
         Err(error) => return testkit::skip(format_args!("promtool: {error}")),
     };
     let mut input = promtool.stdin.take().unwrap();
-    input.write_all(text(Exposition::Text).as_bytes()).unwrap();
+    input.write_all(text_of(snapshot, Exposition::Text).as_bytes()).unwrap();
     drop(input);
     let said = promtool.wait_with_output().unwrap();
     let said = [said.stdout, said.stderr].concat();

@@ -3,13 +3,13 @@
 use super::*;
 use crate::{
     connection::serve,
-    latency::Latency,
     limits::Limits,
     out::Out,
     pulse::Pulse,
     rehearsal::{Pipe, rehearse, settle},
     shared::Shared,
     testing::Answer,
+    whole::Whole,
 };
 use std::{rc::Rc, time::Duration};
 use ukevent_task::spawn;
@@ -18,7 +18,7 @@ fn get(path: &str) -> Answer {
     let pipe = Pipe::default();
     rehearse(async {
         let shared = Rc::new(Shared::new(Page::new(), Limits::default(), Out::default()));
-        shared.count(|counters| counters.pauses = 7);
+        shared.tally().pauses.add(7);
         let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
         pipe.with(|state| state.arrived.push_back(request.into_bytes()));
         let connection = spawn(serve(pipe.clone(), shared, |_| ()));
@@ -41,6 +41,19 @@ fn serves_itself_and_its_counters() {
     assert_eq!(counters.field("Cache-Control"), Some("no-store"));
     assert!(counters.text().contains("\"pauses\":7,"), "{}", counters.text());
     assert!(counters.text().contains("\"requests\":1,"), "{}", counters.text());
+    assert!(!counters.text().contains("threads"), "{}", counters.text());
+}
+
+#[test]
+fn each_of_several_threads_is_told() {
+    let counts = Counts::new(Arc::new(Whole::new(2, &Limits::default())), 1);
+    counts.own().requests.add(3);
+    let told: serde_json::Value =
+        serde_json::from_str(&format!("{{{}}}", members(&counts))).unwrap();
+    assert_eq!(told["requests"], 3);
+    assert_eq!(told["threads"][0]["requests"], 0);
+    assert_eq!(told["threads"][1]["requests"], 3);
+    assert_eq!(told["threads"].as_array().unwrap().len(), 2);
 }
 
 #[test]
@@ -60,7 +73,8 @@ fn fetches_nothing_from_elsewhere() {
 #[test]
 fn every_counter_that_the_page_shows_is_sent() {
     let mut pulse = Pulse::default();
-    let event = pulse.beat(Duration::ZERO, &Counters::default(), &Latency::default()).event;
+    let whole = Whole::new(2, &Limits::default());
+    let event = pulse.beat(Duration::ZERO, &Counts::new(Arc::new(whole), 0)).event;
     let mut shown = 0;
     for (at, _) in HTML.match_indices("now.") {
         let name: String = HTML[at + 4..]

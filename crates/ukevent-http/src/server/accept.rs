@@ -5,7 +5,7 @@
 //! and if there are none it pauses until a connection leaves or for a while, as the descriptor may be
 //! another's.
 
-use super::{House, Listener, seats::Taken};
+use super::{House, Listener, seats::Taken, threads::Vital};
 use crate::{
     connection::{
         self,
@@ -13,7 +13,6 @@ use crate::{
         wire::{Plain, Wire, peer_of, shut},
     },
     entity::Content,
-    limits::REFUSED_CONNECTIONS,
     race::{at_once, unless},
 };
 use rustix::io::Errno;
@@ -28,13 +27,11 @@ impl House {
     /// Lets in whoever comes, until the server ends; then those who have come already, as far as there is
     /// room for them.
     pub(super) async fn accept_from(self: Rc<Self>, listener: Listener) {
+        let _vital = Vital(Rc::clone(&self));
         let Listener { mut incoming, secure, is_ours } = listener;
         while !self.shared.is_ending() {
             if self.is_crowded() {
-                self.shared.count(|counters| counters.pauses += 1);
-                while self.is_crowded() && !self.shared.is_ending() {
-                    self.seats.left.rung().await;
-                }
+                self.room().await;
                 continue;
             }
             let ending = self.ending.rung();
@@ -64,8 +61,18 @@ impl House {
         }
     }
 
+    /// Waits until another connection can be taken in or turned away, or the server ends.
+    pub(super) async fn room(&self) {
+        if self.is_crowded() {
+            self.shared.tally().pauses.add(1);
+            while self.is_crowded() && !self.shared.is_ending() {
+                self.seats.left.rung().await;
+            }
+        }
+    }
+
     /// Accepting has failed with this: it goes on, or pauses.
-    async fn pause(&self, error: &io::Error) {
+    pub(super) async fn pause(&self, error: &io::Error) {
         match Errno::from_io_error(error) {
             Some(Errno::MFILE | Errno::NFILE) if self.let_go() => {}
             Some(
@@ -77,7 +84,7 @@ impl House {
                 | Errno::BADF,
             )
             | None => {
-                self.shared.count(|counters| counters.pauses += 1);
+                self.shared.tally().pauses.add(1);
                 // Both is well: somebody left, or some time passed.
                 let _ = timeout(PAUSE, self.seats.left.rung()).await;
             }
@@ -90,23 +97,18 @@ impl House {
     }
 
     /// Whether all seats are taken and so many are being turned away that no more can be.
-    fn is_crowded(&self) -> bool {
-        self.seats.refused() >= REFUSED_CONNECTIONS && self.is_full()
-    }
-
-    fn is_full(&self) -> bool {
-        self.seats.served() >= self.shared.limits.connections
+    pub(super) fn is_crowded(&self) -> bool {
+        self.seats.refuses_no_more() && self.seats.is_full()
     }
 
     /// Takes in a connection, or tells it that it is one too many.
-    fn welcome(&self, socket: OwnedFd, secure: bool) {
+    pub(super) fn welcome(&self, socket: OwnedFd, secure: bool) {
         let admitted = self.seats.admit(|| peer_of(&socket));
-        let refused = self.is_full() || admitted.is_err();
-        self.shared.count(|counters| {
-            counters.accepted += 1;
-            counters.refused += u64::from(refused);
-        });
-        if admitted.is_err() && self.seats.refused() >= REFUSED_CONNECTIONS {
+        let refused = admitted.is_err() || !self.seats.enter();
+        let tally = self.shared.tally();
+        tally.accepted.add(1);
+        tally.refused.add(u64::from(refused));
+        if admitted.is_err() && self.seats.refuses_no_more() {
             // An address that has had its share must not keep the others waiting: it hears nothing.
             return;
         }
@@ -114,7 +116,7 @@ impl House {
         let taken = self.seats.take(admitted.unwrap_or(None), refused);
         let Ok(stream) = TcpStream::from_socket(socket) else {
             // There is no room in the queue.
-            return self.shared.count(|counters| counters.refused += u64::from(!refused));
+            return tally.refused.add(u64::from(!refused));
         };
         let halves = stream.into_split();
         let Some(identity) = self.identity.as_ref().filter(|_| secure) else {
@@ -122,7 +124,7 @@ impl House {
         };
         match TlsStream::server(halves, identity.config()) {
             Ok(stream) => self.seat(Tls::new(stream), taken),
-            Err(_) => self.shared.count(|counters| counters.refused += u64::from(!refused)),
+            Err(_) => tally.refused.add(u64::from(!refused)),
         }
     }
 

@@ -1,15 +1,18 @@
 //! How a server is made.
 
-use super::{House, Listen, Listener, Seats, Server, Site, listen::Door};
+use super::{
+    Listen, Server, ThreadError,
+    listen::{Door, SocketFile},
+    threads::{
+        Others, Part,
+        feed::{Feed, by_kernel, in_turn},
+    },
+};
 use crate::{
-    bell::Bell,
     certificate::{Certificate, CertificateError, Identity},
-    files::{Options, Root},
-    journal::{AccessLog, Log},
-    limits::{Limits, SEND_BYTES, SEND_FRAMES},
-    out::Out,
-    page::Page,
-    shared::Shared,
+    files::Options,
+    journal::AccessLog,
+    limits::Limits,
 };
 use rustix::process::Signal as SignalNumber;
 use std::{
@@ -20,12 +23,12 @@ use std::{
     sync::Arc,
 };
 use ukevent_buf::{Arena, ArenaError, FramePool, FramePoolBuilder, HugePages};
-use ukevent_queue::{Key, Merge, NoSuchKey, Poster, RegisterError, Signal, User};
+use ukevent_queue::{Key, NoSuchKey, Poster, RegisterError, Signal};
 use ukevent_sys::{
     Error,
     signal::{Disposition, disposition},
 };
-use ukevent_task::{EventSet, Events, Registered, net::Incoming, spawn};
+use ukevent_task::{EventSet, Registered, RuntimeBuilder, channel::shared, net::Incoming, spawn};
 
 /// Makes servers.
 ///
@@ -50,15 +53,18 @@ use ukevent_task::{EventSet, Events, Registered, net::Incoming, spawn};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Builder {
-    root: Option<PathBuf>,
+    pub(super) root: Option<PathBuf>,
     listen: Vec<(Listen, bool)>,
     certificate: Option<Certificate>,
     metrics: Vec<Listen>,
-    log: Option<AccessLog>,
-    options: Options,
-    limits: Limits,
+    pub(super) log: Option<AccessLog>,
+    pub(super) options: Options,
+    pub(super) limits: Limits,
     ends_by_signal: bool,
     share_port: bool,
+    /// How many threads there are, and how those behind the first run.
+    threads: usize,
+    runtime: Option<RuntimeBuilder>,
 }
 
 /// Why a server could not be started. Says what and why, and converts into [`io::Error`].
@@ -100,6 +106,8 @@ pub enum StartError {
     Register(RegisterError),
     /// There is no memory to receive into and to send from.
     Memory(ArenaError),
+    /// Another thread of it could not be had, or not start.
+    Thread(ThreadError),
 }
 
 impl fmt::Display for StartError {
@@ -113,6 +121,7 @@ impl fmt::Display for StartError {
             Self::Certificate(error) => error.fmt(f),
             Self::Register(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
+            Self::Thread(error) => error.fmt(f),
         }
     }
 }
@@ -138,6 +147,7 @@ impl From<StartError> for io::Error {
             StartError::Register(error) => error.into(),
             StartError::Memory(error) => error.into(),
             StartError::Certificate(error) => error.into(),
+            StartError::Thread(error) => error.into(),
             StartError::NoCertificate { .. } => {
                 Self::new(io::ErrorKind::InvalidInput, error.to_string())
             }
@@ -158,6 +168,8 @@ impl Builder {
             limits: Limits::default(),
             ends_by_signal: false,
             share_port: false,
+            threads: 1,
+            runtime: None,
         }
     }
 
@@ -242,8 +254,41 @@ impl Builder {
         self
     }
 
+    /// Serves on so many threads: on the caller's, and on others of their own, each with a runtime like this, and
+    /// all that a server has: queue, pools, files at hand, up to four threads that wait for the disk. Bounds are of
+    /// all threads together, but what is kept at hand is kept by each. Signals are the caller's thread's, and so
+    /// is what is done once: renewing the certificate, writing the log, showing the counters.
+    ///
+    /// To an address that this server listens at the kernel spreads connections over the threads by a hash of
+    /// their addresses and ports (`SO_REUSEPORT`, Linux 3.9); from a path, or a socket that was handed over, each
+    /// thread is given one in turn.
+    ///
+    /// ```
+    /// use ukevent_http::Server;
+    /// use ukevent_task::{Runtime, block_on};
+    ///
+    /// block_on(async {
+    ///     let server = Server::builder().listen("127.0.0.1:0".parse()?);
+    ///     let mut server = server.threads(4, Runtime::builder()).start()?;
+    ///     server.stopper().stop();
+    ///     server.run().await?;
+    ///     assert_eq!(server.meter().snapshot().threads.len(), 4);
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there are to be 0.
+    #[track_caller]
+    pub fn threads(mut self, count: usize, runtime: RuntimeBuilder) -> Self {
+        assert!(count > 0, "nothing is served by 0 threads");
+        (self.threads, self.runtime) = (count, Some(runtime));
+        self
+    }
+
     /// Opens the directory and listens. From then on connections wait in the backlog; they are served by
-    /// [`Server::run`].
+    /// [`Server::run`]. If there are to be several threads, it blocks until all have started.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left behind then.
@@ -252,106 +297,94 @@ impl Builder {
     /// Outside of a runtime of `ukevent-task`.
     #[track_caller]
     pub fn start(self) -> Result<Server, StartError> {
-        let out = Arc::new(pool(FramePool::builder(SEND_FRAMES, SEND_BYTES))?);
-        let mut site = match self.root {
-            None => Site::Page(Page::new()),
-            Some(path) => match Root::open_with(&path, self.options) {
-                Ok(root) => Site::Files(Box::new(root)),
-                Err(errno) => {
-                    let error = Error::new("open", errno.raw_os_error());
-                    return Err(StartError::Root { path, error });
-                }
-            },
-        };
-        let identity = self.certificate.map(Identity::load).transpose()?;
-        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
-        let (mut urls, mut metrics_urls, mut paths) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, secure) in self.listen {
-            if secure && identity.is_none() {
-                return Err(StartError::NoCertificate { place });
-            }
-            let door = match Door::open(&place, self.share_port) {
-                Ok(door) => door,
-                Err(error) => return Err(StartError::Listen { place, error }),
-            };
-            addresses.extend(door.address());
-            urls.push(url(&door.place, secure));
-            paths.extend(door.file);
-            let incoming = Incoming::new(Registered::new(door.socket)?);
-            let is_ours = !matches!(place, Listen::Socket(_));
-            listeners.push(Listener { incoming, secure, is_ours });
-        }
-        let mut metrics = Vec::new();
-        for place in self.metrics {
-            let door = match Door::open(&place, self.share_port) {
-                Ok(door) => door,
-                Err(error) => return Err(StartError::Listen { place, error }),
-            };
+        let site = Part::site(self.root.as_ref(), self.options)?;
+        let identity = self.certificate.clone().map(Identity::load).transpose()?.map(Arc::new);
+        let doors = self.doors(identity.is_some())?;
+        let mut paths = doors.paths;
+        let (mut metrics, mut metrics_urls) = (Vec::new(), Vec::new());
+        for place in &self.metrics {
+            let door = self.open(place)?;
             metrics_urls.push(url(&door.place, false));
             paths.extend(door.file);
             metrics.push(Incoming::new(Registered::new(door.socket)?));
         }
-        let mut stops = EventSet::new();
-        let stopper = stops.add(User::merged(Merge::Last))?;
+        let (lines, heard) = shared(self.threads);
+        let mut parts = Part::all(&self, identity.as_ref(), doors.feeds, &lines);
+        let others = parts.split_off(1);
+        let first = parts.pop().expect("there is a thread at least");
+        let mut server = first.start(site)?;
+        (server.addresses, server.urls) = (doors.addresses, doors.urls);
+        (server.metrics_urls, server.paths) = (metrics_urls, paths);
         if self.ends_by_signal {
-            add_unless_ignored(&mut stops, SignalNumber::TERM)?;
-            add_unless_ignored(&mut stops, SignalNumber::INT)?;
+            add_unless_ignored(&mut server.stops, SignalNumber::TERM)?;
+            add_unless_ignored(&mut server.stops, SignalNumber::INT)?;
         }
         // So that sending to a peer that is gone ends nobody.
-        let ignored = add_unless_ignored(&mut stops, SignalNumber::PIPE)?;
-        let poster = |events: Result<Poster, NoSuchKey>| {
-            events.map_err(|_| RegisterError::Invalid("a user source has a poster"))
-        };
-        let stopper = poster(stops.poster(stopper))?;
-        let loaded = Events::of(User::merged(Merge::Last))?;
-        if let Site::Files(root) = &mut site {
-            let loaded = poster(loaded.poster())?;
-            // One of each connection, and as many of connections that are gone.
-            let most = self.limits.connections.saturating_mul(2).max(1);
-            root.load_elsewhere(
-                most,
-                Box::new(move || {
-                    // A server that is gone waits for nothing.
-                    let _ = loaded.post(1);
-                }),
-            );
-        }
-        let log = self.log.as_ref().map(|log| Log::new(log.format));
-        let shared = Rc::new(Shared::new(site, self.limits, Out::new(out)).logging(log));
-        let seats = Rc::new(Seats::new(Rc::clone(&shared)));
-        let house = Rc::new(House {
-            shared,
-            seats,
-            identity,
-            log_to: self.log.map(|log| log.to),
-            ending: Bell::default(),
-        });
-        let mut tasks =
-            vec![spawn(Rc::clone(&house).report()), spawn(Rc::clone(&house).take_loaded(loaded))];
+        server.ignored = add_unless_ignored(&mut server.stops, SignalNumber::PIPE)?;
+        let house = Rc::clone(&server.house);
         if house.identity.is_some() {
-            tasks.push(spawn(Rc::clone(&house).renew_certificate()));
-        }
-        if house.log_to.is_some() {
-            tasks.push(spawn(Rc::clone(&house).keep_log()));
+            server.tasks.push(spawn(Rc::clone(&house).renew_certificate()));
         }
         for incoming in metrics {
-            tasks.push(spawn(Rc::clone(&house).show_metrics(incoming)));
+            server.tasks.push(spawn(Rc::clone(&house).show_metrics(incoming)));
         }
-        let accepting = Vec::new();
-        Ok(Server {
-            house,
-            listeners,
-            accepting,
-            addresses,
-            urls,
-            metrics_urls,
-            paths,
-            tasks,
-            stops,
-            stopper,
-            ignored,
-        })
+        if let Some(runtime) = self.runtime.filter(|_| !others.is_empty()) {
+            let others = Others::start(others, &runtime, &server.stopper(), &lines);
+            server.others = others.map_err(StartError::Thread)?;
+            server.hearing = Some(spawn(house.hear(heard)));
+        }
+        Ok(server)
     }
+
+    /// Listens wherever it is to, on behalf of all threads.
+    fn doors(&self, has_identity: bool) -> Result<Doors, StartError> {
+        let mut doors = Doors::default();
+        doors.feeds.resize_with(self.threads, Vec::new);
+        for (place, secure) in &self.listen {
+            let (place, secure) = (place.clone(), *secure);
+            if secure && !has_identity {
+                return Err(StartError::NoCertificate { place });
+            }
+            let door = self.open(&place)?;
+            doors.addresses.extend(door.address());
+            doors.urls.push(url(&door.place, secure));
+            let is_ours = !matches!(place, Listen::Socket(_));
+            let more = match self.threads {
+                1 => Ok(Some(Vec::new())),
+                threads => door.more(&place, threads - 1),
+            };
+            doors.paths.extend(door.file);
+            match more.map_err(|error| StartError::Listen { place, error })? {
+                Some(more) => {
+                    let sockets = [door.socket].into_iter().chain(more).collect();
+                    by_kernel(&mut doors.feeds, sockets, secure, is_ours);
+                }
+                None => in_turn(&mut doors.feeds, door.socket, secure, is_ours),
+            }
+        }
+        Ok(doors)
+    }
+
+    fn open(&self, place: &Listen) -> Result<Door, StartError> {
+        Door::open(place, self.share_port)
+            .map_err(|error| StartError::Listen { place: place.clone(), error })
+    }
+}
+
+/// What posts to a source of [`ukevent_queue::User`].
+pub(super) fn poster(of: Result<Poster, NoSuchKey>) -> Result<Poster, RegisterError> {
+    of.map_err(|_| RegisterError::Invalid("a user source has a poster"))
+}
+
+/// Where a server listens, before there is one.
+#[derive(Default)]
+struct Doors {
+    /// For each thread.
+    feeds: Vec<Vec<Feed>>,
+    addresses: Vec<SocketAddr>,
+    urls: Vec<String>,
+    /// Dropped, they are removed.
+    paths: Vec<SocketFile>,
 }
 
 /// How a place is reached.
@@ -376,7 +409,7 @@ fn add_unless_ignored(
 }
 
 /// A pool with an arena of its own, in ordinary pages: what is never used takes no memory.
-fn pool(sketch: FramePoolBuilder) -> Result<FramePool, StartError> {
+pub(super) fn pool(sketch: FramePoolBuilder) -> Result<FramePool, StartError> {
     let arena = Arena::builder(sketch.arena_bytes()).huge_pages(HugePages::Never).build();
     let arena = arena.map_err(StartError::Memory)?;
     Ok(sketch.build(&arena).expect("the arena is as large as the pool asked"))

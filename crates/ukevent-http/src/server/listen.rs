@@ -106,6 +106,22 @@ impl Door {
         }
     }
 
+    /// So many sockets more at the same address, to which the kernel spreads connections (`SO_REUSEPORT`, Linux 3.9);
+    /// nothing, if that cannot be had of this one.
+    ///
+    /// The first socket was bound and listens as one that shares its port with nobody: so whoever is there already
+    /// was found then, and of two servers that start at one time one fails, as ever. Only now is it one that
+    /// shares, which the kernel lets a socket become while it listens (nginx does so when a reload asks for
+    /// `reuseport`). A second server of this kind, which begins alone too, is refused as before; another program of the
+    /// same user that asks to share from the start is not any more, and no order of calls keeps it out, because
+    /// the kernel remembers of a port that it is shared.
+    pub(super) fn more(&self, place: &Listen, count: usize) -> Result<Option<Vec<OwnedFd>>, Error> {
+        let (Listen::Tcp(_), Listen::Tcp(address)) = (place, &self.place) else { return Ok(None) };
+        set_socket_reuseport(&self.socket, true).map_err(failed("setsockopt"))?;
+        let another = |_| at_address(*address, true).map(|door| door.socket);
+        (0..count).map(another).collect::<Result<_, _>>().map(Some)
+    }
+
     /// Its address, if it has one.
     pub(super) const fn address(&self) -> Option<SocketAddr> {
         match self.place {

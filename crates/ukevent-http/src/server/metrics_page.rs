@@ -1,9 +1,9 @@
 //! The counters at an address of their own, for Prometheus.
 
-use super::{House, Site};
+use super::{House, Site, threads::Vital};
 use crate::{
     connection::{self, wire::Plain},
-    counters::Counters,
+    counters::Counts,
     entity::{Content, Found, Seen},
     metrics::Exposition,
     out::Out,
@@ -24,7 +24,7 @@ const MOST: usize = 16;
 struct MetricsPage(Rc<Shared<Site>>);
 
 impl Content for MetricsPage {
-    fn find(&mut self, path: &[u8], _: Seen, _: &Counters) -> Found {
+    fn find(&mut self, path: &[u8], _: Seen, _: &Counts) -> Found {
         if path != b"metrics" {
             return Found::Nothing;
         }
@@ -39,6 +39,7 @@ impl Content for MetricsPage {
 impl House {
     /// Shows the counters to whoever asks, until the server has ended.
     pub(super) async fn show_metrics(self: Rc<Self>, mut incoming: Incoming) {
+        let _vital = Vital(Rc::clone(&self));
         let content = MetricsPage(Rc::clone(&self.shared));
         let shared = Rc::new(Shared::new(content, self.shared.limits.clone(), Out::default()));
         let mut scope = Scope::new();

@@ -13,20 +13,26 @@ mod renewal;
 mod reporting;
 mod seats;
 mod site;
+mod threads;
 
 pub use builder::{Builder, StartError};
 pub use listen::Listen;
+pub use threads::ThreadError;
 
 use crate::{
-    bell::Bell, certificate::Identity, counters::Counters, journal::LogTo, metrics::Snapshot,
+    bell::Bell, certificate::Identity, counters::Counters, journal::Sink, metrics::Snapshot,
     race::unless, shared::Shared,
 };
 use listen::SocketFile;
 use seats::Seats;
 use site::Site;
-use std::{net::SocketAddr, rc::Rc};
+use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
+use threads::{
+    Others,
+    feed::{Accepts, Handed},
+};
 use ukevent_queue::{Key, Kind, Poster};
-use ukevent_task::{EventSet, JoinHandle, look, net::Incoming, spawn, time::timeout};
+use ukevent_task::{EventSet, JoinHandle, look, net::Incoming, spawn, time::timeout, yield_now};
 
 /// Looks at what has come before the end; a peer that sends all the time does not put it off for ever.
 const LOOKS: u32 = 256;
@@ -45,7 +51,10 @@ const LOOKS: u32 = 256;
 /// signal, as Rust programs do, nothing is done about it; elsewhere the server watches the signal
 /// with the queue, and nothing else happens of it.
 ///
-/// Dropping it closes everything at once.
+/// On several threads ([`Builder::threads`]) it is one of these for each, of which this is the first, and ends when
+/// all have.
+///
+/// Dropping it closes everything at once, and waits for its other threads.
 ///
 /// ```
 /// use std::{io::{Read, Write}, net::TcpStream, thread};
@@ -64,7 +73,7 @@ const LOOKS: u32 = 256;
 ///         stopper.stop();
 ///         Ok::<_, std::io::Error>(answer)
 ///     });
-///     server.run().await;
+///     server.run().await?;
 ///     Ok::<_, Box<dyn std::error::Error>>(client.join().expect("does not panic")?)
 /// })??;
 /// assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"));
@@ -74,6 +83,9 @@ const LOOKS: u32 = 256;
 pub struct Server {
     house: Rc<House>,
     listeners: Vec<Listener>,
+    /// Where connections come that another thread has accepted, and what this one accepts for all.
+    handed: Vec<Handed>,
+    accepts: Vec<Accepts>,
     accepting: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
     urls: Vec<String>,
@@ -86,6 +98,10 @@ pub struct Server {
     stopper: Poster,
     /// Events of which nothing is to be done.
     ignored: Option<Key>,
+    /// Of the first thread, if there are several.
+    others: Others,
+    /// Ends when all of them have.
+    hearing: Option<JoinHandle<()>>,
 }
 
 /// A listening socket, before the server runs.
@@ -101,12 +117,17 @@ struct Listener {
 /// What the tasks of a server share.
 #[derive(Debug)]
 struct House {
+    /// Of the thread.
+    number: usize,
     shared: Rc<Shared<Site>>,
     seats: Rc<Seats>,
-    identity: Option<Identity>,
-    log_to: Option<LogTo>,
+    identity: Option<Arc<Identity>>,
+    sink: Option<Sink>,
     /// Rung when the server begins to end.
     ending: Bell,
+    /// What ends it, and whether that was done because one of its own tasks panicked.
+    stopper: Poster,
+    has_fallen: Cell<bool>,
 }
 
 /// Ends a [`Server`] from any thread: gently at the first call, at once at a second one that finds
@@ -147,7 +168,7 @@ impl Meter {
     /// Outside of the server's runtime.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.0.shared.begin().counters.clone()
+        self.0.shared.counters()
     }
 
     /// The same, and how long the answers took: what an exposition is made of.
@@ -164,6 +185,27 @@ impl Server {
     /// What makes a server.
     pub fn builder() -> Builder {
         Builder::new()
+    }
+
+    /// Of one thread, with what each has.
+    fn of(house: Rc<House>, tasks: Vec<JoinHandle<()>>, stops: EventSet, stopper: Poster) -> Self {
+        Self {
+            house,
+            listeners: Vec::new(),
+            handed: Vec::new(),
+            accepts: Vec::new(),
+            accepting: Vec::new(),
+            addresses: Vec::new(),
+            urls: Vec::new(),
+            metrics_urls: Vec::new(),
+            paths: Vec::new(),
+            tasks,
+            stops,
+            stopper,
+            ignored: None,
+            others: Others::default(),
+            hearing: None,
+        }
     }
 
     /// The addresses at which it listens, in the order of [`Builder::listen`], with the ports that the
@@ -206,12 +248,17 @@ impl Server {
     /// Serves until the server has ended: by a [`Stopper`], or by a signal if the builder said so.
     /// Connections wait in the backlog until then. Dropped before, it leaves them as they are, to be served
     /// on while the runtime runs.
-    pub async fn run(&mut self) {
-        for listener in self.listeners.drain(..) {
-            self.accepting.push(spawn(Rc::clone(&self.house).accept_from(listener)));
-        }
-        let mut times = stopped(&mut self.stops, self.ignored).await;
+    ///
+    /// # Errors
+    /// [`ThreadError`], if a thread failed, or one of the tasks without which nobody is served. The others were
+    /// told to end then, as by a [`Stopper`], and have ended.
+    pub async fn run(&mut self) -> Result<(), ThreadError> {
         let house = Rc::clone(&self.house);
+        self.begin();
+        // They have begun to accept before the end may be seen: what it lets in is what they are told of.
+        yield_now().await;
+        let mut times = stopped(&mut self.stops, self.ignored).await;
+        self.others.stop(times);
         house.shared.end();
         house.ending.ring();
         house.seats.left.ring();
@@ -221,30 +268,59 @@ impl Server {
                 let _ = task.await;
             }
             house.end().await;
+            ended(&mut self.hearing).await;
         };
         let again = async {
             while times < 2 {
-                times += stopped(&mut self.stops, self.ignored).await;
+                let more = stopped(&mut self.stops, self.ignored).await;
+                self.others.stop(more);
+                times += more;
             }
         };
         // What is not over by then is ended.
         let _ = timeout(house.shared.limits.grace, unless(gentle, again)).await;
         self.close();
-        if let (Some(log), Some(to)) = (&house.shared.log, &house.log_to) {
-            log.write_rest(to).await;
-        }
+        // The last lines of the log are theirs. What they were told ends them in the same time.
+        ended(&mut self.hearing).await;
+        house.end_log().await;
         // A ring lets go of what was closed with the next look.
         look().await;
+        house.fallen().and(self.others.join())
+    }
+
+    /// Lets everybody in.
+    fn begin(&mut self) {
+        self.others.go();
+        for listener in self.listeners.drain(..) {
+            self.accepting.push(spawn(Rc::clone(&self.house).accept_from(listener)));
+        }
+        for handed in self.handed.drain(..) {
+            self.accepting.push(spawn(Rc::clone(&self.house).take_in(handed)));
+        }
+        for accepts in self.accepts.drain(..) {
+            self.accepting.push(spawn(Rc::clone(&self.house).accept_for_all(accepts)));
+        }
     }
 
     /// Ends everything at once.
     fn close(&mut self) {
         self.listeners.clear();
+        self.handed.clear();
+        self.accepts.clear();
         self.paths.clear();
         for task in self.accepting.drain(..).chain(self.tasks.drain(..)) {
             task.cancel();
         }
         self.house.seats.clear(true);
+    }
+}
+
+/// Waits for the end of a task, unless that was done.
+async fn ended(task: &mut Option<JoinHandle<()>>) {
+    if let Some(running) = task {
+        // If it panicked, it is over, too.
+        let _ = running.await;
+        *task = None;
     }
 }
 
@@ -288,6 +364,9 @@ impl House {
 impl Drop for Server {
     fn drop(&mut self) {
         self.close();
+        if let Some(hearing) = self.hearing.take() {
+            hearing.cancel();
+        }
     }
 }
 

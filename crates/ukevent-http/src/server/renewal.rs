@@ -1,6 +1,6 @@
 //! Who reads the certificate anew when its files change.
 
-use super::House;
+use super::{House, threads::Vital};
 use crate::certificate::{Certificate, places::directories};
 use std::{
     fmt,
@@ -32,6 +32,7 @@ const LATEST: Duration = Duration::from_secs(2);
 impl House {
     /// Reads the certificate again when its files change.
     pub(super) async fn renew_certificate(self: Rc<Self>) {
+        let _vital = Vital(Rc::clone(&self));
         let Some(identity) = &self.identity else { return };
         let mut said = Vec::new();
         let mut watched = watch(identity.files(), &mut said);

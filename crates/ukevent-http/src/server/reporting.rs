@@ -1,10 +1,14 @@
 //! Who tells the content what has changed, and what was loaded.
 
-use super::House;
-use crate::{entity::Content, files::Reports};
+use super::{House, threads::Vital};
+use crate::{
+    entity::Content,
+    files::Reports,
+    journal::{Gathered, Sink},
+};
 use std::{collections::HashMap, future::poll_fn, pin::pin, rc::Rc, task::Poll};
 use ukevent_queue::{Inode, Key, Kind, RegisterError};
-use ukevent_task::{EventSet, Events};
+use ukevent_task::{EventSet, Events, channel::SharedReceiver};
 
 /// What is watched for the sake of the files at hand.
 #[derive(Debug, Default)]
@@ -40,6 +44,7 @@ impl House {
     /// lets the others go first after a look sees here whether there was anything, if not all of it: how
     /// much is taken at a time has its bound.
     pub(super) async fn report(self: Rc<Self>) {
+        let _vital = Vital(Rc::clone(&self));
         let mut reporter = Reporter::default();
         self.shared.reports_come(reporter.events.untaken());
         loop {
@@ -72,15 +77,37 @@ impl House {
         }
     }
 
-    /// Writes the access log.
+    /// Writes the access log, or lets the first thread do so.
     pub(super) async fn keep_log(self: Rc<Self>) {
-        if let (Some(log), Some(to)) = (&self.shared.log, &self.log_to) {
-            log.write(to).await;
+        let _vital = Vital(Rc::clone(&self));
+        match (&self.shared.log, &self.sink) {
+            (Some(log), Some(Sink::To(to))) => log.write(to).await,
+            (Some(log), Some(Sink::First(first))) => log.give(first).await,
+            _ => {}
+        }
+    }
+
+    /// The same at the end.
+    pub(super) async fn end_log(&self) {
+        match (&self.shared.log, &self.sink) {
+            (Some(log), Some(Sink::To(to))) => log.write_rest(to).await,
+            (Some(log), Some(Sink::First(first))) => log.give_some(first).await,
+            _ => {}
+        }
+    }
+
+    /// Takes what the other threads log, until the last of them has ended.
+    pub(super) async fn hear(self: Rc<Self>, others: SharedReceiver<Gathered>) {
+        let _vital = Vital(Rc::clone(&self));
+        match &self.shared.log {
+            Some(log) => log.take_from(&others).await,
+            None => while others.receive().await.is_some() {},
         }
     }
 
     /// Gives what was loaded to those who wait for it.
     pub(super) async fn take_loaded(self: Rc<Self>, mut told: Events) {
+        let _vital = Vital(Rc::clone(&self));
         loop {
             told.next().await;
             let loaded = {

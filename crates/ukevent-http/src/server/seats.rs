@@ -1,16 +1,21 @@
-//! The connections, each in its seat, while they are served.
+//! The connections of a thread, each in its seat, while they are served.
+//!
+//! Of several threads each has its own seats. How many connections are served is then counted for all of them
+//! together, and so is what an address has; those that are turned away are divided: each thread may have some.
 
 use super::Site;
 use crate::{
-    addresses::{Addresses, Counted, Refused},
+    addresses::{Addresses, Counted, Refused, shards::Shards},
     bell::Bell,
     connection,
+    limits::REFUSED_CONNECTIONS,
     shared::{Shared, now_ns},
 };
 use std::{
     cell::{Cell, RefCell},
     net::IpAddr,
     rc::Rc,
+    sync::Arc,
 };
 use ukevent_task::JoinHandle;
 
@@ -22,7 +27,7 @@ pub(super) struct Seats {
     free: RefCell<Vec<usize>>,
     served: Cell<usize>,
     refused: Cell<usize>,
-    addresses: Option<RefCell<Addresses>>,
+    addresses: Option<Table>,
     /// Rung when somebody leaves.
     pub(super) left: Bell,
 }
@@ -32,6 +37,38 @@ struct Seat {
     task: Option<JoinHandle<()>>,
     /// Something was asked that is not answered yet.
     is_busy: bool,
+}
+
+/// Who counts addresses.
+#[derive(Debug)]
+enum Table {
+    /// A thread that is alone.
+    Own(RefCell<Addresses>),
+    /// All threads together.
+    OfAll(Arc<Shards>),
+}
+
+impl Table {
+    fn open(&self, from: IpAddr, now_ns: u64) -> Result<Counted, Refused> {
+        match self {
+            Self::Own(own) => own.borrow_mut().open(from, now_ns),
+            Self::OfAll(all) => all.open(from, now_ns),
+        }
+    }
+
+    fn request(&self, over: &Counted, now_ns: u64) -> Result<(), Refused> {
+        match self {
+            Self::Own(own) => own.borrow_mut().request(over, now_ns),
+            Self::OfAll(all) => all.request(over, now_ns),
+        }
+    }
+
+    fn close(&self, connection: Counted) {
+        match self {
+            Self::Own(own) => own.borrow_mut().close(connection),
+            Self::OfAll(all) => all.close(connection),
+        }
+    }
 }
 
 /// What a connection takes of what its address may have, if that is counted.
@@ -49,7 +86,12 @@ pub(super) struct Taken {
 
 impl Seats {
     pub(super) fn new(shared: Rc<Shared<Site>>) -> Self {
-        let addresses = shared.limits.addresses().map(RefCell::new);
+        let whole = shared.whole();
+        let addresses = if whole.is_alone() {
+            shared.limits.addresses().map(|own| Table::Own(RefCell::new(own)))
+        } else {
+            whole.addresses.as_ref().map(|all| Table::OfAll(Arc::clone(all)))
+        };
         Self {
             shared,
             addresses,
@@ -64,11 +106,37 @@ impl Seats {
     /// Whether an address may have another connection, which then counts; nothing, if nothing is asked.
     pub(super) fn admit(&self, peer: impl FnOnce() -> Option<IpAddr>) -> Result<Share, Refused> {
         let Some((addresses, peer)) = self.addresses.as_ref().zip(peer()) else { return Ok(None) };
-        let counted = addresses.borrow_mut().open(peer, now_ns())?;
+        let counted = addresses.open(peer, now_ns())?;
         Ok(Some(Box::new(counted)))
     }
 
-    /// Takes a seat, or one of those who are one too many and only told so.
+    /// Whether there is room for another connection, for which then a seat is to be taken.
+    pub(super) fn enter(&self) -> bool {
+        let whole = self.shared.whole();
+        if whole.is_alone() {
+            self.served.get() < self.shared.limits.connections
+        } else {
+            whole.enter()
+        }
+    }
+
+    /// Whether as many connections are served as may be.
+    pub(super) fn is_full(&self) -> bool {
+        let whole = self.shared.whole();
+        if whole.is_alone() {
+            self.served.get() >= self.shared.limits.connections
+        } else {
+            whole.is_full()
+        }
+    }
+
+    /// Whether so many are being turned away that no more can be.
+    pub(super) fn refuses_no_more(&self) -> bool {
+        let share = REFUSED_CONNECTIONS / self.shared.whole().threads();
+        self.refused.get() >= share.max(1)
+    }
+
+    /// Takes a seat after [`Seats::enter`], or one of those who are one too many and only told so.
     pub(super) fn take(self: &Rc<Self>, share: Share, refused: bool) -> Taken {
         let count = if refused { &self.refused } else { &self.served };
         count.set(count.get() + 1);
@@ -89,14 +157,16 @@ impl Seats {
         drop(before);
     }
 
-    /// How many there are, but for those that are one too many.
-    pub(super) const fn served(&self) -> usize {
-        self.served.get()
-    }
-
     /// How many are on their way out because they were one too many.
+    #[cfg(test)]
     pub(super) const fn refused(&self) -> usize {
         self.refused.get()
+    }
+
+    /// How many there are, but for those that are one too many.
+    #[cfg(test)]
+    pub(super) const fn served(&self) -> usize {
+        self.served.get()
     }
 
     pub(super) const fn is_empty(&self) -> bool {
@@ -139,7 +209,7 @@ impl connection::Seat for Taken {
         else {
             return true;
         };
-        addresses.borrow_mut().request(share, now_ns()).is_ok()
+        addresses.request(share, now_ns()).is_ok()
     }
 }
 
@@ -147,7 +217,11 @@ impl Drop for Taken {
     fn drop(&mut self) {
         let seats = &self.seats;
         if let Some((addresses, share)) = seats.addresses.as_ref().zip(self.share.take()) {
-            addresses.borrow_mut().close(*share);
+            addresses.close(*share);
+        }
+        let whole = seats.shared.whole();
+        if !self.refused && !whole.is_alone() {
+            whole.left();
         }
         let count = if self.refused { &seats.refused } else { &seats.served };
         count.set(count.get() - 1);

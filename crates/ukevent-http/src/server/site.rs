@@ -1,7 +1,7 @@
 //! What is served: files, or the page.
 
 use crate::{
-    counters::Counters,
+    counters::Counts,
     entity::{Content, Found, Seen},
     files::{Reports, Root},
     page::Page,
@@ -45,10 +45,10 @@ impl Site {
 }
 
 impl Content for Site {
-    fn find(&mut self, path: &[u8], seen: Seen, counters: &Counters) -> Found {
+    fn find(&mut self, path: &[u8], seen: Seen, counts: &Counts) -> Found {
         match self {
-            Self::Files(root) => root.find(path, seen, counters),
-            Self::Page(page) => page.find(path, seen, counters),
+            Self::Files(root) => root.find(path, seen, counts),
+            Self::Page(page) => page.find(path, seen, counts),
         }
     }
 

@@ -60,7 +60,7 @@ proptest! {
                 let refused = model.iter().filter(|(_, refused)| *refused).count();
                 assert_eq!(seats.refused(), refused);
                 assert_eq!(seats.served(), model.len() - refused);
-                assert_eq!(shared.begin().counters.open as usize, seats.served());
+                assert_eq!(shared.counters().open as usize, seats.served());
                 assert_eq!(seats.is_empty(), model.is_empty());
                 let mut places: Vec<_> = model.iter().map(|(taken, _)| taken.index()).collect();
                 places.sort_unstable();
@@ -351,7 +351,7 @@ fn who_was_late_is_let_in_at_the_end() {
             late.read_to_string(&mut answer).map(|_| answer)
         });
         drop(early);
-        server.run().await;
+        server.run().await.unwrap();
         let answer = read.join().unwrap().unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{backend}: {answer:?}");
         assert_eq!(server.counters().accepted, 2, "{backend}");
@@ -404,7 +404,7 @@ fn who_is_turned_away_hears_it_at_the_end() {
                 assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
             });
         });
-        server.run().await;
+        server.run().await.unwrap();
         read.join().unwrap();
         assert_eq!(server.counters().refused, 10, "{backend}");
     });
@@ -454,7 +454,7 @@ fn who_does_not_read_is_not_read_from() {
             stopper.stop();
             all.len()
         });
-        server.run().await;
+        server.run().await.unwrap();
         send.join().unwrap();
         assert!(read.join().unwrap() > 20_000_000);
         assert_eq!(server.counters().requests as usize, MANY + 1, "{backend}");

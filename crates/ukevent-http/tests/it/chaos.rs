@@ -65,7 +65,7 @@ impl Watched {
                         Self::show(&show, meter.counters().open);
                     }
                 });
-                server.run().await;
+                server.run().await.unwrap();
                 shows.cancel();
                 server.counters()
             });

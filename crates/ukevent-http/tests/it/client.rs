@@ -81,7 +81,7 @@ impl Running {
     }
 
     /// Starts it beside another task.
-    fn beside<T: Future<Output = ()> + 'static>(
+    pub(crate) fn beside<T: Future<Output = ()> + 'static>(
         kind: BackendKind,
         builder: Builder,
         task: impl FnOnce(Meter) -> T + Send + 'static,
@@ -92,7 +92,7 @@ impl Running {
                 let mut server = builder.start().unwrap();
                 tell.send((server.addresses()[0], server.stopper())).unwrap();
                 let task = spawn(task(server.meter()));
-                server.run().await;
+                server.run().await.unwrap();
                 task.cancel();
                 server.counters()
             })

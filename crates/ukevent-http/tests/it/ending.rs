@@ -106,7 +106,7 @@ fn at_once_if_told_twice_before_it_looks() {
                 stopper.stop();
             });
             // Gently it would take as long as a head may.
-            server.run().await;
+            server.run().await.unwrap();
             told.await.unwrap();
             assert!(client.is_closed(), "{kind}");
         });
@@ -135,7 +135,7 @@ fn whoever_waits_is_let_in() {
                     assert_eq!(client.answer().status(), 200, "{kind}: client {number}");
                 }
             });
-            server.run().await;
+            server.run().await.unwrap();
             clients.join().unwrap();
             assert_eq!(server.counters().requests, CLIENTS as u64, "{kind}");
         });

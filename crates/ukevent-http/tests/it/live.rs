@@ -149,7 +149,7 @@ fn each_answer_has_its_latency() {
                 (0..4).for_each(|_| assert_eq!(client.answer().status(), 200));
                 stopper.stop();
             });
-            server.run().await;
+            server.run().await.unwrap();
             asking.join().unwrap();
             let counted = server.meter().snapshot();
             assert_eq!((counted.counters.requests, counted.latency.count()), (8, 7), "{kind}");

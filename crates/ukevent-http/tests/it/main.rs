@@ -15,4 +15,5 @@ mod pipes;
 mod pressing;
 mod renewal;
 mod serving;
+mod threads;
 mod tls;

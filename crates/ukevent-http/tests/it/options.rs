@@ -130,7 +130,7 @@ fn counters_for_prometheus() {
                 stopper.stop();
                 answer
             });
-            server.run().await;
+            server.run().await.unwrap();
             let answer = client.join().unwrap();
             assert_eq!(answer.status(), 200);
             assert!(answer.field("Content-Type").unwrap().contains("version=0.0.4"));

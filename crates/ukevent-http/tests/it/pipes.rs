@@ -14,7 +14,7 @@ use testkit::alone;
 use ukevent_http::Server;
 use ukevent_queue::Kind;
 use ukevent_sys::signal::{Disposition, disposition};
-use ukevent_task::{Events, spawn};
+use ukevent_task::{Events, Runtime, spawn};
 
 const CLIENTS: u64 = 200;
 
@@ -24,9 +24,11 @@ fn clients_that_leave_amid_an_answer_end_nobody() {
         let site = tempfile::tempdir().unwrap();
         fs::write(site.path().join("large"), vec![7; 8_000_000]).unwrap();
         sigpipe::reset();
-        for kind in backends() {
+        for (kind, threads) in backends().flat_map(|kind| [(kind, 1), (kind, 3)]) {
             run(kind, async {
+                let queue = ukevent_queue::Builder::new().backend(kind);
                 let builder = Server::builder().root(site.path());
+                let builder = builder.threads(threads, Runtime::builder().queue(queue));
                 let mut server = builder.listen("127.0.0.1:0".parse().unwrap()).start().unwrap();
                 let (address, stopper) = (server.addresses()[0], server.stopper());
                 let pipes = Rc::new(Cell::new(0));
@@ -38,7 +40,7 @@ fn clients_that_leave_amid_an_answer_end_nobody() {
                     stopper.stop();
                     answer.status()
                 });
-                server.run().await;
+                server.run().await.unwrap();
                 counting.cancel();
                 assert_eq!(clients.join().unwrap(), 404, "{kind}: it goes on");
                 assert_eq!(server.counters().requests, CLIENTS + 1, "{kind}");

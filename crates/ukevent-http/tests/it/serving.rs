@@ -258,7 +258,7 @@ fn a_batch_larger_than_the_arena() {
                 drop(clients);
                 stopper.stop();
             });
-            server.run().await;
+            server.run().await.unwrap();
             clients.join().unwrap();
             assert_eq!(server.counters().requests, 150, "{kind}");
         });
@@ -326,7 +326,7 @@ fn several_listeners_and_shared_ports() {
                 }
                 stopper.stop();
             });
-            server.run().await;
+            server.run().await.unwrap();
             client.join().unwrap();
         });
     }
@@ -357,7 +357,7 @@ fn beside_tasks_of_the_program() {
                 stopper.stop();
                 answer
             });
-            server.run().await;
+            server.run().await.unwrap();
             assert!(client.join().unwrap().starts_with("HTTP/1.1 200 OK"));
             assert!(ticks.await.unwrap() > 0);
         });

@@ -167,7 +167,7 @@ fn a_watch_tells_of_every_change() {
                     std::sync::atomic::AtomicU64::new(1 << 40);
                 let epoch = EPOCH.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let seen = Seen { epoch, unix_s: now_s, sure: true };
-                let found = root.find(b"hello.txt", seen, &Counters::default());
+                let found = root.find(b"hello.txt", seen, &Counts::default());
                 root.tend(reporter, now_s);
                 let Found::Entity(entity) = found else { panic!("{found:?}") };
                 entity
@@ -207,7 +207,7 @@ fn a_sibling_that_is_asked_for_itself() {
     for epoch in 1..5 {
         for path in [&b"hello.txt"[..], b"hello.txt.gz"] {
             let seen = Seen { epoch, unix_s: now_s, sure: true };
-            assert!(matches!(root.find(path, seen, &Counters::default()), Found::Entity(_)));
+            assert!(matches!(root.find(path, seen, &Counts::default()), Found::Entity(_)));
             root.tend(&mut reporter, now_s);
         }
     }

@@ -37,7 +37,7 @@ impl Bench {
         static EPOCH: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1 << 32);
         let epoch = EPOCH.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let seen = Seen { epoch, unix_s: self.now_s, sure: true };
-        let found = self.root.find(path.as_bytes(), seen, &Counters::default());
+        let found = self.root.find(path.as_bytes(), seen, &Counts::default());
         self.root.tend(&mut self.reporter, self.now_s);
         found
     }
@@ -341,7 +341,7 @@ fn what_was_loaded_is_looked_at_before_others_get_it() {
     let seen = Seen { epoch: 77, unix_s: now_s, sure: true };
     let loaded = bench.root.take_loaded(seen);
     assert!(matches!(&loaded[..], [(_, Found::Entity(it))] if content(it) == b"0123456789"));
-    let none = Counters::default();
+    let none = Counts::default();
     let Found::Entity(found) = bench.root.find(b"hello.txt", seen, &none) else { panic!() };
     assert_eq!(content(&found), b"changed");
 }
