@@ -11,6 +11,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::available_parallelism;
 use std::time::Instant;
 use ukevent_http::log::Format;
 use ukevent_http::{
@@ -21,9 +23,17 @@ use ukevent_task::Runtime;
 /// Serves until it is told to end. Blocks.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
     let limits = args.bounds.limits();
-    raise_descriptors(limits.connections);
+    raise_descriptors(limits.connections, args.threads);
     let queue = queue::build("serve", args.backend)?;
     let mut builder = Server::builder().limits(limits).end_by_signal();
+    if args.threads > 1 {
+        // The others' queues are like this one, however it was chosen.
+        let others = Runtime::builder().queue(ukevent::Builder::new().backend(queue.backend()));
+        // A thread that waits for a core would be told of as one that its task keeps.
+        let is_crowded = available_parallelism().is_ok_and(|cores| args.threads > cores.get());
+        let others = if is_crowded { others.without_stuck() } else { others };
+        builder = builder.threads(args.threads, others);
+    }
     if let Some(root) = &args.root {
         builder = builder.root(root);
     }
@@ -60,15 +70,20 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         builder = builder.certificate(Certificate { chain, key });
     }
     let by = queue.backend_reason();
-    Runtime::with(queue)
-        .block_on(serve(args, builder, &by))
-        .map_err(|error| Failure::Failed(format!("serve: {error}")))?
+    let run = || Runtime::with(queue).block_on(serve(args, builder, &by));
+    // A panic has said its words already. On its way here it has ended the other threads.
+    let ended = catch_unwind(AssertUnwindSafe(run))
+        .map_err(|_| Failure::Failed("serve: thread 0: panicked".to_owned()))?;
+    ended.map_err(|error| Failure::Failed(format!("serve: {error}")))?
 }
 
 async fn serve(args: &ServeArgs, builder: Builder, by: &str) -> Result<(), Failure> {
     let mut server = builder.start().map_err(cannot_start)?;
     let what = args.root.as_ref().map_or("a page about itself".into(), |it| it.to_string_lossy());
-    tell(format_args!("serve: {what}, by {by}"));
+    match args.threads {
+        1 => tell(format_args!("serve: {what}, by {by}")),
+        threads => tell(format_args!("serve: {what}, on {threads} threads, by {by}")),
+    }
     for url in server.metrics_urls() {
         // One of an address ends with a slash, a path of a socket does not.
         let between = if url.ends_with('/') { "" } else { ", at /" };
@@ -76,13 +91,13 @@ async fn serve(args: &ServeArgs, builder: Builder, by: &str) -> Result<(), Failu
     }
     print_addresses(&server);
     let begun = Instant::now();
-    server.run().await;
+    let ended = server.run().await;
     let Counters { requests, accepted, bytes_sent, .. } = server.counters();
     tell(format_args!(
         "serve: {requests} requests on {accepted} connections, {bytes_sent} bytes sent in {:.1?}",
         begun.elapsed()
     ));
-    Ok(())
+    ended.map_err(|error| Failure::Failed(format!("serve: {error}")))
 }
 
 fn format(of: LogFormat) -> Format {
@@ -150,13 +165,14 @@ fn cannot_start(error: StartError) -> Failure {
     Failure::Failed(format!("serve: {said}{advice}"))
 }
 
-/// Besides its connections a server needs descriptors for files, and a few of its own.
+/// Besides its connections each thread of a server needs descriptors for files, and a few of its own.
 const OTHER_DESCRIPTORS: u64 = 2048;
 
 /// Lets the process have the descriptors that so many connections need, if it may; else says how many
 /// there will be. Having fewer is no failure: the server then pauses accepting.
-fn raise_descriptors(connections: usize) {
-    let wanted = (connections as u64).saturating_add(OTHER_DESCRIPTORS);
+fn raise_descriptors(connections: usize, threads: usize) {
+    let others = OTHER_DESCRIPTORS.saturating_mul(threads as u64);
+    let wanted = (connections as u64).saturating_add(others);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {
         return;

@@ -4,12 +4,13 @@ use crate::units::{Size, Time};
 use clap::{ArgAction, Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 use ukevent::BackendKind;
 use ukevent_http::{Limits, Listen};
 
 /// Serve the files of a directory over HTTP.
 ///
-/// Answers GET and HEAD on one thread and one queue: keep-alive and pipelining, conditional requests,
+/// Answers GET and HEAD on one thread and one queue, or on as many of both as are asked for: keep-alive and pipelining, conditional requests,
 /// byte ranges. Without a directory it shows a page about itself. Ctrl-C and SIGTERM end it when the
 /// answers that were begun are sent, at the second time at once; one that is ignored at the start, as
 /// in the background of a script, stays ignored.
@@ -48,6 +49,11 @@ pub(crate) struct ServeArgs {
     /// Share the ports with other servers that do so too
     #[arg(long)]
     pub(crate) share_port: bool,
+
+    /// Serve on so many threads, each with a queue of its own: 1 to 1024, or auto for as many as there are
+    /// cores to use; bounds are of all together, what is kept of files is kept by each
+    #[arg(long, value_name = "N", value_parser = threads, default_value = "1")]
+    pub(crate) threads: usize,
 
     /// Use this backend, not the best that the kernel allows
     #[arg(long, value_name = "NAME", value_parser = super::backend())]
@@ -175,6 +181,20 @@ impl Bounds {
     }
 }
 
+/// Threads, at most.
+const THREADS: usize = 1024;
+
+fn threads(text: &str) -> Result<usize, String> {
+    if text == "auto" {
+        let cores = available_parallelism().map_err(|error| {
+            format!("how many cores there are to use is not known: {error}; write a number")
+        })?;
+        return Ok(cores.get().min(THREADS));
+    }
+    let count = text.parse().ok().filter(|count| (1..=THREADS).contains(count));
+    count.ok_or_else(|| format!("write a number from 1 to {THREADS}, or auto"))
+}
+
 fn place(text: &str) -> Result<Listen, String> {
     if let Some(path) = text.strip_prefix("unix:").filter(|path| !path.is_empty()) {
         return Ok(Listen::Unix(path.into()));
@@ -190,6 +210,7 @@ Examples:
   ukevent serve
   ukevent serve --root target/doc
   ukevent serve --root /srv/www --listen 0.0.0.0:80 --listen [::]:80
+  ukevent serve --root /srv/www --threads auto
   ukevent serve --root /srv/www --listen-tls 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   systemd-socket-activate -l 8080 ukevent serve
 

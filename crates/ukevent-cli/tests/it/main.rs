@@ -19,5 +19,6 @@ mod output;
 mod places;
 mod serve;
 mod source;
+mod threads;
 mod usage;
 mod watch;
