@@ -281,3 +281,34 @@ fn the_page_can_be_looked_at() {
     drop(load);
     end(server, TERM);
 }
+
+/// As many rows as there are threads, each with figures of its own, in both schemes of colours.
+#[test]
+fn the_page_shows_the_threads() {
+    if !is_installed("chromium") {
+        return;
+    }
+    let (server, address) = serve(&mut ukevent(&["serve", "--threads", "3"]));
+    let load = Load::new(&address, 16);
+    let mut browser = Browser::open(&format!("http://{address}/"));
+    browser.wait_for_points(3);
+    assert!(browser.text("waits").starts_with("3 threads wait, "));
+    let rows = browser.value("document.getElementById('each').rows.length");
+    assert_eq!(rows, 3);
+    let sum = "[...document.getElementById('each').rows].map(row => +row.cells[1].textContent)\
+               .reduce((a, b) => a + b)";
+    // Sixteen that ask and one that watches; browsers open another one to have it.
+    testkit::wait_until("all are shown", || browser.value(sum).as_f64().unwrap() >= 17.0);
+    for (name, width, scheme) in [
+        ("threads-light.png", 1100, "light"),
+        ("threads-dark.png", 1100, "dark"),
+        ("threads-narrow.png", 400, "light"),
+    ] {
+        browser.draw(name, width, scheme);
+        let wide = browser.value("document.documentElement.scrollWidth");
+        assert_eq!(wide, width, "{name}: something sticks out");
+    }
+    browser.close();
+    drop(load);
+    end(server, TERM);
+}
