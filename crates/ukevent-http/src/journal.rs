@@ -12,6 +12,7 @@
 use crate::{
     bell::Bell,
     log::{Entry, Format, Lines},
+    race::unless,
     shared::nanoseconds,
 };
 use rustix::io::Errno;
@@ -26,7 +27,7 @@ use std::{
 };
 use ukevent_queue::Open;
 use ukevent_task::{
-    blocking,
+    JoinHandle, blocking,
     channel::{SharedReceiver, SharedSender},
     fs::File,
     time::{now, sleep, timeout, wall},
@@ -112,6 +113,9 @@ pub(crate) struct Log {
     /// It was said that nothing can be written, and nothing was since.
     is_broken: Cell<bool>,
     any: Bell,
+    /// There will be no more lines; rung when that is so.
+    ends: Cell<bool>,
+    ending: Bell,
 }
 
 impl Log {
@@ -124,6 +128,8 @@ impl Log {
             lost: Cell::new(0),
             is_broken: Cell::new(false),
             any: Bell::default(),
+            ends: Cell::new(false),
+            ending: Bell::default(),
         }
     }
 
@@ -141,8 +147,21 @@ impl Log {
         }
     }
 
-    /// Writes what comes, for ever. What goes wrong is said on standard error, once until it is well again.
-    pub(crate) async fn write(&self, to: &LogTo) {
+    /// Lets the lines of a thread go where they go, until [`Log::end`]. What goes wrong is said on standard error,
+    /// once until it is well again.
+    pub(crate) async fn keep(&self, sink: &Sink) {
+        match sink {
+            Sink::To(to) => self.write(to).await,
+            Sink::First(first) => {
+                while self.gather().await {
+                    self.give(first).await;
+                }
+                self.give(first).await;
+            }
+        }
+    }
+
+    async fn write(&self, to: &LogTo) {
         let mut target = None;
         if let LogTo::File(path) = to {
             // One that cannot be had is said at the start.
@@ -151,30 +170,40 @@ impl Log {
                 Err(error) => self.tell_broken(to, &error),
             }
         }
-        loop {
-            let any = self.any.rung();
-            if self.waiting.borrow().is_empty() {
-                any.await;
-            }
-            sleep(if self.is_broken.get() { PAUSE } else { GATHER }).await;
+        while self.gather().await {
             self.write_some(to, &mut target).await;
         }
+        self.write_some(to, &mut target).await;
     }
 
-    /// Gives what comes to the first thread, for ever.
-    pub(crate) async fn give(&self, to: &SharedSender<Gathered>) {
-        loop {
-            let any = self.any.rung();
-            if self.waiting.borrow().is_empty() {
-                any.await;
-            }
-            sleep(GATHER).await;
-            self.give_some(to).await;
+    /// Waits until there are lines, and for those that come close behind; or until it is the end, which is false.
+    async fn gather(&self) -> bool {
+        let any = self.any.rung();
+        if self.waiting.borrow().is_empty() && !self.ends.get() {
+            any.await;
+        }
+        if !self.ends.get() {
+            let pause = if self.is_broken.get() { PAUSE } else { GATHER };
+            unless(sleep(pause), self.ending.rung()).await;
+        }
+        !self.ends.get()
+    }
+
+    /// Lets what waits go, at the end; for as long as whoever takes it may let that wait. The task is the one that
+    /// keeps the log: what it is writing is not to be broken off.
+    pub(crate) async fn end(&self, sink: &Sink, keeping: &mut JoinHandle<()>) {
+        self.ends.set(true);
+        self.any.ring();
+        self.ending.ring();
+        if timeout(END, keeping).await.is_err()
+            && let Sink::To(to) = sink
+        {
+            tell(format_args!("{to}: the last requests are not logged: nothing takes them"));
         }
     }
 
-    /// Gives it what waits. While it has no room for that, lines gather here, up to the bound.
-    pub(crate) async fn give_some(&self, to: &SharedSender<Gathered>) {
+    /// Gives what waits to the first thread. While that has no room, lines gather here, up to the bound.
+    async fn give(&self, to: &SharedSender<Gathered>) {
         let gathered = Gathered { lines: self.waiting.take(), lost: self.lost.take() };
         if !gathered.lines.is_empty() || gathered.lost > 0 {
             // Without the first thread the server ends.
@@ -213,20 +242,6 @@ impl Log {
     fn tell_broken(&self, to: &LogTo, error: &io::Error) {
         if !self.is_broken.replace(true) {
             tell(format_args!("{to}: requests are not logged: {error}"));
-        }
-    }
-
-    /// Writes what waits, at the end; for as long as whoever takes it may let that wait.
-    pub(crate) async fn write_rest(&self, to: &LogTo) {
-        let rest = async {
-            if *to == LogTo::Stdout {
-                // What was being written is so still, by a thread: that comes first.
-                let _ = blocking(|| drop(io::stdout().lock())).await;
-            }
-            self.write_some(to, &mut None).await;
-        };
-        if timeout(END, rest).await.is_err() {
-            tell(format_args!("{to}: the last requests are not logged: nothing takes them"));
         }
     }
 

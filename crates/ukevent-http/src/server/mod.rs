@@ -1,9 +1,9 @@
 //! The server: listeners, connections, and how all of it ends.
 //!
 //! Each connection is a task ([`connection`](crate::connection)), and so is each listener (`accept`);
-//! another one takes reports of changes and of what was loaded (`reporting`). This file is what holds them
-//! together, and the end: whoever waits is still let in, as far as there is room; who is being answered is
-//! answered, who rests is closed; and after a while everything is.
+//! another one takes reports of changes and of what was loaded (`reporting`). Of several threads (`threads`) each
+//! has all of these. This file is what holds them together, and the end: whoever waits is still let in, as far
+//! as there is room; who is being answered is answered, who rests is closed; and after a while everything is.
 
 mod accept;
 mod builder;
@@ -93,6 +93,8 @@ pub struct Server {
     /// Of Unix sockets, which are removed at the end.
     paths: Vec<SocketFile>,
     tasks: Vec<JoinHandle<()>>,
+    /// Keeps the log.
+    keeping: Option<JoinHandle<()>>,
     /// Tells to end.
     stops: EventSet,
     stopper: Poster,
@@ -200,6 +202,7 @@ impl Server {
             metrics_urls: Vec::new(),
             paths: Vec::new(),
             tasks,
+            keeping: None,
             stops,
             stopper,
             ignored: None,
@@ -282,7 +285,7 @@ impl Server {
         self.close();
         // The last lines of the log are theirs. What they were told ends them in the same time.
         ended(&mut self.hearing).await;
-        house.end_log().await;
+        house.end_log(&mut self.keeping).await;
         // A ring lets go of what was closed with the next look.
         look().await;
         house.fallen().and(self.others.join())
@@ -364,8 +367,8 @@ impl House {
 impl Drop for Server {
     fn drop(&mut self) {
         self.close();
-        if let Some(hearing) = self.hearing.take() {
-            hearing.cancel();
+        for task in self.hearing.take().into_iter().chain(self.keeping.take()) {
+            task.cancel();
         }
     }
 }

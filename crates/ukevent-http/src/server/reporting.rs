@@ -1,14 +1,10 @@
 //! Who tells the content what has changed, and what was loaded.
 
 use super::{House, threads::Vital};
-use crate::{
-    entity::Content,
-    files::Reports,
-    journal::{Gathered, Sink},
-};
+use crate::{entity::Content, files::Reports, journal::Gathered};
 use std::{collections::HashMap, future::poll_fn, pin::pin, rc::Rc, task::Poll};
 use ukevent_queue::{Inode, Key, Kind, RegisterError};
-use ukevent_task::{EventSet, Events, channel::SharedReceiver};
+use ukevent_task::{EventSet, Events, JoinHandle, channel::SharedReceiver};
 
 /// What is watched for the sake of the files at hand.
 #[derive(Debug, Default)]
@@ -80,19 +76,20 @@ impl House {
     /// Writes the access log, or lets the first thread do so.
     pub(super) async fn keep_log(self: Rc<Self>) {
         let _vital = Vital(Rc::clone(&self));
-        match (&self.shared.log, &self.sink) {
-            (Some(log), Some(Sink::To(to))) => log.write(to).await,
-            (Some(log), Some(Sink::First(first))) => log.give(first).await,
-            _ => {}
+        if let (Some(log), Some(sink)) = (&self.shared.log, &self.sink) {
+            log.keep(sink).await;
         }
     }
 
-    /// The same at the end.
-    pub(super) async fn end_log(&self) {
-        match (&self.shared.log, &self.sink) {
-            (Some(log), Some(Sink::To(to))) => log.write_rest(to).await,
-            (Some(log), Some(Sink::First(first))) => log.give_some(first).await,
-            _ => {}
+    /// Lets the task that does so come to its end.
+    pub(super) async fn end_log(&self, keeping: &mut Option<JoinHandle<()>>) {
+        if let (Some(log), Some(sink), Some(running)) =
+            (&self.shared.log, &self.sink, &mut *keeping)
+        {
+            log.end(sink, running).await;
+        }
+        if let Some(late) = keeping.take() {
+            late.cancel();
         }
     }
 

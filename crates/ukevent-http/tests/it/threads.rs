@@ -5,14 +5,21 @@ use crate::{
     client::{Client, Running, backends, run},
     tls::{Authority, Secure},
 };
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, mknodat},
+    io::ioctl_fionread,
+};
 use rustls::{HandshakeKind, version::TLS13};
 use std::{
-    fs,
+    fs::{self, OpenOptions},
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::{
         fd::OwnedFd,
-        unix::net::{UnixListener, UnixStream},
+        unix::{
+            fs::OpenOptionsExt,
+            net::{UnixListener, UnixStream},
+        },
     },
     path::Path,
     sync::{Arc, Mutex},
@@ -362,6 +369,43 @@ fn one_log_of_whole_lines() {
         seen.sort();
         seen.dedup();
         assert_eq!(seen.len(), 800, "{kind}");
+    }
+}
+
+/// What is being written when the server ends is written to its end, and what waits behind it.
+#[test]
+fn the_last_lines_of_the_log() {
+    for (kind, threads) in backends().flat_map(|kind| [(kind, 1), (kind, 3)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // Open for both, so that there is no end of it.
+        let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+        let mut options = OpenOptions::new();
+        let mut fifo = options.read(true).write(true).custom_flags(nonblock).open(&path).unwrap();
+        let log = AccessLog { to: LogTo::File(path), format: Format::Common };
+        let server = Running::with(kind, builder(kind, threads).access_log(log));
+        // More than it holds.
+        let long = "x".repeat(4000);
+        let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+        for round in 0..4 {
+            for client in &mut clients {
+                assert_eq!(client.get(&format!("/{round}{long}")).status(), 404);
+            }
+        }
+        wait_until("it is full", || ioctl_fionread(&fifo).unwrap() >= 60_000);
+        let stopper = server.stopper.clone();
+        let mut came = Vec::new();
+        stopper.stop();
+        assert!(clients.iter_mut().all(Client::is_closed));
+        wait_until("all are there", || {
+            let _ = fifo.read_to_end(&mut came);
+            came.iter().filter(|&&byte| byte == b'\n').count() >= 80
+        });
+        server.ended();
+        let came = String::from_utf8(came).unwrap();
+        assert_eq!(came.lines().filter(|line| line.contains(&long)).count(), 80, "{kind}");
+        assert_eq!(came.lines().count(), 80, "{kind}, {threads}: some came twice or in parts");
     }
 }
 

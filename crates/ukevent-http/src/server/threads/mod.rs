@@ -176,12 +176,11 @@ impl Part {
             stopper: stopper.clone(),
             has_fallen: Cell::new(false),
         });
-        let mut tasks =
+        let tasks =
             vec![spawn(Rc::clone(&house).report()), spawn(Rc::clone(&house).take_loaded(loaded))];
-        if house.sink.is_some() {
-            tasks.push(spawn(Rc::clone(&house).keep_log()));
-        }
+        let keeping = house.sink.is_some().then(|| spawn(Rc::clone(&house).keep_log()));
         let mut server = Server::of(house, tasks, stops, stopper);
+        server.keeping = keeping;
         for feed in self.feeds {
             server.feed(feed)?;
         }
