@@ -54,14 +54,14 @@ pub(crate) fn run(project: &Project) -> Result<Outcome, String> {
     tests_step::verdict(count, &skipped, project.is_ci)
 }
 
-fn nightly(root: &Path) -> Command {
+pub(crate) fn nightly(root: &Path) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly"]).current_dir(root);
     command
 }
 
 /// The platform of the nightly compiler, if there is one.
-fn nightly_host(root: &Path) -> Option<String> {
+pub(crate) fn nightly_host(root: &Path) -> Option<String> {
     let output = nightly(root).args(["rustc", "-vV"]).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)

@@ -11,6 +11,7 @@ mod licences;
 mod project;
 mod steps;
 mod tests_step;
+mod tsan_step;
 
 use project::Project;
 use std::{

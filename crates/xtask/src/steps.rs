@@ -3,7 +3,7 @@
 use crate::{
     Mode, asan_step, house, licences,
     project::{self, Project},
-    tests_step,
+    tests_step, tsan_step,
 };
 use std::{fs, process::Command};
 
@@ -47,6 +47,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "doc", quick: false, run: doc, what: "the documentation builds without warnings" },
     Step { name: "loom", quick: false, run: loom, what: "hand-off and wake-ups under every interleaving" },
     Step { name: "asan", quick: false, run: asan_step::run, what: "all tests under AddressSanitizer, where a nightly and nextest are installed" },
+    Step { name: "tsan", quick: false, run: tsan_step::run, what: "what threads do to one queue under ThreadSanitizer, where a nightly and its source are installed" },
     Step { name: "fuzz", quick: false, run: fuzz, what: "a bounded run of each fuzz target" },
     Step { name: "bench", quick: false, run: bench, what: "each benchmark runs and delivers; nothing is measured" },
     Step { name: "msrv", quick: false, run: msrv, what: "the oldest supported Rust compiles it" },
