@@ -74,11 +74,12 @@ enum Task {
     Dead,
     Load,
     Bursts,
+    Shared,
     Report,
 }
 
 impl Task {
-    const TABLES: [Self; 16] = [
+    const TABLES: [Self; 17] = [
         Self::Ready,
         Self::Timers,
         Self::Wake,
@@ -95,6 +96,7 @@ impl Task {
         Self::Dead,
         Self::Load,
         Self::Bursts,
+        Self::Shared,
     ];
 
     const fn name(self) -> &'static str {
@@ -115,6 +117,7 @@ impl Task {
             Self::Dead => "dead",
             Self::Load => "load",
             Self::Bursts => "bursts",
+            Self::Shared => "shared",
             Self::Report => "report",
         }
     }
@@ -189,6 +192,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
             Task::Dead => dead::run(&plan, &cores, more::dead(), &mut outcomes)?,
             Task::Load => tables::load::run(&plan, &cores, &mut outcomes)?,
             Task::Bursts => tables::bursts::run(&plan, &cores, &mut outcomes)?,
+            Task::Shared => tables::shared::run(&plan, &cores, &mut outcomes),
             Task::Report => {}
         }
         all_ok &= outcomes.iter().all(|outcome| outcome.ok);

@@ -14,4 +14,5 @@ pub(crate) mod more;
 pub(crate) mod reads;
 pub(crate) mod serve;
 mod server;
+pub(crate) mod shared;
 pub(crate) mod tasks;

@@ -17,6 +17,7 @@ use crate::rivals::{
     std_channel::StdChannel,
     tokio_channel::TokioChannel,
     tokio_timers::DelayTimers,
+    ukevent_shared::SharedTarget,
 };
 use ukevent_bench::tables::inode::Reach;
 use ukevent_bench::tables::ready::Trigger;
@@ -91,7 +92,10 @@ pub(crate) fn sleepers() -> Vec<Contender<late::Setup>> {
 
 /// Of `wake`.
 pub(crate) fn wake(posts: Posts) -> Vec<Contender<wake::Setup>> {
-    let mut contenders = vec![Contender { name: "tokio", round: wake::round::<TokioChannel> }];
+    let mut contenders = vec![
+        Contender { name: "ukevent shared", round: wake::round::<SharedTarget> },
+        Contender { name: "tokio", round: wake::round::<TokioChannel> },
+    ];
     contenders.extend(match posts {
         Posts::Merged => vec![Contender { name: "bare word", round: wake::round::<Word> }],
         Posts::Each => vec![
