@@ -3,14 +3,12 @@
 //! message; the kernel looks whether it is still readable, but two threads may look before either reads.
 
 use super::shared_epoll::Instance;
-use crate::tables::shared::{Ends, Server, Shares, Waits};
+use crate::tables::shared::{Ends, PAIRS, Server, Shares, Waits};
 use rustix::event::epoll::EventFlags;
 use ukevent_measure::Result;
 
-/// With more at a time, what waits in one thread's list is what others take meanwhile.
-const AT_MOST: usize = 1;
-
-pub(crate) struct Exclusive(Instance<AT_MOST>);
+/// All at a time: what another thread took meanwhile costs a read that finds nothing, one at a time a wait for each.
+pub(crate) struct Exclusive(Instance<PAIRS>);
 
 impl Shares for Exclusive {
     const MAY_TELL_TWICE: bool = true;

@@ -11,7 +11,7 @@ use ukevent_measure::clock::now_ns;
 use ukevent_measure::{Random, Result};
 
 /// After so long without an answer, a message is lost.
-const LOST_AFTER: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
+const LOST_AFTER: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 const NOT_AT_ALL: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// Sends, and takes answers; sleeps while there is none.
