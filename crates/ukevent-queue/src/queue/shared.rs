@@ -63,6 +63,11 @@ impl Queue {
         self.ready_events
     }
 
+    /// How many of its slots have their turn to come, at most.
+    pub(crate) fn listed(&self) -> usize {
+        self.ready.len()
+    }
+
     /// When the next timer is due on the monotonic clock.
     pub(crate) fn next_alarm_ns(&mut self) -> Result<Option<u64>, Error> {
         let sleep_ns = self.until_next_timer()?;
@@ -161,6 +166,10 @@ impl Queue {
     pub(crate) fn commit(&mut self, claims: &Claims, key: Key, number: u64) -> bool {
         let Some(slot) = self.slots.live(key) else { return false };
         let mode = slot.mode;
+        if mode == Mode::Level && matches!(slot.state, State::Fd { .. }) {
+            // It was changed since the staging, and perhaps disabled; it is watched by that change.
+            return true;
+        }
         self.after_delivery(key, mode);
         if self.slots.live(key).is_none() {
             claims.revoke(key.index, number);
@@ -229,6 +238,11 @@ impl Queue {
         if let Some(slot) = self.slots.find(key) {
             slot.flags.insert(Flags::FOR_ALL);
         }
+    }
+
+    /// Whether events of a registration may be delivered.
+    pub(crate) fn is_enabled(&self, key: Key) -> bool {
+        self.slots.live_ref(key).is_some_and(|slot| slot.flags.contains(Flags::ENABLED))
     }
 
     /// Whether a key names a registration or operation that is not over.

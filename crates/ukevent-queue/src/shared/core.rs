@@ -249,6 +249,15 @@ impl Core {
         }
     }
 
+    /// A waiter goes off to work: those who sleep find what there is, and wake for the next timer.
+    pub(super) fn leave_to_others(&mut self) {
+        if self.sleepers > 0 && self.set_alarm().is_err() {
+            // One of them tries, and tells.
+            self.mailbox.stir();
+        }
+        self.share_out();
+    }
+
     /// Wakes all that sleep.
     pub(super) fn call_everyone(&mut self) {
         self.call(|_| true);
@@ -274,7 +283,7 @@ impl Core {
         if self.sleepers == 0 {
             return;
         }
-        let settled = self.queue.let_in().and_then(|()| self.set_alarm());
+        let settled = self.let_in().and_then(|()| self.set_alarm());
         self.fill(outside, self.sleepers);
         self.share_out();
         if settled.is_err() || !self.queue.is_settled() {
@@ -334,9 +343,20 @@ impl Core {
         let is_alone = self.members.len() == 1;
         let handed_on = self.handed_on.iter().filter(|&&(by, _)| is_alone || by != lane.id());
         let given = self.ring.len() + self.returned.len() + handed_on.count();
-        let is_theirs =
-            self.members.iter().any(|it| it.lane.id() != lane.id() && it.lane.holds_something());
-        if is_theirs { given } else { given + self.queue.ready_events() }
+        let behind = if !self.others_work(lane) {
+            self.queue.ready_events()
+        } else if self.ring.has_room() {
+            0
+        } else {
+            // Nothing comes to a ring whose entries are claimed and not emptied yet.
+            self.queue.listed()
+        };
+        given + behind
+    }
+
+    /// Whether others than this waiter have events. Then only the ring tells which of the ready ones are in reach.
+    pub(super) fn others_work(&self, lane: &Lane) -> bool {
+        self.members.iter().any(|it| it.lane.id() != lane.id() && it.lane.holds_something())
     }
 
     /// Takes the request to return without an event, if there was one.
@@ -438,7 +458,8 @@ impl Core {
         while let Some(staged) = all.pop() {
             if staged.stamp.has(Stamp::FOR_ALL) {
                 lane.push_first(staged);
-            } else if staged.stamp.has(Stamp::OVER) {
+            } else if staged.stamp.has(Stamp::OVER | Stamp::TAKEN) {
+                // Its registration, which is over or has disabled itself, does not tell of it again.
                 self.returned.push_front(staged);
             } else {
                 gone.extend(self.unstage(outside, staged));
@@ -465,6 +486,7 @@ impl Core {
     /// delivered. What is left is to be dropped.
     pub(super) fn withdraw(&mut self, outside: &Outside, key: Key) -> Vec<Event> {
         let taken = self.extract(|staged| staged.event.key == key);
+        self.broadcasts.retain(|_, it| it.key != key);
         let mut gone = Vec::new();
         for staged in taken.into_iter().rev() {
             if matches!(staged.event.kind, Kind::Ready(_) | Kind::Failed(_)) {
@@ -479,10 +501,17 @@ impl Core {
         gone
     }
 
+    /// Whether an event that a waiter holds is of a registration that was disabled since it was staged: then no other
+    /// may have it.
+    pub(super) fn is_withdrawn(&self, outside: &Outside, key: Key, stamp: Stamp) -> bool {
+        !outside.claims.is_above_floor(key.index, stamp) && !self.queue.is_enabled(key)
+    }
+
     /// A registration is gone, and the operations on it with it: nothing of them may be taken any more. What was on
     /// its way.
     pub(super) fn gone(&mut self, outside: &Outside, key: Key) -> Vec<Event> {
         outside.claims.revoke(key.index, self.number);
+        self.broadcasts.retain(|_, it| it.key != key);
         let queue = &self.queue;
         let is_orphan = |staged: &Staged| {
             staged.event.key == key

@@ -40,7 +40,9 @@ impl Stamp {
     pub(crate) const FOR_ALL: u64 = 1 << 3;
     /// Its registration is over, by this very event, which was handed on.
     pub(crate) const OVER: u64 = 1 << 4;
-    const FLAGS: u32 = 5;
+    /// It was taken before, and handed on: what its mode asks for has been done.
+    pub(crate) const TAKEN: u64 = 1 << 5;
+    const FLAGS: u32 = 6;
 
     pub(crate) const fn new(number: u64, flags: u64) -> Self {
         Self(number << Self::FLAGS | flags)

@@ -236,6 +236,10 @@ impl Waiter {
             Some((sleep, count)) => {
                 let reports = &self.reports[..*count.as_ref().unwrap_or(&0)];
                 core.has_asked(&self.lane, reports, sleep.blocks);
+                if sleep.blocks {
+                    // What was staged before the sleep is looked at again.
+                    self.found_before = core.number;
+                }
                 core.queue.take_in(reports)?;
                 // It tells all that was so when it began, unless that is very much.
                 let is_full = reports.len() == BATCH && core.in_reach(&self.lane) < MUCH;
@@ -260,29 +264,35 @@ impl Waiter {
             core.let_in()?;
         }
         let is_over = goal.wait.at_least == 0 || goal.deadline.is_over();
-        let in_reach = self.lane.len() + core.in_reach(&self.lane);
-        let has_enough = in_reach >= goal.wait.at_least.max(1);
-        let is_called = goal.has_looked
-            && (core.take_woken() || goal.seen.is_some_and(|seen| shared.position() != seen));
+        let has_moved = goal.seen.is_some_and(|seen| shared.position() != seen);
+        let needs = goal.wait.at_least.max(1);
+        if core.others_work(&self.lane) {
+            core.fill(outside, needs);
+        }
+        let has_enough = self.lane.len() + core.in_reach(&self.lane) >= needs;
+        let is_called = goal.has_looked && (core.take_woken() || has_moved);
         if is_interrupted || goal.has_looked && (has_enough || is_over || is_called) {
-            self.let_out(core, goal.wait)?;
-            let nothing = self.grant == 0;
-            if nothing && is_interrupted {
-                return Err(WaitError::Interrupted);
-            }
-            if !nothing || is_over || is_called {
+            self.let_out(core, goal.wait);
+            if self.grant >= needs || is_over || is_called {
                 return Ok(Step::Over);
             }
-            // Others were faster.
+            if is_interrupted {
+                return if self.grant > 0 { Ok(Step::Over) } else { Err(WaitError::Interrupted) };
+            }
+            // Another was faster: it took from the ring what was in reach.
+            drop(core.recall(outside, &self.lane));
         }
-        let needs = goal.wait.at_least.max(1);
-        if in_reach > 0 && needs > 1 {
+        let in_reach = self.lane.len() + core.in_reach(&self.lane);
+        let has_enough = in_reach >= needs;
+        if !has_enough {
             // It wants more; others who sleep may want what there is.
             core.offer(outside, in_reach);
         }
-        let has_enough = self.lane.len() + core.in_reach(&self.lane) >= needs;
-        let may_sleep = !has_enough && !is_over && core.queue.is_settled();
-        let blocks = may_sleep && core.fall_asleep(&self.lane, needs)?;
+        let blocks = !has_enough
+            && !is_over
+            && !has_moved
+            && core.queue.is_settled()
+            && core.fall_asleep(&self.lane, needs)?;
         Ok(Step::Sleep(Sleep {
             blocks,
             timeout_ns: if blocks { goal.deadline.remaining_ns() } else { Some(0) },
@@ -291,7 +301,7 @@ impl Waiter {
     }
 
     /// Claims what the wait needs at least, lets the rest be taken, and sees to it that others know.
-    fn let_out(&mut self, core: &mut Core, wait: &Wait<'_>) -> Result<(), WaitError> {
+    fn let_out(&mut self, core: &mut Core, wait: &Wait<'_>) {
         let outside = &self.shared.outside;
         core.fill(outside, wait.at_most.saturating_sub(self.lane.len()));
         if !Arc::ptr_eq(&self.ring, &core.ring) {
@@ -304,10 +314,7 @@ impl Waiter {
         }
         self.grant = (self.lane.len() + core.in_reach(&self.lane)).min(wait.at_most);
         core.batch_max = core.batch_max.max(self.grant as u64);
-        core.share_out();
-        // The next timer is for one of them.
-        core.set_alarm()?;
-        Ok(())
+        core.leave_to_others();
     }
 
     /// Takes the next event that the last wait let out; `None` when all were taken, by this waiter or by others.
@@ -345,10 +352,12 @@ impl Waiter {
     fn take(&mut self, staged: Staged) -> Option<Event> {
         let (key, stamp) = (staged.event.key, staged.stamp);
         self.lane.hold(key);
-        let staged = self.confirm(staged).or_else(|| {
+        let Some(staged) = self.confirm(staged) else {
             self.lane.let_go();
-            None
-        })?;
+            // Who removed it meanwhile may have been told that it is held.
+            self.shared.tell_who_lingers();
+            return None;
+        };
         if self.shared.is_nearest() {
             self.shared.outside.claims.set_nearest(key.index, self.lane.id());
         }
@@ -375,13 +384,22 @@ impl Waiter {
             drop(gone);
             return None;
         }
-        let is_doubtful = stamp.has(Stamp::STATE) && stamp.number() <= self.found_before;
+        // What was handed on is told of also if it is dealt with: nobody else would enable it again. And what is for
+        // all, also if another has dealt with it.
+        let is_state = stamp.has(Stamp::STATE) && !stamp.has(Stamp::TAKEN | Stamp::FOR_ALL);
+        let is_doubtful = is_state && stamp.number() <= self.found_before;
         if !is_doubtful && !stamp.has(Stamp::COMMIT) {
             return Some(staged);
         }
         let mut core = self.shared.lock();
-        let mut staged =
-            if is_doubtful { core.queue.still_true(&outside.claims, staged)? } else { staged };
+        let mut staged = if !is_doubtful {
+            staged
+        } else if let Some(staged) = core.queue.still_true(&outside.claims, staged) {
+            staged
+        } else {
+            core.settle(outside);
+            return None;
+        };
         if stamp.has(Stamp::COMMIT) {
             let number = core.number;
             if !core.queue.commit(&outside.claims, key, number) {
@@ -417,19 +435,28 @@ impl Waiter {
     ///
     /// # Errors
     /// Gives the event back, if it is not the one that was taken last, or its registration was removed or disabled
-    /// meanwhile, so that nobody may have it any more.
+    /// meanwhile, so that nobody may have it any more. A post of a source that was disabled is kept.
     pub fn release(&mut self, event: Event) -> Result<(), Event> {
         let Some(Held { key, stamp }) = self.held.take_if(|held| held.key == event.key) else {
             return Err(event);
         };
         let outside = &self.shared.outside;
-        let has_claim = !stamp.has(Stamp::FREE | Stamp::OVER | Stamp::FOR_ALL);
         let mut core = self.shared.lock();
-        let is_void = has_claim && !outside.claims.put_back(key.index, stamp);
+        let is_void = if stamp.has(Stamp::OVER | Stamp::FOR_ALL) {
+            false
+        } else if stamp.has(Stamp::FREE) {
+            !core.queue.is_live(key)
+        } else if core.is_withdrawn(outside, key, stamp) {
+            core.resume(outside, key, stamp);
+            true
+        } else {
+            !outside.claims.put_back(key.index, stamp)
+        };
         if stamp.has(Stamp::FOR_ALL) {
             core.heard(outside, stamp);
         } else if !is_void {
-            let staged = Staged { event, stamp: stamp.without(Stamp::COMMIT) };
+            let taken = if stamp.has(Stamp::COMMIT) { Stamp::TAKEN } else { 0 };
+            let staged = Staged { event, stamp: stamp.without(Stamp::COMMIT).with(taken) };
             core.hand_on(outside, self.lane.id(), staged);
             self.lane.tally.released.count();
             drop(core);

@@ -19,6 +19,7 @@ mod inodes;
 mod keys;
 mod limits;
 mod losses;
+mod many;
 mod masks;
 mod modes;
 mod nesting;
