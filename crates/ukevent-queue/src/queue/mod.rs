@@ -74,6 +74,8 @@ pub struct Queue {
     made_by: Process,
     /// Several threads use it, one after another.
     is_shared: bool,
+    /// Owners that a shared queue has let go of: they are not to be dropped under its lock.
+    pub(crate) waste: Vec<Removed>,
     owner: Option<Runner>,
     counters: Counters,
     /// Which wait is going on, or comes next.
@@ -155,6 +157,7 @@ impl Queue {
             spent: None,
             made_by: Process::current(),
             is_shared: false,
+            waste: Vec::new(),
             owner: None,
             counters: Counters::default(),
             reports: Vec::new(),

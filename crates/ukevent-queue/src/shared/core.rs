@@ -7,17 +7,20 @@
 //! in the queue, in its order: that is the backlog. In front of both are the events that were given back. A thread
 //! that leaves events behind wakes one that sleeps, and that one the next: so each sleeper that is woken finds one.
 
+mod recall;
+
 use super::claims::Claims;
 use super::lane::Lane;
 use super::ring::{ANYBODY, Ring, Staged, Stamp};
 use super::{Policy, SharedCounters, WaiterCounters};
 use crate::backend::Ticket;
 use crate::error::BuildError;
-use crate::event::{Event, Kind};
+use crate::event::Event;
 use crate::key::Key;
 use crate::post::Mailbox;
 use crate::primitive::{self, AtomicBool, AtomicU64, Ordering};
 use crate::queue::{Counters, Queue};
+use crate::source::Removed;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
@@ -86,6 +89,14 @@ pub(super) struct Core {
     pub(super) batch_max: u64,
     /// What waiters did that are gone.
     left: WaiterCounters,
+    waste: Waste,
+}
+
+/// What is to be dropped without the lock: it may be the program's, and use the queue.
+#[derive(Default)]
+pub(super) struct Waste {
+    events: Vec<Event>,
+    removed: Vec<Removed>,
 }
 
 impl Core {
@@ -124,7 +135,14 @@ impl Core {
             high_water: 0,
             batch_max: 0,
             left: WaiterCounters::default(),
+            waste: Waste::default(),
         })
+    }
+
+    /// What is to be dropped as soon as nobody has the lock.
+    pub(super) fn take_waste(&mut self) -> Waste {
+        self.waste.removed.append(&mut self.queue.waste);
+        std::mem::take(&mut self.waste)
     }
 
     // Who waits.
@@ -414,7 +432,7 @@ impl Core {
         if stamp.has(Stamp::COMMIT) {
             // Once, not at each taking.
             self.queue.commit(&outside.claims, event.key, self.number);
-            drop(self.queue.take_spent());
+            self.waste.removed.extend(self.queue.take_spent());
             let is_over = !self.queue.is_live(event.key);
             stamp = stamp.without(Stamp::COMMIT).with(if is_over { Stamp::OVER } else { 0 });
         }
@@ -444,91 +462,6 @@ impl Core {
     pub(super) fn resume(&mut self, outside: &Outside, key: Key, stamp: Stamp) {
         self.queue.resume(&outside.claims, key, stamp);
         self.settle(outside);
-    }
-
-    // Back from the ring.
-
-    /// Takes all back that nobody took, for a waiter that is here: so states are looked at again, occurrences go on
-    /// adding up, and sources have their turn.
-    pub(super) fn recall(&mut self, outside: &Outside, lane: &Lane) -> Vec<Event> {
-        let mut all: Vec<Staged> = std::iter::from_fn(|| lane.pop()).collect();
-        all.extend(self.returned.drain(..));
-        all.extend(std::iter::from_fn(|| self.ring.pop()));
-        let mut gone = Vec::new();
-        while let Some(staged) = all.pop() {
-            if staged.stamp.has(Stamp::FOR_ALL) {
-                lane.push_first(staged);
-            } else if staged.stamp.has(Stamp::OVER | Stamp::TAKEN) {
-                // Its registration, which is over or has disabled itself, does not tell of it again.
-                self.returned.push_front(staged);
-            } else {
-                gone.extend(self.unstage(outside, staged));
-            }
-        }
-        gone
-    }
-
-    /// Puts an event back whose registration may have been removed or disabled since: then it is void, or kept.
-    pub(super) fn unstage(&mut self, outside: &Outside, staged: Staged) -> Option<Event> {
-        if staged.stamp.has(Stamp::FOR_ALL) {
-            self.heard(outside, staged.stamp);
-            return None;
-        }
-        let is_state = matches!(staged.event.kind, Kind::Ready(_) | Kind::Failed(_));
-        if is_state && !outside.claims.is_staged(staged.event.key.index, staged.stamp) {
-            // Its state is looked at when it is wanted again.
-            return None;
-        }
-        self.queue.unstage(&outside.claims, staged).err()
-    }
-
-    /// Makes void what nobody has taken of a registration, and puts its occurrences back, for when they may be
-    /// delivered. What is left is to be dropped.
-    pub(super) fn withdraw(&mut self, outside: &Outside, key: Key) -> Vec<Event> {
-        let taken = self.extract(|staged| staged.event.key == key);
-        self.broadcasts.retain(|_, it| it.key != key);
-        let mut gone = Vec::new();
-        for staged in taken.into_iter().rev() {
-            if matches!(staged.event.kind, Kind::Ready(_) | Kind::Failed(_)) {
-                outside.claims.clear(key.index, staged.stamp);
-            } else {
-                gone.extend(self.unstage(outside, staged));
-            }
-        }
-        // Also for whoever is about to take one.
-        outside.claims.withdraw(key.index, self.number);
-        self.queue.list_again(key.index);
-        gone
-    }
-
-    /// Whether an event that a waiter holds is of a registration that was disabled since it was staged: then no other
-    /// may have it.
-    pub(super) fn is_withdrawn(&self, outside: &Outside, key: Key, stamp: Stamp) -> bool {
-        !outside.claims.is_above_floor(key.index, stamp) && !self.queue.is_enabled(key)
-    }
-
-    /// A registration is gone, and the operations on it with it: nothing of them may be taken any more. What was on
-    /// its way.
-    pub(super) fn gone(&mut self, outside: &Outside, key: Key) -> Vec<Event> {
-        outside.claims.revoke(key.index, self.number);
-        self.broadcasts.retain(|_, it| it.key != key);
-        let queue = &self.queue;
-        let is_orphan = |staged: &Staged| {
-            staged.event.key == key
-                || matches!(staged.event.kind, Kind::Completed(_))
-                    && !staged.stamp.has(Stamp::OVER)
-                    && !queue.is_live(staged.event.key)
-        };
-        let (ring, members) = (&self.ring, &self.members);
-        let orphans = extract(ring, &mut self.returned, &mut self.handed_on, members, is_orphan);
-        for staged in &orphans {
-            outside.claims.revoke(staged.event.key.index, self.number);
-        }
-        orphans.into_iter().map(|staged| staged.event).collect()
-    }
-
-    fn extract(&mut self, is_meant: impl Fn(&Staged) -> bool) -> Vec<Staged> {
-        extract(&self.ring, &mut self.returned, &mut self.handed_on, &self.members, is_meant)
     }
 
     // The ring itself.
@@ -563,26 +496,4 @@ impl Core {
             position: outside.position.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Takes events out of wherever they are on their way.
-fn extract(
-    ring: &Ring,
-    returned: &mut VecDeque<Staged>,
-    handed_on: &mut VecDeque<(u32, Staged)>,
-    members: &[Member],
-    is_meant: impl Fn(&Staged) -> bool,
-) -> Vec<Staged> {
-    let mut taken = Vec::new();
-    for member in members {
-        taken.extend(member.lane.extract(&is_meant));
-    }
-    let (meant, others) = returned.drain(..).partition::<VecDeque<_>, _>(&is_meant);
-    *returned = others;
-    taken.extend(meant);
-    taken.extend(ring.extract(&is_meant));
-    let (meant, others) = handed_on.drain(..).partition::<VecDeque<_>, _>(|it| is_meant(&it.1));
-    *handed_on = others;
-    taken.extend(meant.into_iter().map(|(_, staged)| staged));
-    taken
 }

@@ -3,6 +3,7 @@
 //! | file | what it tells |
 //! |---|---|
 //! | `mod.rs` | what a program does with it: register, change, remove, post |
+//! | `builder.rs` | how one is made, and who takes up an event |
 //! | `waiter.rs` | one thread's part: wait, take, let go, hand on |
 //! | `core.rs` | the queue under its lock, and what is on the way from it to the waiters |
 //! | `ring.rs` | the events that are ready, in memory, for whoever claims them |
@@ -15,6 +16,7 @@
 //! io_uring: deferred work of a ring can be taken up only by the thread that owns it, and without deferring, a report
 //! wakes all that wait (ARCHITECTURE.md has the measurement).
 
+mod builder;
 mod claims;
 mod core;
 mod keeper;
@@ -23,6 +25,7 @@ mod ring;
 mod tally;
 mod waiter;
 
+pub use builder::{Policy, SharedBuilder};
 pub(crate) use claims::Claims;
 pub(crate) use ring::{Staged, Stamp};
 pub use tally::WaiterCounters;
@@ -30,119 +33,23 @@ pub use waiter::Waiter;
 
 use self::core::{Core, Outside};
 use self::keeper::Keeper;
-use crate::backend::choice::BackendKind;
+use crate::Clock;
 use crate::error::{BuildError, ChangeError, NoSuchKey, RegisterError, WaitError, WrongThread};
-use crate::event::{Event, Kind};
+use crate::event::Kind;
 use crate::key::{Key, Token};
 use crate::mode::Mode;
 use crate::operation::{Operation, StartError, StartRefusal};
 use crate::post::{Poster, Waker};
-use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock};
+use crate::primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock};
 use crate::queue::{Change, Counters};
 use crate::source::{Removed, Source};
-use crate::{Builder, Clock};
 #[cfg(not(loom))]
 use rustix::thread::futex;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 use ukevent_sys::epoll::Epoll;
 use ukevent_sys::runner::Process;
-
-/// Who takes up an event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Whoever is free, first come first served.
-    #[default]
-    Balanced,
-    /// Whoever is free; of several events that are ready, a waiter takes those first whose registration it had last,
-    /// while they are among the first eight: what it needs for them may still be in its processor's cache.
-    Nearest,
-}
-
-/// Makes shared queues.
-///
-/// ```
-/// use ukevent_queue::{Policy, SharedBuilder};
-///
-/// let queue = SharedBuilder::new().policy(Policy::Nearest).ring(4096).limit(100_000).build()?;
-/// assert_eq!(queue.counters().capacity, 4096);
-/// # Ok::<(), ukevent_queue::BuildError>(())
-/// ```
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct SharedBuilder {
-    limit: u32,
-    entries: u32,
-    policy: Policy,
-}
-
-impl SharedBuilder {
-    /// The defaults: up to 16 million registrations, a ring of 1,024 entries (64 KiB), [`Policy::Balanced`].
-    pub const fn new() -> Self {
-        Self { limit: 1 << 24, entries: 1024, policy: Policy::Balanced }
-    }
-
-    /// So many registrations at most (at most 2^30).
-    pub const fn limit(mut self, registrations: u32) -> Self {
-        self.limit = registrations;
-        self
-    }
-
-    /// A ring of so many entries: at least 2, at most 2^20, rounded up to a power of two. What it has no room for
-    /// waits behind it.
-    pub const fn ring(mut self, entries: u32) -> Self {
-        self.entries = entries;
-        self
-    }
-
-    /// Who takes up an event.
-    pub const fn policy(mut self, policy: Policy) -> Self {
-        self.policy = policy;
-        self
-    }
-
-    /// Makes the queue.
-    ///
-    /// # Errors
-    /// [`BuildError::Kernel`] when descriptors or memory are exhausted.
-    pub fn build(&self) -> Result<SharedQueue, BuildError> {
-        let mut queue = Builder::new().backend(BackendKind::Epoll).limit(self.limit).build()?;
-        let Some((set, mailbox)) = queue.share() else {
-            return Err(BuildError::Unavailable {
-                backend: "epoll",
-                why: "it cannot be shared".to_owned(),
-            });
-        };
-        let waker = queue.waker();
-        let core = Core::new(queue, &set, mailbox, self.entries, self.policy)?;
-        let outside = Outside {
-            claims: Claims::new(),
-            position: AtomicU64::new(0),
-            is_handed_on: AtomicBool::new(false),
-        };
-        let inner = Inner {
-            core: Mutex::new(core),
-            outside,
-            set,
-            waker,
-            policy: self.policy,
-            members: AtomicU32::new(0),
-            lingering: AtomicU32::new(0),
-            let_go: AtomicU32::new(0),
-            keeper: Mutex::new(None),
-            watched: AtomicU64::new(0),
-            made_by: Process::current(),
-        };
-        Ok(SharedQueue { inner: Arc::new(inner) })
-    }
-}
-
-impl Default for SharedBuilder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 /// What all handles have in common.
 struct Inner {
@@ -151,6 +58,7 @@ struct Inner {
     /// What waiters sleep on.
     set: std::sync::Arc<Epoll>,
     waker: Waker,
+    room_waker: std::task::Waker,
     policy: Policy,
     /// How many waiters there are.
     members: AtomicU32,
@@ -164,9 +72,43 @@ struct Inner {
     made_by: Process,
 }
 
+/// The core, locked. What it has let go of is dropped after that.
+struct Locked<'a> {
+    /// There until the end.
+    core: Option<MutexGuard<'a, Core>>,
+}
+
+impl Deref for Locked<'_> {
+    type Target = Core;
+
+    fn deref(&self) -> &Core {
+        self.core.as_ref().expect("it is there until the end")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Core {
+        self.core.as_mut().expect("it is there until the end")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let Some(mut core) = self.core.take() else { return };
+        let waste = core.take_waste();
+        drop(core);
+        drop(waste);
+    }
+}
+
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Core> {
-        lock(&self.core)
+    fn lock(&self) -> Locked<'_> {
+        Locked { core: Some(lock(&self.core)) }
+    }
+
+    /// The same, but not in a child made by fork(2), where another thread may have had it for ever.
+    fn lock_at_home(&self) -> Option<Locked<'_>> {
+        self.made_by.is_current().then(|| self.lock())
     }
 
     fn check_process(&self) -> Result<(), WrongThread> {
@@ -243,7 +185,7 @@ pub struct SharedQueue {
 }
 
 /// What happened in a shared queue. Taken by [`SharedQueue::counters`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SharedCounters {
     /// What happened in the queue, of all waiters together. Events count when they are put into the ring.
@@ -377,7 +319,7 @@ impl SharedQueue {
         self.change(|core| {
             if core.queue.is_live(key) {
                 // What is under way is as before if the change is refused.
-                drop(core.withdraw(outside, key));
+                core.withdraw(outside, key);
             }
             let changed = core.queue.modify(key, change);
             if changed.is_err() {
@@ -410,7 +352,7 @@ impl SharedQueue {
         let outside = &self.inner.outside;
         self.change(|core| {
             core.queue.disable(key)?;
-            drop(core.withdraw(outside, key));
+            core.withdraw(outside, key);
             Ok(())
         })
     }
@@ -423,14 +365,11 @@ impl SharedQueue {
     pub fn remove(&self, key: Key) -> Result<Withdrawn, NoSuchKey> {
         self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
         let outside = &self.inner.outside;
-        let mut orphans = Vec::new();
         let withdrawn = self.change(|core| {
             let removed = core.queue.remove(key)?;
-            orphans = core.gone(outside, key);
+            core.gone(outside, key);
             Ok(Withdrawn { removed, is_held: core.is_held(key) })
         });
-        // Outside of the lock: what an operation brought may be the program's.
-        drop::<Vec<Event>>(orphans);
         self.inner.leave_keeper(key);
         withdrawn
     }
@@ -442,7 +381,7 @@ impl SharedQueue {
         inner.lingering.fetch_add(1, Ordering::SeqCst);
         loop {
             let count = inner.let_go.load(Ordering::SeqCst);
-            if !inner.lock().is_held(key) {
+            if !inner.lock_at_home().is_some_and(|core| core.is_held(key)) {
                 break;
             }
             wait_while(&inner.let_go, count);
@@ -476,7 +415,7 @@ impl SharedQueue {
     /// # Errors
     /// [`NoSuchKey`].
     pub fn poster(&self, key: Key) -> Result<Poster, NoSuchKey> {
-        self.inner.lock().queue.poster(key)
+        self.inner.lock_at_home().ok_or(NoSuchKey)?.queue.poster(key)
     }
 
     /// What ends a wait without an event, from any thread: that of one waiter. For all of them register a source with
@@ -490,7 +429,7 @@ impl SharedQueue {
     /// [`Operation::receive_each`].
     #[must_use]
     pub fn room_waker(&self) -> std::task::Waker {
-        self.inner.lock().queue.room_waker()
+        self.inner.room_waker.clone()
     }
 
     /// How many events were put into the ring, ever: for [`Waiter::wait_after`]. No lock.
@@ -503,13 +442,15 @@ impl SharedQueue {
     /// stays in its order; waiters go on meanwhile.
     pub fn resize(&self, entries: u32) {
         let outside = &self.inner.outside;
-        self.inner.lock().resize(outside, entries);
+        if let Some(mut core) = self.inner.lock_at_home() {
+            core.resize(outside, entries);
+        }
     }
 
     /// Does something with the owner of a registered descriptor, if it was registered as a `T`; under the queue's
     /// lock, so briefly. Threads that read from a descriptor on their own keep an `Arc` of it.
     pub fn with_owner<T: 'static, R>(&self, key: Key, body: impl FnOnce(&T) -> R) -> Option<R> {
-        self.inner.lock().queue.owner_of(key).map(body)
+        self.inner.lock_at_home()?.queue.owner_of(key).map(body)
     }
 
     /// The time of a clock, since its epoch.
@@ -518,16 +459,17 @@ impl SharedQueue {
         Duration::from_nanos(clock.now())
     }
 
-    /// What happened so far.
+    /// What happened so far; nothing in a child made by fork(2).
     #[must_use]
     pub fn counters(&self) -> SharedCounters {
-        self.inner.lock().counters(&self.inner.outside)
+        let core = self.inner.lock_at_home();
+        core.map(|core| core.counters(&self.inner.outside)).unwrap_or_default()
     }
 
     /// What each waiter that there is did so far, in the order in which they came.
     #[must_use]
     pub fn waiters(&self) -> Vec<WaiterCounters> {
-        self.inner.lock().waiters()
+        self.inner.lock_at_home().map(|core| core.waiters()).unwrap_or_default()
     }
 
     /// Who takes up an event.

@@ -4,6 +4,8 @@
 //! take it. When the ring is empty the waiter goes to the core, lets in what is there, and sleeps on the kernel's set
 //! with all others who have nothing to do; the kernel wakes one of them for each report.
 
+mod goal;
+
 use super::Inner;
 use super::WaiterCounters;
 use super::claims::LetGo;
@@ -15,10 +17,10 @@ use crate::event::Event;
 use crate::key::Key;
 use crate::primitive::Ordering;
 use crate::source::Removed;
-use crate::wait::{Until, Wait};
+use crate::wait::Wait;
+use goal::{Goal, Sleep, Step};
 use std::sync::Arc;
 use ukevent_sys::Error as SysError;
-use ukevent_sys::clock::Clock;
 use ukevent_sys::epoll::Report;
 
 /// Reports taken with one sleep if nobody else could take them.
@@ -190,8 +192,7 @@ impl Waiter {
         {
             self.lane.push(staged);
         } else {
-            let gone = self.shared.lock().unstage(&self.shared.outside, staged);
-            drop(gone);
+            self.shared.lock().unstage(&self.shared.outside, staged);
         }
     }
 
@@ -253,7 +254,7 @@ impl Waiter {
             }
             None => {
                 self.found_before = core.number;
-                drop(core.recall(outside, &self.lane));
+                core.recall(outside, &self.lane);
                 core.queue.look_again_at(goal.wait.at_most)?;
             }
         }
@@ -280,7 +281,7 @@ impl Waiter {
                 return if self.grant > 0 { Ok(Step::Over) } else { Err(WaitError::Interrupted) };
             }
             // Another was faster: it took from the ring what was in reach.
-            drop(core.recall(outside, &self.lane));
+            core.recall(outside, &self.lane);
         }
         let in_reach = self.lane.len() + core.in_reach(&self.lane);
         let has_enough = in_reach >= needs;
@@ -380,8 +381,7 @@ impl Waiter {
             outside.claims.take(key.index, stamp)
         };
         if !may {
-            let gone = self.shared.lock().unstage(outside, staged);
-            drop(gone);
+            self.shared.lock().unstage(outside, staged);
             return None;
         }
         // What was handed on is told of also if it is dealt with: nobody else would enable it again. And what is for
@@ -513,78 +513,5 @@ impl std::fmt::Debug for Waiter {
             .field("holds", &self.held.as_ref().map(|held| held.key))
             .field("let_out", &self.grant)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a wait wants, and how far it is.
-struct Goal<'a> {
-    wait: &'a Wait<'a>,
-    seen: Option<u64>,
-    deadline: Deadline,
-    /// The kernel was asked in this wait.
-    has_looked: bool,
-    has_slept: bool,
-}
-
-impl<'a> Goal<'a> {
-    fn new(seen: Option<u64>, wait: &'a Wait<'a>, core: &mut Core) -> Self {
-        let deadline = Deadline::of(wait.until, core);
-        Self { wait, seen, deadline, has_looked: false, has_slept: false }
-    }
-}
-
-/// What a wait does next.
-enum Step {
-    Sleep(Sleep),
-    Over,
-}
-
-/// How it sleeps.
-struct Sleep {
-    /// Others know that it sleeps; else it only looks.
-    blocks: bool,
-    timeout_ns: Option<u64>,
-    /// Reports that it may take.
-    most: usize,
-}
-
-/// When a wait is over.
-enum Deadline {
-    Never,
-    Monotonic(u64),
-    /// On a clock that may jump: also a timer of the queue's own.
-    Other(Clock, u64, Key),
-}
-
-impl Deadline {
-    fn of(until: Until, core: &mut Core) -> Self {
-        match until {
-            Until::Ever => Self::Never,
-            Until::Now => Self::Monotonic(0),
-            Until::Within(ns) => Self::Monotonic(Clock::Monotonic.now().saturating_add(ns)),
-            Until::At(Clock::Monotonic, ns) => Self::Monotonic(ns),
-            Until::At(clock, ns) => Self::Other(clock, ns, core.queue.add_deadline(clock, ns)),
-        }
-    }
-
-    fn end(self, shared: &Inner) {
-        if let Self::Other(_, _, key) = self {
-            shared.lock().queue.end_deadline(key);
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        match *self {
-            Self::Never => false,
-            Self::Monotonic(ns) => ns == 0 || Clock::Monotonic.now() >= ns,
-            Self::Other(clock, ns, _) => clock.now() >= ns,
-        }
-    }
-
-    fn remaining_ns(&self) -> Option<u64> {
-        match *self {
-            Self::Monotonic(ns) => Some(ns.saturating_sub(Clock::Monotonic.now())),
-            Self::Never | Self::Other(..) => None,
-        }
     }
 }

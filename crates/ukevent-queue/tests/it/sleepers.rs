@@ -4,7 +4,7 @@ use crate::bench::{A, B, until_asleep, watched};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use ukevent_queue::{Merge, Mode, SharedQueue, Timer, Token, User, Wait};
+use ukevent_queue::{Fd, Merge, Mode, Operation, SharedQueue, Timer, Token, User, Wait};
 
 /// A thread that waits for so many events, says what it took, and works on it until it is let go.
 struct Sleeper {
@@ -84,4 +84,41 @@ fn what_another_thread_brings_wakes_the_only_waiter() {
     queue.enable(user).unwrap();
     assert_eq!(sleeper.took(), [A]);
     sleeper.end();
+}
+
+/// A descriptor whose owner uses the queue when it is dropped.
+struct Inquirer(std::io::PipeReader, SharedQueue, mpsc::Sender<usize>);
+
+impl std::os::fd::AsFd for Inquirer {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Drop for Inquirer {
+    fn drop(&mut self) {
+        self.2.send(self.1.counters().waiters).unwrap();
+    }
+}
+
+/// What the queue itself lets go of, it drops when it is not locked.
+#[test]
+fn an_owner_may_use_the_queue_when_it_is_dropped() {
+    let queue = SharedQueue::new().unwrap();
+    let mut waiter = queue.waiter().unwrap();
+    let (say, said) = mpsc::channel();
+    let owner = |reader| Fd::new(Inquirer(reader, queue.clone(), say.clone()));
+    let (reader, writer) = testkit::pipe_pair();
+    queue.register_for_all(owner(reader), A, Mode::OneShot).unwrap();
+    drop(writer);
+    watched("a one-shot for all is taken", || {
+        assert_eq!(waiter.wait(Wait::forever()), Ok(1));
+        assert!(waiter.next_event().is_some());
+    });
+    assert_eq!(said.try_recv(), Ok(1), "it was dropped");
+    let (reader, _writer) = testkit::pipe_pair();
+    let key = queue.register(owner(reader).unwatched(), B, Mode::Level).unwrap();
+    queue.start(Operation::close(key), B).unwrap();
+    watched("a descriptor is closed", || assert_eq!(waiter.wait(Wait::forever()), Ok(1)));
+    assert_eq!(said.try_recv(), Ok(1), "it was closed");
 }

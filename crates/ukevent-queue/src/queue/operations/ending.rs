@@ -155,7 +155,9 @@ impl Queue {
             }
         }
         let removed = self.remove(on);
-        drop(removed);
+        if self.is_shared {
+            self.waste.extend(removed);
+        }
         self.complete(key, Completed { result: Ok(0), payload: Payload::None }, true);
         Ok(())
     }
