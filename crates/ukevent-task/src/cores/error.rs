@@ -1,6 +1,8 @@
 //! What went wrong on the threads.
 
 use crate::RunError;
+use crate::runtime::{drop_quietly, words};
+use std::any::Any;
 use std::fmt;
 
 /// What went wrong on the threads of [`Cores`](super::Cores); one line for each in its `Display`.
@@ -39,6 +41,27 @@ impl CoresError {
     }
 }
 
+impl Failure {
+    /// A panic, by what [`std::thread::JoinHandle::join`] or [`std::panic::catch_unwind`] gives of it.
+    #[must_use]
+    pub fn panicked(payload: Box<dyn Any + Send>) -> Self {
+        let failure = Self::Panicked(words(&*payload).to_owned());
+        drop_quietly(payload);
+        failure
+    }
+
+    /// The error that it is of, if it is of one.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Thread(error) => Some(error),
+            Self::Run(error) => Some(error),
+            Self::Error(error) | Self::Signals(error) => Some(&**error),
+            Self::Panicked(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,11 +89,6 @@ impl fmt::Display for CoresError {
 
 impl std::error::Error for CoresError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.failures.first()?.1 {
-            Failure::Thread(error) => Some(error),
-            Failure::Run(error) => Some(error),
-            Failure::Error(error) | Failure::Signals(error) => Some(&**error),
-            Failure::Panicked(_) => None,
-        }
+        self.failures.first()?.1.cause()
     }
 }

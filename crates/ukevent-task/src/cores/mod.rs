@@ -12,7 +12,7 @@ pub use error::{CoresError, Failure};
 pub use stop::{Guarded, Stop, Stopped};
 
 use crate::channel::{SharedReceiver, shared};
-use crate::runtime::{current, drop_quietly, words};
+use crate::runtime::current;
 use crate::tell::tell;
 use crate::{Events, RunError, RuntimeBuilder, spawn};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -276,11 +276,8 @@ where
         let ended = runtime.block_on(run(core)).map_err(Failure::Run)?;
         ended.map_err(|error| Failure::Error(error.into()))
     };
-    let ended = catch_unwind(AssertUnwindSafe(all)).unwrap_or_else(|payload| {
-        let failure = Failure::Panicked(words(&*payload).to_owned());
-        drop_quietly(payload);
-        Err(failure)
-    });
+    let ended = catch_unwind(AssertUnwindSafe(all))
+        .unwrap_or_else(|payload| Err(Failure::panicked(payload)));
     if ended.is_err() {
         stop.stop();
     }

@@ -71,12 +71,7 @@ impl fmt::Display for ThreadError {
 
 impl std::error::Error for ThreadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.failure {
-            Failure::Thread(error) => Some(error),
-            Failure::Run(error) => Some(error),
-            Failure::Error(error) => Some(&**error),
-            _ => None,
-        }
+        self.failure.cause()
     }
 }
 
@@ -273,11 +268,7 @@ impl Others {
     pub(super) fn join(&mut self) -> Result<(), ThreadError> {
         let mut first = Ok(());
         for (thread, handle) in self.threads.drain(..) {
-            let ended = handle.join().unwrap_or_else(|payload| {
-                let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-                Err(Failure::Panicked(text.unwrap_or_else(|| "no message".to_owned())))
-            });
+            let ended = handle.join().unwrap_or_else(|payload| Err(Failure::panicked(payload)));
             first = first.and(ended.map_err(|failure| ThreadError { thread, failure }));
         }
         first
