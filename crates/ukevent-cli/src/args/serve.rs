@@ -10,10 +10,10 @@ use ukevent_http::{Limits, Listen};
 
 /// Serve the files of a directory over HTTP.
 ///
-/// Answers GET and HEAD on one thread and one queue, or on as many of both as are asked for: keep-alive and pipelining, conditional requests,
-/// byte ranges. Without a directory it shows a page about itself. Ctrl-C and SIGTERM end it when the
-/// answers that were begun are sent, at the second time at once; one that is ignored at the start, as
-/// in the background of a script, stays ignored.
+/// Answers GET and HEAD on one thread and one queue, or on as many of both as are asked for: keep-alive
+/// and pipelining, conditional requests, byte ranges. Without a directory it shows a page about itself.
+/// Ctrl-C and SIGTERM end it when the answers that were begun are sent, at the second time at once; one
+/// that is ignored at the start, as in the background of a script, stays ignored.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct ServeArgs {
