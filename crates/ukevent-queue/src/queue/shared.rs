@@ -6,7 +6,7 @@
 //! ring), committing (what the mode asks for when it is taken) and resuming (what is due when it is let go of).
 
 use super::Queue;
-use super::deliver::{enlist, events_of, take};
+use super::deliver::{events_of, take};
 use crate::error::RegisterError;
 use crate::event::{Kind, Readiness};
 use crate::key::{Key, Token};
@@ -155,10 +155,7 @@ impl Queue {
             return Some(staged);
         }
         self.counters.untrue += 1;
-        if claims.clear(key.index, staged.stamp) {
-            self.watch_again(key);
-            self.list_again(key.index);
-        }
+        self.resume(claims, key, staged.stamp);
         None
     }
 
@@ -192,9 +189,8 @@ impl Queue {
         let is_due = slot.flags.contains(Flags::ENABLED)
             && !slot.flags.intersects(Flags::ARMED | Flags::READY)
             && slot.failed == 0;
-        if is_level && is_due && self.arm(key).is_err() {
-            // The next wait tries, and tells.
-            self.arm_later(key);
+        if is_level && is_due {
+            self.tell_anew(key);
         }
     }
 
@@ -206,6 +202,7 @@ impl Queue {
             && slot.flags.contains(Flags::ENABLED)
             && self.arm(key).is_err()
         {
+            // The next wait tries, and tells.
             self.arm_later(key);
         }
     }
@@ -214,14 +211,20 @@ impl Queue {
     pub(crate) fn list_again(&mut self, index: u32) {
         let (key, slot) = self.slots.at(index);
         if slot.flags.contains(Flags::READY) && !slot.flags.contains(Flags::LISTED) {
-            slot.flags.remove(Flags::READY);
-            enlist(&mut self.ready, key, slot);
+            slot.flags.insert(Flags::LISTED);
+            self.ready.push_back(key);
         }
     }
 
     /// A registration whose events somebody else brings, with [`Queue::bring`].
     pub(crate) fn register_kept(&mut self, token: Token, mode: Mode) -> Result<Key, RegisterError> {
         self.insert_stream(StreamSource::Signal, token, mode)
+    }
+
+    /// Whether it is a signal's.
+    pub(crate) fn is_of_signal(&self, key: Key) -> bool {
+        let state = self.slots.find_ref(key).map(|slot| &slot.state);
+        matches!(state, Some(State::Stream(stream)) if matches!(stream.from, StreamSource::Signal))
     }
 
     /// Brings an event of such a registration; false if it is gone.

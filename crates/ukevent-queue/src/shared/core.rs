@@ -331,13 +331,7 @@ impl Core {
                 self.overflowed += u64::from(self.has_backlog());
                 break;
             }
-            let given = self.returned.pop_front();
-            let staged = given.or_else(|| self.queue.stage(&outside.claims, &mut self.number));
-            let Some(staged) = staged else { break };
-            if staged.stamp.has(Stamp::FOR_ALL) {
-                self.send_to_all(outside, staged);
-                continue;
-            }
+            let Some(staged) = self.take_from_behind(outside) else { break };
             let nearest = match self.policy {
                 Policy::Nearest => outside.claims.nearest(staged.event.key.index),
                 Policy::Balanced => ANYBODY,
@@ -399,7 +393,7 @@ impl Core {
         })
     }
 
-    /// The first event of those that have not come to the ring.
+    /// The first event of those that have not come to the ring; what is for all goes to all on the way.
     fn take_from_behind(&mut self, outside: &Outside) -> Option<Staged> {
         loop {
             let given = self.returned.pop_front();
@@ -416,14 +410,19 @@ impl Core {
         let is_alone = self.members.len() == 1;
         let at = self.handed_on.iter().position(|&(by, _)| is_alone || by != lane.id())?;
         let (_, staged) = self.handed_on.remove(at)?;
-        outside.is_handed_on.store(!self.handed_on.is_empty(), Ordering::Relaxed);
+        self.show_handed_on(outside);
         Some(staged)
     }
 
     pub(super) fn hand_on(&mut self, outside: &Outside, by: u32, staged: Staged) {
         self.handed_on.push_back((by, staged));
-        outside.is_handed_on.store(true, Ordering::Relaxed);
+        self.show_handed_on(outside);
         self.share_out();
+    }
+
+    /// Says whether somebody must come here, though there are events in the ring.
+    fn show_handed_on(&self, outside: &Outside) {
+        outside.is_handed_on.store(!self.handed_on.is_empty(), Ordering::Relaxed);
     }
 
     /// Gives a copy to each waiter, and wakes them all.

@@ -12,7 +12,7 @@ use crate::mode::Mode;
 use crate::post::Waker;
 use crate::primitive::{Ordering, lock};
 use crate::queue::Queue;
-use crate::source::Signal;
+use crate::source::{Signal, bit};
 use crate::wait::Wait;
 use crate::{BackendKind, BuildError};
 use std::collections::HashMap;
@@ -159,14 +159,9 @@ impl Watch {
     }
 }
 
-/// The bit of a signal in a set of 64.
-const fn bit(signal: i32) -> u64 {
-    1 << (signal - 1)
-}
-
 impl Inner {
-    /// The mask for a waiter that sleeps without one of its own: a signal that is, or was, watched must not interrupt
-    /// it, or it would be told of a handler that is none of the program's. `None` if there is none.
+    /// The mask for a waiter that sleeps without one of its own: a signal that is watched must not interrupt it, or it
+    /// would be told of a handler that is none of the program's. `None` if there is none.
     pub(super) fn sleeping_mask(&self) -> Option<SignalSet> {
         let watched = self.watched.load(Ordering::Relaxed);
         if watched == 0 {
@@ -209,7 +204,7 @@ impl Inner {
         Ok(key)
     }
 
-    /// After a removal: if it was a signal's, nobody watches for it any more.
+    /// After the removal of a signal: nobody watches for it any more.
     pub(super) fn leave_keeper(&self, key: Key) {
         if let Some(keeper) = &*lock(&self.keeper) {
             keeper.leave(key);

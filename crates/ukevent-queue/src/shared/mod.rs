@@ -275,7 +275,7 @@ impl SharedQueue {
     }
 
     /// The same, but every waiter gets each event, not one of them (kevent's `WAKEUP_ALL`): those that there are
-    /// when it happens. The next one comes when all have let go of it.
+    /// when it happens. The next one comes when all have let go of it; posts come as they are posted.
     ///
     /// # Errors
     /// [`RegisterError`].
@@ -365,13 +365,16 @@ impl SharedQueue {
     pub fn remove(&self, key: Key) -> Result<Withdrawn, NoSuchKey> {
         self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
         let outside = &self.inner.outside;
-        let withdrawn = self.change(|core| {
+        let (withdrawn, is_of_signal) = self.change(|core| {
+            let is_of_signal = core.queue.is_of_signal(key);
             let removed = core.queue.remove(key)?;
             core.gone(outside, key);
-            Ok(Withdrawn { removed, is_held: core.is_held(key) })
-        });
-        self.inner.leave_keeper(key);
-        withdrawn
+            Ok((Withdrawn { removed, is_held: core.is_held(key) }, is_of_signal))
+        })?;
+        if is_of_signal {
+            self.inner.leave_keeper(key);
+        }
+        Ok(withdrawn)
     }
 
     /// Blocks until no waiter works on an event of this registration: after [`SharedQueue::remove`] said that one

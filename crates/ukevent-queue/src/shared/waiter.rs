@@ -199,10 +199,10 @@ impl Waiter {
     /// Goes to the core, and sleeps, until there is enough or the time is over.
     fn wait_at_the_core(&mut self, seen: Option<u64>, wait: &Wait<'_>) -> Result<usize, WaitError> {
         let shared = Arc::clone(&self.shared);
-        let mut goal = Goal::new(seen, wait, &mut shared.lock());
+        let mut goal = Goal::new(seen, wait, &shared);
         let mut slept = None;
         let waited = loop {
-            let step = self.step(&mut shared.lock(), &mut goal, slept.take());
+            let step = self.step(&shared, &mut shared.lock(), &mut goal, slept.take());
             match step {
                 Ok(Step::Sleep(sleep)) => {
                     if sleep.blocks {
@@ -225,11 +225,11 @@ impl Waiter {
     /// What a wait does at the core between two sleeps.
     fn step(
         &mut self,
+        shared: &Inner,
         core: &mut Core,
         goal: &mut Goal<'_>,
         slept: Option<(Sleep, Result<usize, SysError>)>,
     ) -> Result<Step, WaitError> {
-        let shared = Arc::clone(&self.shared);
         let outside = &shared.outside;
         let is_alone = core.members() == 1;
         let mut is_interrupted = false;
@@ -322,8 +322,8 @@ impl Waiter {
     /// Lets go of the one before.
     ///
     /// An event of a registration that was removed or disabled meanwhile, by whichever thread, does not come. No
-    /// system call; but one to look again at the state of a descriptor that is not watched for edges, if it was
-    /// found by an earlier wait.
+    /// system call for what is watched for edges, and for what is no descriptor. For other descriptors one to watch
+    /// it again when it is let go of, and one to look again at a state that an earlier wait found.
     pub fn next_event(&mut self) -> Option<Event> {
         self.let_go();
         self.spent = None;
@@ -354,9 +354,8 @@ impl Waiter {
         let (key, stamp) = (staged.event.key, staged.stamp);
         self.lane.hold(key);
         let Some(staged) = self.confirm(staged) else {
-            self.lane.let_go();
             // Who removed it meanwhile may have been told that it is held.
-            self.shared.tell_who_lingers();
+            self.hold_nothing();
             return None;
         };
         if self.shared.is_nearest() {
@@ -426,8 +425,7 @@ impl Waiter {
         {
             self.shared.lock().resume(outside, key, stamp);
         }
-        self.lane.let_go();
-        self.shared.tell_who_lingers();
+        self.hold_nothing();
     }
 
     /// Hands the event that was taken last on to another waiter: this one cannot handle it. It comes back only if
@@ -460,14 +458,18 @@ impl Waiter {
             core.hand_on(outside, self.lane.id(), staged);
             self.lane.tally.released.count();
             drop(core);
-            self.lane.let_go();
-            self.shared.tell_who_lingers();
+            self.hold_nothing();
             return Ok(());
         }
         drop(core);
+        self.hold_nothing();
+        if is_void { Err(event) } else { Ok(()) }
+    }
+
+    /// Says that it works on nothing any more, to who waits for that too.
+    fn hold_nothing(&self) {
         self.lane.let_go();
         self.shared.tell_who_lingers();
-        if is_void { Err(event) } else { Ok(()) }
     }
 
     /// The owner of the one-shot descriptor whose event was taken last; kept until the next event or wait, then

@@ -23,7 +23,7 @@ pub(crate) use netlink::NetlinkWatch;
 pub(crate) use process::{ConnectorHub, ProcessWatch};
 pub use process::{Process, ProcessChanges};
 pub use signal::Signal;
-pub(crate) use signal::SignalHub;
+pub(crate) use signal::{SignalHub, bit};
 pub use timer::Timer;
 pub(crate) use timer::{First, TimerState};
 pub use user::User;

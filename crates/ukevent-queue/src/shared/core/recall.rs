@@ -32,8 +32,7 @@ impl Core {
             self.heard(outside, staged.stamp);
             return;
         }
-        let is_state = matches!(staged.event.kind, Kind::Ready(_) | Kind::Failed(_));
-        if is_state && !outside.claims.is_staged(staged.event.key.index, staged.stamp) {
+        if is_state(&staged) && !outside.claims.is_staged(staged.event.key.index, staged.stamp) {
             // Its state is looked at when it is wanted again.
             return;
         }
@@ -43,10 +42,10 @@ impl Core {
     /// Makes void what nobody has taken of a registration, and puts its occurrences back, for when they may be
     /// delivered.
     pub(in crate::shared) fn withdraw(&mut self, outside: &Outside, key: Key) {
-        let taken = self.extract(|staged| staged.event.key == key);
+        let taken = self.extract(outside, |staged| staged.event.key == key);
         self.broadcasts.retain(|_, it| it.key != key);
         for staged in taken.into_iter().rev() {
-            if matches!(staged.event.kind, Kind::Ready(_) | Kind::Failed(_)) {
+            if is_state(&staged) {
                 outside.claims.clear(key.index, staged.stamp);
             } else {
                 self.unstage(outside, staged);
@@ -82,15 +81,24 @@ impl Core {
         };
         let (ring, members) = (&self.ring, &self.members);
         let orphans = extract(ring, &mut self.returned, &mut self.handed_on, members, is_orphan);
+        self.show_handed_on(outside);
         for staged in &orphans {
             outside.claims.revoke(staged.event.key.index, self.number);
         }
         self.waste.events.extend(orphans.into_iter().map(|staged| staged.event));
     }
 
-    fn extract(&mut self, is_meant: impl Fn(&Staged) -> bool) -> Vec<Staged> {
-        extract(&self.ring, &mut self.returned, &mut self.handed_on, &self.members, is_meant)
+    fn extract(&mut self, outside: &Outside, is_meant: impl Fn(&Staged) -> bool) -> Vec<Staged> {
+        let (ring, members) = (&self.ring, &self.members);
+        let taken = extract(ring, &mut self.returned, &mut self.handed_on, members, is_meant);
+        self.show_handed_on(outside);
+        taken
     }
+}
+
+/// Whether it tells of a descriptor's state, which is looked at anew when it is wanted again. All else is told once.
+const fn is_state(staged: &Staged) -> bool {
+    matches!(staged.event.kind, Kind::Ready(_) | Kind::Failed(_))
 }
 
 /// Takes events out of wherever they are on their way.

@@ -2,7 +2,6 @@
 
 use crate::key::Key;
 use crate::shared::Inner;
-use crate::shared::core::Core;
 use crate::wait::{Until, Wait};
 use ukevent_sys::clock::Clock;
 
@@ -17,8 +16,8 @@ pub(super) struct Goal<'a> {
 }
 
 impl<'a> Goal<'a> {
-    pub(super) fn new(seen: Option<u64>, wait: &'a Wait<'a>, core: &mut Core) -> Self {
-        let deadline = Deadline::of(wait.until, core);
+    pub(super) fn new(seen: Option<u64>, wait: &'a Wait<'a>, shared: &Inner) -> Self {
+        let deadline = Deadline::of(wait.until, shared);
         Self { wait, seen, deadline, has_looked: false, has_slept: false }
     }
 }
@@ -47,13 +46,15 @@ pub(super) enum Deadline {
 }
 
 impl Deadline {
-    pub(super) fn of(until: Until, core: &mut Core) -> Self {
+    pub(super) fn of(until: Until, shared: &Inner) -> Self {
         match until {
             Until::Ever => Self::Never,
             Until::Now => Self::Monotonic(0),
             Until::Within(ns) => Self::Monotonic(Clock::Monotonic.now().saturating_add(ns)),
             Until::At(Clock::Monotonic, ns) => Self::Monotonic(ns),
-            Until::At(clock, ns) => Self::Other(clock, ns, core.queue.add_deadline(clock, ns)),
+            Until::At(clock, ns) => {
+                Self::Other(clock, ns, shared.lock().queue.add_deadline(clock, ns))
+            }
         }
     }
 

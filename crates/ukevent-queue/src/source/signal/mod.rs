@@ -15,6 +15,7 @@ mod shared;
 mod tests;
 
 pub(crate) use hub::SignalHub;
+pub(crate) use shared::bit;
 
 use crate::error::RegisterError;
 use std::fmt;

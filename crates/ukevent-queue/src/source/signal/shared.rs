@@ -26,7 +26,7 @@ use ukevent_sys::{
 };
 
 /// The bit of a signal in a set of 64.
-pub(super) const fn bit(signal: i32) -> u64 {
+pub(crate) const fn bit(signal: i32) -> u64 {
     1 << (signal - 1)
 }
 
