@@ -8,6 +8,7 @@
 //! that leaves events behind wakes one that sleeps, and that one the next: so each sleeper that is woken finds one.
 
 mod recall;
+mod sleepers;
 
 use super::claims::Claims;
 use super::lane::Lane;
@@ -26,7 +27,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use ukevent_sys::Error;
 use ukevent_sys::clock::Clock;
-use ukevent_sys::epoll::{Epoll, Report, Trigger};
+use ukevent_sys::epoll::{Epoll, Trigger};
 use ukevent_sys::eventfd::EventFd;
 use ukevent_sys::poll::PollMask;
 use ukevent_sys::timerfd::TimerFd;
@@ -47,6 +48,8 @@ pub(super) struct Outside {
 struct Member {
     lane: Arc<Lane>,
     is_asleep: bool,
+    /// Somebody else watches the set for it.
+    is_nested: bool,
     /// How many events it waits for.
     needs: usize,
     /// It sleeps, and must not sleep on.
@@ -66,7 +69,9 @@ pub(super) struct Core {
     mailbox: primitive::Arc<Mailbox>,
     policy: Policy,
     members: Vec<Member>,
+    /// Those who sleep, and those for whom somebody else watches.
     sleepers: usize,
+    nested: usize,
     /// A wake-up is under way that no sleeper has answered yet.
     is_stirring: bool,
     /// Events that were given back, before all others.
@@ -121,6 +126,7 @@ impl Core {
             policy,
             members: Vec::new(),
             sleepers: 0,
+            nested: 0,
             is_stirring: false,
             returned: VecDeque::new(),
             handed_on: VecDeque::new(),
@@ -153,6 +159,7 @@ impl Core {
         self.members.push(Member {
             lane: lane.clone(),
             is_asleep: false,
+            is_nested: false,
             needs: 1,
             is_called: false,
         });
@@ -161,7 +168,10 @@ impl Core {
 
     /// A waiter goes: what it had claimed is for the others, or for whoever comes.
     pub(super) fn leave(&mut self, outside: &Outside, lane: &Lane) {
-        self.members.retain(|member| member.lane.id() != lane.id());
+        if let Some(at) = self.members.iter().position(|it| it.lane.id() == lane.id()) {
+            let gone = self.members.remove(at);
+            self.unnest(&gone);
+        }
         self.left.add(lane.counters());
         while let Some(staged) = lane.pop_last() {
             if staged.stamp.has(Stamp::FOR_ALL) {
@@ -186,130 +196,6 @@ impl Core {
         self.members.iter_mut().find(|member| member.lane.id() == lane.id())
     }
 
-    // Sleeping and waking.
-
-    /// Says that a waiter is about to sleep; false if it must not, because something came.
-    pub(super) fn fall_asleep(&mut self, lane: &Lane, needs: usize) -> Result<bool, Error> {
-        if !self.mailbox.prepare_sleep() {
-            if self.sleepers > 0 {
-                self.mailbox.stay_asleep();
-            }
-            return Ok(false);
-        }
-        self.sleepers += 1;
-        if let Err(error) = self.set_alarm() {
-            self.sleepers -= 1;
-            return Err(error);
-        }
-        if let Some(member) = self.member(lane) {
-            member.is_asleep = true;
-            member.needs = needs;
-        }
-        Ok(true)
-    }
-
-    /// A waiter has asked the kernel: it is awake again, or never slept. The wake-up that it may have found was
-    /// perhaps meant for another, who is woken again if there is anything.
-    pub(super) fn has_asked(&mut self, lane: &Lane, slept: &[Report], was_asleep: bool) {
-        self.sleepers -= usize::from(was_asleep);
-        if self.sleepers > 0 {
-            self.mailbox.stay_asleep()
-        } else {
-            self.mailbox.end_sleep()
-        }
-        self.is_stirring &= !slept.iter().any(|report| report.data() == Ticket::WAKE.to_bits());
-        if !was_asleep {
-            return;
-        }
-        let Some(member) = self.member(lane) else { return };
-        member.is_asleep = false;
-        if std::mem::take(&mut member.is_called) {
-            self.called -= 1;
-            if self.called == 0 {
-                // A live eventfd can be read.
-                let _: Result<(), Error> = self.everyone.clear();
-            }
-        }
-    }
-
-    /// How many reports whoever goes to sleep now may take: all, unless others sleep who could share.
-    pub(super) const fn is_first_to_sleep(&self) -> bool {
-        self.sleepers <= 1
-    }
-
-    /// Sets the alarm for those who sleep.
-    pub(super) fn set_alarm(&mut self) -> Result<(), Error> {
-        if self.sleepers == 0 {
-            return Ok(());
-        }
-        let next_ns = self.queue.next_alarm_ns()?;
-        if next_ns != self.alarm_ns {
-            self.alarm.set(next_ns)?;
-            self.alarm_ns = next_ns;
-        }
-        Ok(())
-    }
-
-    /// Shows what there is to those who sleep, and for whom it is enough, before one sleeps who needs more.
-    pub(super) fn offer(&mut self, outside: &Outside, events: usize) {
-        if self.sleepers > 0 {
-            self.fill(outside, events);
-            self.call(|member| member.needs <= events);
-        }
-    }
-
-    /// Wakes one that sleeps, if there are events and nobody is on his way.
-    pub(super) fn share_out(&mut self) {
-        let is_waiting = self.ring.len() > 0 || !self.handed_on.is_empty();
-        if is_waiting && self.sleepers > 0 && !self.is_stirring {
-            self.is_stirring = true;
-            self.mailbox.stir();
-        }
-    }
-
-    /// A waiter goes off to work: those who sleep find what there is, and wake for the next timer.
-    pub(super) fn leave_to_others(&mut self) {
-        if self.sleepers > 0 && self.set_alarm().is_err() {
-            // One of them tries, and tells.
-            self.mailbox.stir();
-        }
-        self.share_out();
-    }
-
-    /// Wakes all that sleep.
-    pub(super) fn call_everyone(&mut self) {
-        self.call(|_| true);
-    }
-
-    /// Wakes those who sleep and are meant. The others are disturbed, and sleep on.
-    fn call(&mut self, is_meant: impl Fn(&Member) -> bool) {
-        for member in self.members.iter_mut().filter(|it| it.is_asleep && !it.is_called) {
-            if is_meant(member) {
-                member.is_called = true;
-                self.called += 1;
-            }
-        }
-        if self.called > 0 {
-            // A live eventfd takes it.
-            let _: Result<(), Error> = self.everyone.signal();
-        }
-    }
-
-    /// After a change, while others sleep: lets it take effect and shows them what it brought. If nobody sleeps,
-    /// whoever waits next does that.
-    pub(super) fn settle(&mut self, outside: &Outside) {
-        if self.sleepers == 0 {
-            return;
-        }
-        let settled = self.let_in().and_then(|()| self.set_alarm());
-        self.fill(outside, self.sleepers);
-        self.share_out();
-        if settled.is_err() || !self.queue.is_settled() {
-            // One of them looks again, and tells of the error.
-            self.mailbox.stir();
-        }
-    }
-
     // From the queue to the ring.
 
     /// Lets in what needs no sleep.
@@ -324,7 +210,8 @@ impl Core {
     /// Puts what is ready into the ring, as far as it has room: for whoever is here as many as he wants, and some
     /// ahead for each of the others. What stays in the queue keeps its turn there, and goes on adding up.
     pub(super) fn fill(&mut self, outside: &Outside, wanted: usize) {
-        let others = self.members.len().saturating_sub(1);
+        // One that is nested finds what it did not take when it is told to look again.
+        let others = self.members.len().saturating_sub(1) + usize::from(self.nested > 0);
         let depth = wanted.saturating_add(others.saturating_mul(AHEAD));
         while self.ring.len() < depth {
             if !self.ring.has_room() {

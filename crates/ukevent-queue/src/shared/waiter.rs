@@ -12,13 +12,14 @@ use super::claims::LetGo;
 use super::core::Core;
 use super::lane::Lane;
 use super::ring::{Ring, Staged, Stamp};
-use crate::error::{WaitError, WrongThread};
+use crate::error::{RegisterError, WaitError, WrongThread};
 use crate::event::Event;
 use crate::key::Key;
 use crate::primitive::Ordering;
 use crate::source::Removed;
 use crate::wait::Wait;
 use goal::{Goal, Sleep, Step};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use ukevent_sys::Error as SysError;
 use ukevent_sys::epoll::Report;
@@ -84,6 +85,8 @@ pub struct Waiter {
     grant: usize,
     /// States that were staged up to this number were found before the wait, and are looked at again.
     found_before: u64,
+    /// Somebody else watches for it.
+    is_nested: bool,
     reports: Box<[Report; BATCH]>,
     spent: Option<Removed>,
 }
@@ -109,6 +112,7 @@ impl Waiter {
             held: None,
             grant: 0,
             found_before: 0,
+            is_nested: false,
             reports: Box::new([Report::empty(); BATCH]),
             spent: None,
         }
@@ -151,6 +155,7 @@ impl Waiter {
         let waits = self.lane.tally.waits.count();
         let has_company = !self.shared.has_one_waiter();
         if has_company
+            && !self.is_nested
             && wait.at_least <= 1
             && !self.shared.outside.is_handed_on.load(Ordering::Relaxed)
             && !waits.is_multiple_of(LOOK)
@@ -308,7 +313,9 @@ impl Waiter {
         if !Arc::ptr_eq(&self.ring, &core.ring) {
             self.ring = core.ring.clone();
         }
-        while self.lane.len() < wait.at_least.max(1)
+        // What it has claimed nobody shows to those who watch for it.
+        let claims = if self.is_nested { wait.at_least } else { wait.at_least.max(1) };
+        while self.lane.len() < claims
             && let Some(staged) = core.take_first(outside, &self.lane)
         {
             self.lane.push(staged);
@@ -316,6 +323,9 @@ impl Waiter {
         self.grant = (self.lane.len() + core.in_reach(&self.lane)).min(wait.at_most);
         core.batch_max = core.batch_max.max(self.grant as u64);
         core.leave_to_others();
+        if self.is_nested && self.lane.len() > 0 {
+            core.call_again(&self.lane);
+        }
     }
 
     /// Takes the next event that the last wait let out; `None` when all were taken, by this waiter or by others.
@@ -476,6 +486,25 @@ impl Waiter {
     /// dropped.
     pub const fn take_spent(&mut self) -> Option<Removed> {
         self.spent.take()
+    }
+
+    /// A descriptor that is readable whenever [`Waiter::wait`] would return an event: to be watched by a
+    /// [`Queue`](crate::Queue) of the thread's own, by epoll, or by a runtime. It may become readable without an
+    /// event, never the other way round: use [`Wait::now`] then, until it returns 0.
+    ///
+    /// All descriptors of one shared queue are the same: if several threads watch, each is told, and one gets the
+    /// event. From the first call on, until the waiter is dropped, changes and posts make the system calls that
+    /// they make while somebody sleeps.
+    ///
+    /// # Errors
+    /// [`RegisterError::WrongThread`] in a child made by fork(2); [`RegisterError::Kernel`] when no descriptor is
+    /// left.
+    pub fn descriptor(&mut self) -> Result<OwnedFd, RegisterError> {
+        self.shared.check_process()?;
+        let duplicate = ukevent_sys::descriptor::duplicate(self.shared.set.as_fd().as_raw_fd())?;
+        self.is_nested = true;
+        self.shared.lock().nest(&self.shared.outside, &self.lane);
+        Ok(duplicate)
     }
 
     /// What it did so far.

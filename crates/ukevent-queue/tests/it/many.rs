@@ -8,6 +8,7 @@
 //! and who lets go when, and depends on no time. What could hang has a deadline and says what it waited for.
 
 mod basics;
+mod nested;
 mod storm;
 mod wakes;
 

@@ -25,7 +25,7 @@ use ukevent_queue::{
 const CLOCKS: [Clock; 3] = [Clock::Monotonic, Clock::Boot, Clock::Wall];
 const MODES: [Mode; 4] = [Mode::Level, Mode::Edge, Mode::OneShot, Mode::Dispatch];
 
-cases_of_one_thread! {
+cases! {
     kernels: [
         a_queue_with_nothing_to_say_comes_to_rest,
         a_ready_descriptor_shows,

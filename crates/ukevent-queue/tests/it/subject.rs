@@ -197,7 +197,10 @@ impl Queue {
     }
 
     pub(crate) fn descriptor(&mut self) -> Result<OwnedFd, RegisterError> {
-        self.own().descriptor()
+        match self {
+            Self::Own(queue) => queue.descriptor(),
+            Self::Shared { waiter, .. } => waiter.descriptor(),
+        }
     }
 
     pub(crate) fn backend(&self) -> BackendKind {

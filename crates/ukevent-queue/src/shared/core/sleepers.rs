@@ -1,0 +1,173 @@
+//! Who sleeps, and who wakes whom.
+//!
+//! All sleep on one set of the kernel, which wakes one of them for each report. What is no report, a post or what
+//! somebody left behind, wakes one by an eventfd of that set, the next timer by a timerfd; a second eventfd wakes all.
+//!
+//! A waiter that is *nested* is watched by somebody else instead of sleeping here: by another queue, or by epoll. It
+//! counts as asleep as long as it is there, so that all that wakes a sleeper makes the set readable.
+
+use super::{Core, Member, Outside};
+use crate::backend::Ticket;
+use crate::shared::lane::Lane;
+use ukevent_sys::Error;
+use ukevent_sys::epoll::Report;
+
+impl Core {
+    /// Says that a waiter is about to sleep; false if it must not, because something came.
+    pub(in crate::shared) fn fall_asleep(
+        &mut self,
+        lane: &Lane,
+        needs: usize,
+    ) -> Result<bool, Error> {
+        if !self.mailbox.prepare_sleep() {
+            if self.sleepers > 0 {
+                self.mailbox.stay_asleep();
+            }
+            return Ok(false);
+        }
+        self.sleepers += 1;
+        if let Err(error) = self.set_alarm() {
+            self.sleepers -= 1;
+            return Err(error);
+        }
+        if let Some(member) = self.member(lane) {
+            member.is_asleep = true;
+            member.needs = needs;
+        }
+        Ok(true)
+    }
+
+    /// A waiter has asked the kernel: it is awake again, or never slept. The wake-up that it may have found was
+    /// perhaps meant for another, who is woken again if there is anything.
+    pub(in crate::shared) fn has_asked(&mut self, lane: &Lane, slept: &[Report], was_asleep: bool) {
+        self.sleepers -= usize::from(was_asleep);
+        if self.sleepers > 0 {
+            self.mailbox.stay_asleep()
+        } else {
+            self.mailbox.end_sleep()
+        }
+        self.is_stirring &= !slept.iter().any(|report| report.data() == Ticket::WAKE.to_bits());
+        if !was_asleep && self.nested == 0 {
+            return;
+        }
+        let Some(member) = self.member(lane) else { return };
+        member.is_asleep = false;
+        let was_called = std::mem::take(&mut member.is_called);
+        self.has_answered(was_called);
+    }
+
+    /// One that was called has come, or is gone.
+    fn has_answered(&mut self, was_called: bool) {
+        self.called -= usize::from(was_called);
+        if was_called && self.called == 0 {
+            // A live eventfd can be read.
+            let _: Result<(), Error> = self.everyone.clear();
+        }
+    }
+
+    /// From now on somebody else watches the set for this waiter.
+    pub(in crate::shared) fn nest(&mut self, outside: &Outside, lane: &Lane) {
+        let Some(member) = self.member(lane).filter(|member| !member.is_nested) else { return };
+        member.is_nested = true;
+        member.needs = 1;
+        self.nested += 1;
+        self.sleepers += 1;
+        // What is there already was shown to nobody.
+        self.mailbox.stay_asleep();
+        self.mailbox.stir();
+        self.settle(outside);
+    }
+
+    /// A waiter is gone, and whoever watches for it finds nothing more.
+    pub(super) fn unnest(&mut self, gone: &Member) {
+        self.nested -= usize::from(gone.is_nested);
+        self.sleepers -= usize::from(gone.is_nested);
+        self.has_answered(gone.is_called);
+    }
+
+    /// How many reports whoever goes to sleep now may take: all, unless others sleep who could share.
+    pub(in crate::shared) const fn is_first_to_sleep(&self) -> bool {
+        self.sleepers <= 1
+    }
+
+    /// Sets the alarm for those who sleep.
+    pub(in crate::shared) fn set_alarm(&mut self) -> Result<(), Error> {
+        if self.sleepers == 0 {
+            return Ok(());
+        }
+        let next_ns = self.queue.next_alarm_ns()?;
+        if next_ns != self.alarm_ns {
+            self.alarm.set(next_ns)?;
+            self.alarm_ns = next_ns;
+        }
+        Ok(())
+    }
+
+    /// Shows what there is to those who sleep, and for whom it is enough, before one sleeps who needs more.
+    pub(in crate::shared) fn offer(&mut self, outside: &Outside, events: usize) {
+        if self.sleepers > 0 {
+            self.fill(outside, events);
+            self.call(|member| member.needs <= events);
+        }
+    }
+
+    /// Wakes one that sleeps, if there are events and nobody is on his way.
+    pub(in crate::shared) fn share_out(&mut self) {
+        let is_waiting = self.ring.len() > 0 || !self.handed_on.is_empty();
+        if is_waiting && self.sleepers > 0 && !self.is_stirring {
+            self.is_stirring = true;
+            self.mailbox.stir();
+        }
+    }
+
+    /// A waiter goes off to work: those who sleep find what there is, and wake for the next timer.
+    pub(in crate::shared) fn leave_to_others(&mut self) {
+        // Who really sleeps has left nothing to settle; who is nested looks when it is told to.
+        let is_settled = self.nested == 0 || self.queue.is_settled();
+        if self.sleepers > 0 && (self.set_alarm().is_err() || !is_settled) {
+            // One of them tries, and tells.
+            self.mailbox.stir();
+        }
+        self.share_out();
+    }
+
+    /// Wakes all that sleep.
+    pub(in crate::shared) fn call_everyone(&mut self) {
+        self.call(|_| true);
+    }
+
+    /// Shows whoever watches for a waiter that it has more.
+    pub(in crate::shared) fn call_again(&mut self, lane: &Lane) {
+        self.call(|member| member.lane.id() == lane.id());
+    }
+
+    /// Wakes those who sleep and are meant. The others are disturbed, and sleep on.
+    fn call(&mut self, is_meant: impl Fn(&Member) -> bool) {
+        let waiting = |it: &&mut Member| (it.is_asleep || it.is_nested) && !it.is_called;
+        for member in self.members.iter_mut().filter(waiting) {
+            if is_meant(member) {
+                member.is_called = true;
+                self.called += 1;
+            }
+        }
+        if self.called > 0 {
+            // A live eventfd takes it.
+            let _: Result<(), Error> = self.everyone.signal();
+        }
+    }
+
+    /// After a change, while others sleep: lets it take effect and shows them what it brought. If nobody sleeps,
+    /// whoever waits next does that.
+    pub(in crate::shared) fn settle(&mut self, outside: &Outside) {
+        if self.sleepers == 0 {
+            return;
+        }
+        let settled = self.let_in().and_then(|()| self.set_alarm());
+        self.fill(outside, self.sleepers);
+        self.share_out();
+        if settled.is_err() || !self.queue.is_settled() {
+            // One of them looks again, and tells of the error.
+            self.mailbox.stir();
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Threads that have a queue of their own, and a part in a shared one which that queue watches.
+
+use super::{Door, Hand, one};
+use crate::bench::{A, B, C, patient, watched};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use ukevent_queue::{
+    BackendKind, Builder, Event, Fd, Kind, Merge, Mode, Queue, SharedQueue, User, Wait, Waiter,
+};
+
+/// A thread's own queue, which watches its waiter as [`A`].
+struct Both {
+    own: Queue,
+    waiter: Waiter,
+}
+
+impl Both {
+    fn new(shared: &SharedQueue, kind: BackendKind, mode: Mode) -> Self {
+        let mut own = Builder::new().backend(kind).build().unwrap();
+        let mut waiter = shared.waiter().unwrap();
+        own.register(Fd::new(waiter.descriptor().unwrap()), A, mode).unwrap();
+        Self { own, waiter }
+    }
+
+    /// Waits for either, and does something with each event of the shared queue.
+    fn turn(&mut self, mut each: impl FnMut(Event)) {
+        assert!(self.own.wait(patient()).unwrap() > 0, "nothing came");
+        while let Some(event) = self.own.next_event() {
+            assert_eq!(event.token, A);
+            while self.waiter.wait(Wait::now()).unwrap() > 0 {
+                while let Some(event) = self.waiter.next_event() {
+                    each(event);
+                }
+            }
+        }
+    }
+}
+
+/// Posts are taken once each, by whichever thread, on every backend and by level and by edge; then all are told to go.
+#[test]
+fn each_event_comes_to_one_of_several_queues() {
+    for kind in [BackendKind::IoUring, BackendKind::Epoll, BackendKind::Poll] {
+        for mode in [Mode::Level, Mode::Edge] {
+            watched(&format!("{kind} {mode:?}"), || share_posts(kind, mode));
+        }
+    }
+}
+
+fn share_posts(kind: BackendKind, mode: Mode) {
+    const POSTS: u64 = 3_000;
+    let queue = SharedQueue::new().unwrap();
+    let jobs = queue.register(User::each(1 << 12), B, Mode::Level).unwrap();
+    let stop = queue.register_for_all(User::merged(Merge::Last), C, Mode::Level).unwrap();
+    let (jobs, stop) = (queue.poster(jobs).unwrap(), queue.poster(stop).unwrap());
+    let sum = Arc::new(AtomicU64::new(0));
+    let count = Arc::new(AtomicU64::new(0));
+    let threads: Vec<_> = (0..3)
+        .map(|_| {
+            let (queue, sum, count) = (queue.clone(), sum.clone(), count.clone());
+            std::thread::spawn(move || {
+                let mut both = Both::new(&queue, kind, mode);
+                let mut is_over = false;
+                while !is_over {
+                    both.turn(|event| match event.kind {
+                        Kind::User(posted) if event.token == B => {
+                            sum.fetch_add(posted.data, Ordering::Relaxed);
+                            count.fetch_add(1, Ordering::Relaxed);
+                        }
+                        _ => is_over = true,
+                    });
+                }
+            })
+        })
+        .collect();
+    while queue.counters().waiters < 3 {
+        std::thread::yield_now();
+    }
+    for data in 1..=POSTS {
+        jobs.post(data).unwrap();
+        if data % 7 == 0 {
+            std::thread::yield_now();
+        }
+    }
+    while count.load(Ordering::Relaxed) < POSTS {
+        std::thread::yield_now();
+    }
+    stop.post(1).unwrap();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!(count.load(Ordering::Relaxed), POSTS, "{kind} {mode:?}");
+    assert_eq!(sum.load(Ordering::Relaxed), POSTS * (POSTS + 1) / 2, "{kind} {mode:?}");
+}
+
+/// One thread sleeps in the shared queue, another in its own.
+#[test]
+fn what_is_for_all_comes_to_who_sleeps_and_to_who_is_nested() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register_for_all(User::merged(Merge::Last), C, Mode::Level).unwrap();
+    let sleeper = Hand::new(&queue);
+    let mut both = Both::new(&queue, BackendKind::IoUring, Mode::Level);
+    let mut told = Some(sleeper.sleep(&queue));
+    for round in 0..3 {
+        queue.poster(key).unwrap().post(round).unwrap();
+        let mut came = 0;
+        while came == 0 {
+            both.turn(|event| {
+                assert_eq!(event.token, C);
+                came += 1;
+            });
+        }
+        assert_eq!(came, 1, "once");
+        if let Some(told) = told.take() {
+            let event = told.get("the sleeper is told too");
+            assert_eq!(event.map(|event| event.token), Some(C));
+        }
+    }
+}
+
+/// It leaves nothing that keeps the others awake.
+#[test]
+fn who_goes_while_it_is_called_calls_nobody_any_more() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register_for_all(User::merged(Merge::Last), C, Mode::Level).unwrap();
+    let both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(one(&mut other, patient()).map(|event| event.token), Some(C));
+    drop(both);
+    assert_eq!(queue.counters().asleep, 0);
+    let before = other.counters().sleeps;
+    assert_eq!(other.wait(Wait::within(Duration::from_millis(20))).unwrap(), 0);
+    assert!(other.counters().sleeps - before <= 2, "it is woken again and again");
+}
+
+/// What the nested one holds is not told, and shows when it lets go.
+#[test]
+fn a_level_that_is_held_does_not_show_until_it_is_let_go_of() {
+    let (queue, door) = (SharedQueue::new().unwrap(), Door::new());
+    queue.register(door.source(), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    door.knock();
+    assert_eq!(one(&mut other, patient()).map(|event| event.token), Some(B));
+    while both.own.wait(Wait::now()).unwrap() > 0 {
+        while both.own.next_event().is_some() {}
+        assert_eq!(both.waiter.wait(Wait::now()).unwrap(), 0, "the other holds it");
+    }
+    // Lets go of it; the state is as it was.
+    drop(other);
+    let mut came = 0;
+    both.turn(|event| {
+        assert_eq!(event.token, B);
+        door.answer();
+        came += 1;
+    });
+    assert_eq!(came, 1);
+}
