@@ -178,6 +178,19 @@ impl Operation {
         Self { on, request, limit: None }
     }
 
+    /// The registrations that it needs; that of none, if it is on none.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &Key> {
+        let file =
+            if let Request::SendFile(sent) = &self.request { Some(&sent.file) } else { None };
+        std::iter::once(&self.on).chain(file)
+    }
+
+    pub(crate) fn keys_mut(&mut self) -> impl Iterator<Item = &mut Key> {
+        let Self { on, request, .. } = self;
+        let file = if let Request::SendFile(sent) = request { Some(&mut sent.file) } else { None };
+        std::iter::once(on).chain(file)
+    }
+
     /// Accepts one connection: [`Payload::Descriptor`], close-on-exec and non-blocking. The listener
     /// becomes non-blocking, for whoever shares it too.
     #[doc(alias = "accept4")]

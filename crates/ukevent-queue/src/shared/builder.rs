@@ -1,13 +1,10 @@
 //! How a shared queue is made.
 
-use super::core::{Core, Outside};
-use super::{Claims, Inner, SharedQueue};
-use crate::backend::choice::BackendKind;
-use crate::builder::Builder;
+use super::SharedQueue;
+use super::group::Group;
+use super::keeper::Signals;
+use super::pins::Pins;
 use crate::error::BuildError;
-use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, Mutex};
-use std::sync::Arc;
-use ukevent_sys::runner::Process;
 
 /// Who takes up an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,6 +16,15 @@ pub enum Policy {
     /// Whoever is free; of several events that are ready, a waiter takes those first whose registration it had last,
     /// while they are among the first eight: what it needs for them may still be in its processor's cache.
     Nearest,
+    /// One waiter, always the same: each has a set of the kernel, a ring and a lock of its own, and the events of a
+    /// registration come to one waiter as long as it is there. What is registered with
+    /// [`Waiter::register`](crate::Waiter::register) is that waiter's; what is registered with the queue goes to
+    /// the waiters in turn, or waits for the first one that comes.
+    ///
+    /// What a waiter leaves behind another one takes over, and keeps until a new one comes. At most 255 waiters.
+    /// Keys, changes and posts are the same as ever; [`SharedQueue::register_for_all`](crate::SharedQueue) is not to
+    /// be had, and what is handed on with [`Waiter::release`](crate::Waiter::release) comes back.
+    Pinned,
 }
 
 /// Makes shared queues.
@@ -33,9 +39,9 @@ pub enum Policy {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SharedBuilder {
-    limit: u32,
-    entries: u32,
-    policy: Policy,
+    pub(super) limit: u32,
+    pub(super) entries: u32,
+    pub(super) policy: Policy,
 }
 
 impl SharedBuilder {
@@ -44,13 +50,13 @@ impl SharedBuilder {
         Self { limit: 1 << 24, entries: 1024, policy: Policy::Balanced }
     }
 
-    /// So many registrations at most (at most 2^30).
+    /// So many registrations at most (at most 2^30); of each waiter, if they are pinned (then at most 2^24).
     pub const fn limit(mut self, registrations: u32) -> Self {
         self.limit = registrations;
         self
     }
 
-    /// A ring of so many entries: at least 2, at most 2^20, rounded up to a power of two. What it has no room for
+    /// A ring of so many entries (for each waiter one, if they are pinned): at least 2, at most 2^20, rounded up to a power of two. What it has no room for
     /// waits behind it.
     pub const fn ring(mut self, entries: u32) -> Self {
         self.entries = entries;
@@ -68,35 +74,9 @@ impl SharedBuilder {
     /// # Errors
     /// [`BuildError::Kernel`] when descriptors or memory are exhausted.
     pub fn build(&self) -> Result<SharedQueue, BuildError> {
-        let mut queue = Builder::new().backend(BackendKind::Epoll).limit(self.limit).build()?;
-        let Some((set, mailbox)) = queue.share() else {
-            return Err(BuildError::Unavailable {
-                backend: "epoll",
-                why: "it cannot be shared".to_owned(),
-            });
-        };
-        let (waker, room_waker) = (queue.waker(), queue.room_waker());
-        let core = Core::new(queue, &set, mailbox, self.entries, self.policy)?;
-        let outside = Outside {
-            claims: Claims::new(),
-            position: AtomicU64::new(0),
-            is_handed_on: AtomicBool::new(false),
-        };
-        let inner = Inner {
-            core: Mutex::new(core),
-            outside,
-            set,
-            waker,
-            room_waker,
-            policy: self.policy,
-            members: AtomicU32::new(0),
-            lingering: AtomicU32::new(0),
-            let_go: AtomicU32::new(0),
-            keeper: Mutex::new(None),
-            watched: AtomicU64::new(0),
-            made_by: Process::current(),
-        };
-        Ok(SharedQueue { inner: Arc::new(inner) })
+        let first = Group::new(self, &Signals::new())?;
+        let pins = (self.policy == Policy::Pinned).then(|| Pins::new(self, &first));
+        Ok(SharedQueue { first, pins })
     }
 }
 

@@ -173,7 +173,10 @@ impl Core {
             self.unnest(&gone);
         }
         self.left.add(lane.counters());
-        while let Some(staged) = lane.pop_last() {
+        // Its own come before what lies in the ring, and that before what was given back earlier.
+        let own = std::iter::from_fn(|| lane.pop());
+        let all: Vec<Staged> = own.chain(std::iter::from_fn(|| self.ring.pop())).collect();
+        for staged in all.into_iter().rev() {
             if staged.stamp.has(Stamp::FOR_ALL) {
                 self.heard(outside, staged.stamp);
             } else {
@@ -221,7 +224,7 @@ impl Core {
             let Some(staged) = self.take_from_behind(outside) else { break };
             let nearest = match self.policy {
                 Policy::Nearest => outside.claims.nearest(staged.event.key.index),
-                Policy::Balanced => ANYBODY,
+                Policy::Balanced | Policy::Pinned => ANYBODY,
             };
             if let Err(staged) = self.ring.push(staged, nearest) {
                 self.returned.push_front(staged);

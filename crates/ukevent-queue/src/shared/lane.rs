@@ -64,10 +64,6 @@ impl Lane {
         if self.len() == 0 { None } else { self.change(VecDeque::pop_front) }
     }
 
-    pub(super) fn pop_last(&self) -> Option<Staged> {
-        self.change(VecDeque::pop_back)
-    }
-
     pub(super) fn extract(&self, is_meant: impl Fn(&Staged) -> bool) -> Vec<Staged> {
         if self.len() == 0 {
             return Vec::new();

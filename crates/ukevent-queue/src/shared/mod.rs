@@ -4,12 +4,15 @@
 //! |---|---|
 //! | `mod.rs` | what a program does with it: register, change, remove, post |
 //! | `builder.rs` | how one is made, and who takes up an event |
-//! | `waiter.rs` | one thread's part: wait, take, let go, hand on |
+//! | `waiter.rs` | what a thread does with it: wait, take, hand on |
+//! | `part.rs` | how a waiter does that in its group |
+//! | `group.rs` | waiters that share one core: all of them, or one if they are pinned |
+//! | `pins.rs` | a group for each pinned waiter, and who takes over what one leaves behind |
 //! | `core.rs` | the queue under its lock, and what is on the way from it to the waiters |
 //! | `ring.rs` | the events that are ready, in memory, for whoever claims them |
 //! | `claims.rs` | which registrations have an event under way: one word each |
 //! | `lane.rs` | what one waiter has |
-//! | `tally.rs` | what it did |
+//! | `tally.rs` | what is counted |
 //! | `keeper.rs` | the thread that has the signals |
 //!
 //! All waiters sleep on one set of the kernel (epoll), which wakes one of them for each report. A set, not a ring of
@@ -19,8 +22,11 @@
 mod builder;
 mod claims;
 mod core;
+mod group;
 mod keeper;
 mod lane;
+mod part;
+mod pins;
 mod ring;
 mod tally;
 mod waiter;
@@ -28,125 +34,22 @@ mod waiter;
 pub use builder::{Policy, SharedBuilder};
 pub(crate) use claims::Claims;
 pub(crate) use ring::{Staged, Stamp};
-pub use tally::WaiterCounters;
+pub use tally::{SharedCounters, WaiterCounters};
 pub use waiter::Waiter;
 
-use self::core::{Core, Outside};
-use self::keeper::Keeper;
+use self::group::Group;
+use self::part::Part;
+use self::pins::{Pins, Rooms};
 use crate::Clock;
 use crate::error::{BuildError, ChangeError, NoSuchKey, RegisterError, WaitError, WrongThread};
-use crate::event::Kind;
 use crate::key::{Key, Token};
 use crate::mode::Mode;
-use crate::operation::{Operation, StartError, StartRefusal};
+use crate::operation::{Operation, StartError};
 use crate::post::{Poster, Waker};
-use crate::primitive::{AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock};
-use crate::queue::{Change, Counters};
+use crate::queue::Change;
 use crate::source::{Removed, Source};
-#[cfg(not(loom))]
-use rustix::thread::futex;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
-use ukevent_sys::epoll::Epoll;
-use ukevent_sys::runner::Process;
-
-/// What all handles have in common.
-struct Inner {
-    core: Mutex<Core>,
-    outside: Outside,
-    /// What waiters sleep on.
-    set: std::sync::Arc<Epoll>,
-    waker: Waker,
-    room_waker: std::task::Waker,
-    policy: Policy,
-    /// How many waiters there are.
-    members: AtomicU32,
-    /// Threads that wait until an event is let go of, and how often one was since somebody does.
-    lingering: AtomicU32,
-    let_go: AtomicU32,
-    /// Before the core, if both are locked.
-    keeper: Mutex<Option<Keeper>>,
-    /// Signals that are watched, as bits.
-    watched: AtomicU64,
-    made_by: Process,
-}
-
-/// The core, locked. What it has let go of is dropped after that.
-struct Locked<'a> {
-    /// There until the end.
-    core: Option<MutexGuard<'a, Core>>,
-}
-
-impl Deref for Locked<'_> {
-    type Target = Core;
-
-    fn deref(&self) -> &Core {
-        self.core.as_ref().expect("it is there until the end")
-    }
-}
-
-impl DerefMut for Locked<'_> {
-    fn deref_mut(&mut self) -> &mut Core {
-        self.core.as_mut().expect("it is there until the end")
-    }
-}
-
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        let Some(mut core) = self.core.take() else { return };
-        let waste = core.take_waste();
-        drop(core);
-        drop(waste);
-    }
-}
-
-impl Inner {
-    fn lock(&self) -> Locked<'_> {
-        Locked { core: Some(lock(&self.core)) }
-    }
-
-    /// The same, but not in a child made by fork(2), where another thread may have had it for ever.
-    fn lock_at_home(&self) -> Option<Locked<'_>> {
-        self.made_by.is_current().then(|| self.lock())
-    }
-
-    fn check_process(&self) -> Result<(), WrongThread> {
-        if self.made_by.is_current() { Ok(()) } else { Err(WrongThread) }
-    }
-
-    fn position(&self) -> u64 {
-        self.outside.position.load(Ordering::Acquire)
-    }
-
-    const fn is_nearest(&self) -> bool {
-        matches!(self.policy, Policy::Nearest)
-    }
-
-    fn has_one_waiter(&self) -> bool {
-        self.members.load(Ordering::Relaxed) == 1
-    }
-
-    fn count_members(&self, core: &Core) {
-        self.members.store(core.members() as u32, Ordering::Relaxed);
-    }
-
-    /// Somebody brings an event of a registration; false if that is gone.
-    fn keep(&self, key: Key, kind: Kind) -> bool {
-        let mut core = self.lock();
-        let is_live = core.queue.bring(key, kind);
-        core.settle(&self.outside);
-        is_live
-    }
-
-    /// An event was let go of.
-    fn tell_who_lingers(&self) {
-        if self.lingering.load(Ordering::SeqCst) > 0 {
-            self.let_go.fetch_add(1, Ordering::SeqCst);
-            wake_all(&self.let_go);
-        }
-    }
-}
 
 /// One queue for every kind of event, and for many threads.
 ///
@@ -181,29 +84,9 @@ impl Inner {
 /// ```
 #[derive(Clone)]
 pub struct SharedQueue {
-    inner: Arc<Inner>,
-}
-
-/// What happened in a shared queue. Taken by [`SharedQueue::counters`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SharedCounters {
-    /// What happened in the queue, of all waiters together. Events count when they are put into the ring.
-    pub queue: Counters,
-    /// How many waiters there are.
-    pub waiters: usize,
-    /// How many of them sleep.
-    pub asleep: usize,
-    /// Entries of the ring.
-    pub capacity: usize,
-    /// Events in the ring.
-    pub in_ring: usize,
-    /// The most that were ever in it.
-    pub high_water: usize,
-    /// How often it was full while events waited behind it. Nothing is lost by it.
-    pub overflowed: u64,
-    /// Events that were put into it, ever.
-    pub position: u64,
+    /// The one group, if waiters are not pinned.
+    first: Arc<Group>,
+    pins: Option<Arc<Pins>>,
 }
 
 /// What [`SharedQueue::remove`] gives back.
@@ -249,16 +132,25 @@ impl SharedQueue {
     /// # Errors
     /// [`WaitError::WrongThread`] in a child made by fork(2).
     pub fn waiter(&self) -> Result<Waiter, WaitError> {
-        self.inner.check_process().map_err(|WrongThread| WaitError::WrongThread)?;
-        Ok(Waiter::new(self.inner.clone()))
+        self.first.check_process().map_err(|WrongThread| WaitError::WrongThread)?;
+        match &self.pins {
+            None => Ok(Waiter::new(Part::new(self.first.clone()), None)),
+            Some(pins) => pins.join(),
+        }
     }
 
-    /// Changes something under the lock, and lets it take effect for those who sleep.
-    fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
-        let mut core = self.inner.lock();
-        let result = change(&mut core);
-        core.settle(&self.inner.outside);
-        result
+    /// The group of a key, and its key there.
+    fn find(&self, key: Key) -> Result<(&Arc<Group>, Key), NoSuchKey> {
+        self.first.check_process().map_err(|WrongThread| NoSuchKey)?;
+        match &self.pins {
+            None => Ok((&self.first, key)),
+            Some(pins) => pins.find(key).ok_or(NoSuchKey),
+        }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &Arc<Group>> {
+        let first = self.pins.is_none().then_some(&self.first);
+        first.into_iter().chain(self.pins.iter().flat_map(|pins| pins.groups()))
     }
 
     /// Registers a source, as [`Queue::register`](crate::Queue::register), from any thread.
@@ -271,7 +163,11 @@ impl SharedQueue {
         token: Token,
         mode: Mode,
     ) -> Result<Key, RegisterError> {
-        self.register_any(source.into(), token, mode, false)
+        self.first.check_process()?;
+        match &self.pins {
+            None => self.first.register(source.into(), token, mode, false),
+            Some(pins) => pins.register(source.into(), token, mode),
+        }
     }
 
     /// The same, but every waiter gets each event, not one of them (kevent's `WAKEUP_ALL`): those that there are
@@ -285,27 +181,13 @@ impl SharedQueue {
         token: Token,
         mode: Mode,
     ) -> Result<Key, RegisterError> {
-        self.register_any(source.into(), token, mode, true)
-    }
-
-    fn register_any(
-        &self,
-        source: Source,
-        token: Token,
-        mode: Mode,
-        for_all: bool,
-    ) -> Result<Key, RegisterError> {
-        self.inner.check_process()?;
-        if let Source::Signal(signal) = source {
-            return self.inner.register_signal(signal, token, mode, for_all);
+        if self.pins.is_some() {
+            return Err(RegisterError::Unsupported {
+                what: "an event for all waiters",
+                needs: "waiters that are not pinned",
+            });
         }
-        self.change(|core| {
-            let key = core.queue.register(source, token, mode)?;
-            if for_all {
-                core.queue.for_all(key);
-            }
-            Ok(key)
-        })
+        self.first.register(source.into(), token, mode, true)
     }
 
     /// Changes a registration, as [`Queue::modify`](crate::Queue::modify). What of it nobody has taken yet is
@@ -314,12 +196,12 @@ impl SharedQueue {
     /// # Errors
     /// [`ChangeError`].
     pub fn modify(&self, key: Key, change: Change) -> Result<(), ChangeError> {
-        self.inner.check_process().map_err(RegisterError::from)?;
-        let outside = &self.inner.outside;
-        self.change(|core| {
+        self.first.check_process().map_err(RegisterError::from)?;
+        let (group, key) = self.find(key)?;
+        group.change(|core| {
             if core.queue.is_live(key) {
                 // What is under way is as before if the change is refused.
-                core.withdraw(outside, key);
+                core.withdraw(&group.outside, key);
             }
             let changed = core.queue.modify(key, change);
             if changed.is_err() {
@@ -334,11 +216,9 @@ impl SharedQueue {
     /// # Errors
     /// [`ChangeError`].
     pub fn enable(&self, key: Key) -> Result<(), ChangeError> {
-        self.inner.check_process().map_err(RegisterError::from)?;
-        self.change(|core| {
-            core.queue.enable(key)?;
-            Ok(())
-        })
+        self.first.check_process().map_err(RegisterError::from)?;
+        let (group, key) = self.find(key)?;
+        group.change(|core| core.queue.enable(key))
     }
 
     /// Keeps a registration, but delivers nothing of it until it is enabled, as
@@ -348,11 +228,10 @@ impl SharedQueue {
     /// # Errors
     /// [`NoSuchKey`].
     pub fn disable(&self, key: Key) -> Result<(), NoSuchKey> {
-        self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
-        let outside = &self.inner.outside;
-        self.change(|core| {
+        let (group, key) = self.find(key)?;
+        group.change(|core| {
             core.queue.disable(key)?;
-            core.withdraw(outside, key);
+            core.withdraw(&group.outside, key);
             Ok(())
         })
     }
@@ -363,33 +242,16 @@ impl SharedQueue {
     /// # Errors
     /// [`NoSuchKey`].
     pub fn remove(&self, key: Key) -> Result<Withdrawn, NoSuchKey> {
-        self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
-        let outside = &self.inner.outside;
-        let (withdrawn, is_of_signal) = self.change(|core| {
-            let is_of_signal = core.queue.is_of_signal(key);
-            let removed = core.queue.remove(key)?;
-            core.gone(outside, key);
-            Ok((Withdrawn { removed, is_held: core.is_held(key) }, is_of_signal))
-        })?;
-        if is_of_signal {
-            self.inner.leave_keeper(key);
-        }
-        Ok(withdrawn)
+        let (group, key) = self.find(key)?;
+        group.remove(key)
     }
 
     /// Blocks until no waiter works on an event of this registration: after [`SharedQueue::remove`] said that one
     /// does. Not to be called by that waiter's own thread, which would wait for itself.
     pub fn wait_until_let_go(&self, key: Key) {
-        let inner = &*self.inner;
-        inner.lingering.fetch_add(1, Ordering::SeqCst);
-        loop {
-            let count = inner.let_go.load(Ordering::SeqCst);
-            if !inner.lock_at_home().is_some_and(|core| core.is_held(key)) {
-                break;
-            }
-            wait_while(&inner.let_go, count);
+        if let Ok((group, key)) = self.find(key) {
+            group.wait_until_let_go(key);
         }
-        inner.lingering.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Starts an operation, as [`Queue::start`](crate::Queue::start). Its events come to whichever waiter is free,
@@ -398,10 +260,10 @@ impl SharedQueue {
     /// # Errors
     /// [`StartError`], which gives the operation back.
     pub fn start(&self, operation: Operation, token: Token) -> Result<Key, StartError> {
-        if self.inner.check_process().is_err() {
-            return Err(StartError { operation, reason: StartRefusal::WrongThread });
+        match &self.pins {
+            Some(pins) if self.first.check_process().is_ok() => pins.start(operation, token, None),
+            _ => self.first.start(operation, token),
         }
-        self.change(|core| core.queue.start(operation, token))
     }
 
     /// Ends an operation early, as [`Queue::cancel`](crate::Queue::cancel).
@@ -409,8 +271,8 @@ impl SharedQueue {
     /// # Errors
     /// [`NoSuchKey`].
     pub fn cancel(&self, key: Key) -> Result<(), NoSuchKey> {
-        self.inner.check_process().map_err(|WrongThread| NoSuchKey)?;
-        self.change(|core| core.queue.cancel(key))
+        let (group, key) = self.find(key)?;
+        group.change(|core| core.queue.cancel(key))
     }
 
     /// What posts to a user source, from any thread, as [`Queue::poster`](crate::Queue::poster).
@@ -418,42 +280,55 @@ impl SharedQueue {
     /// # Errors
     /// [`NoSuchKey`].
     pub fn poster(&self, key: Key) -> Result<Poster, NoSuchKey> {
-        self.inner.lock_at_home().ok_or(NoSuchKey)?.queue.poster(key)
+        let (group, key) = self.find(key)?;
+        group.lock().queue.poster(key)
     }
 
-    /// What ends a wait without an event, from any thread: that of one waiter. For all of them register a source with
+    /// What ends a wait without an event, from any thread: that of one waiter; if waiters are pinned, of the first
+    /// ([`Waiter::waker`] has that of each). For all of them register a source with
     /// [`SharedQueue::register_for_all`].
     #[must_use]
     pub fn waker(&self) -> Waker {
-        self.inner.waker.clone()
+        self.first.waker.clone()
     }
 
     /// Wakes the queue to look for a buffer: for the pools of
     /// [`Operation::receive_each`].
     #[must_use]
     pub fn room_waker(&self) -> std::task::Waker {
-        self.inner.room_waker.clone()
+        match &self.pins {
+            None => self.first.room_waker.clone(),
+            Some(pins) => Arc::new(Rooms(Arc::downgrade(pins))).into(),
+        }
     }
 
     /// How many events were put into the ring, ever: for [`Waiter::wait_after`]. No lock.
     #[must_use]
     pub fn position(&self) -> u64 {
-        self.inner.position()
+        match &self.pins {
+            None => self.first.position(),
+            Some(pins) => pins.position(),
+        }
     }
 
     /// Gives the ring another size: at least 2 entries, at most 2^20, rounded up to a power of two. What is in it
     /// stays in its order; waiters go on meanwhile.
     pub fn resize(&self, entries: u32) {
-        let outside = &self.inner.outside;
-        if let Some(mut core) = self.inner.lock_at_home() {
-            core.resize(outside, entries);
+        if let Some(pins) = &self.pins {
+            pins.resize(entries);
+        }
+        for group in self.groups() {
+            if let Some(mut core) = group.lock_at_home() {
+                core.resize(&group.outside, entries);
+            }
         }
     }
 
     /// Does something with the owner of a registered descriptor, if it was registered as a `T`; under the queue's
     /// lock, so briefly. Threads that read from a descriptor on their own keep an `Arc` of it.
     pub fn with_owner<T: 'static, R>(&self, key: Key, body: impl FnOnce(&T) -> R) -> Option<R> {
-        self.inner.lock_at_home()?.queue.owner_of(key).map(body)
+        let (group, key) = self.find(key).ok()?;
+        group.lock().queue.owner_of(key).map(body)
     }
 
     /// The time of a clock, since its epoch.
@@ -465,57 +340,28 @@ impl SharedQueue {
     /// What happened so far; nothing in a child made by fork(2).
     #[must_use]
     pub fn counters(&self) -> SharedCounters {
-        let core = self.inner.lock_at_home();
-        core.map(|core| core.counters(&self.inner.outside)).unwrap_or_default()
+        let of = |group: &Arc<Group>| Some(group.lock_at_home()?.counters(&group.outside));
+        self.groups().filter_map(of).fold(SharedCounters::default(), SharedCounters::and)
     }
 
     /// What each waiter that there is did so far, in the order in which they came.
     #[must_use]
     pub fn waiters(&self) -> Vec<WaiterCounters> {
-        self.inner.lock_at_home().map(|core| core.waiters()).unwrap_or_default()
+        self.groups().filter_map(|group| Some(group.lock_at_home()?.waiters())).flatten().collect()
     }
 
     /// Who takes up an event.
     #[must_use]
     pub fn policy(&self) -> Policy {
-        self.inner.policy
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        if let Some(keeper) = lock(&self.keeper).take() {
-            keeper.end(self.made_by.is_current());
-        }
+        self.first.policy
     }
 }
 
 impl std::fmt::Debug for SharedQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SharedQueue")
-            .field("policy", &self.inner.policy)
-            .field("waiters", &self.inner.members.load(Ordering::Relaxed))
+            .field("policy", &self.policy())
             .field("position", &self.position())
             .finish_non_exhaustive()
     }
 }
-
-#[cfg(not(loom))]
-fn wait_while(word: &AtomicU32, value: u32) {
-    // It returns when the word has changed, when it is woken, and when a signal came: the caller looks again.
-    let _ = futex::wait(word, futex::Flags::PRIVATE, value, None);
-}
-
-#[cfg(not(loom))]
-fn wake_all(word: &AtomicU32) {
-    // A word of our own can be named.
-    let _ = futex::wake(word, futex::Flags::PRIVATE, i32::MAX as u32);
-}
-
-#[cfg(loom)]
-fn wait_while(_word: &AtomicU32, _value: u32) {
-    loom::thread::yield_now();
-}
-
-#[cfg(loom)]
-fn wake_all(_word: &AtomicU32) {}

@@ -1,6 +1,58 @@
-//! What a waiter counts: it alone writes, anybody reads.
+//! What is counted. What a waiter counts it alone writes, and anybody reads.
 
 use crate::primitive::{AtomicU64, Ordering};
+use crate::queue::Counters;
+
+/// What happened in a shared queue. Taken by
+/// [`SharedQueue::counters`](crate::SharedQueue::counters).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedCounters {
+    /// What happened in the queue, of all waiters together. Events count when they are put into the ring.
+    pub queue: Counters,
+    /// How many waiters there are.
+    pub waiters: usize,
+    /// How many of them sleep.
+    pub asleep: usize,
+    /// Entries of the ring.
+    pub capacity: usize,
+    /// Events in the ring.
+    pub in_ring: usize,
+    /// The most that were ever in it.
+    pub high_water: usize,
+    /// How often it was full while events waited behind it. Nothing is lost by it.
+    pub overflowed: u64,
+    /// Events that were put into it, ever.
+    pub position: u64,
+}
+
+impl SharedCounters {
+    /// Those of two groups together.
+    pub(super) fn and(self, other: Self) -> Self {
+        let (a, b) = (self.queue, other.queue);
+        Self {
+            queue: Counters {
+                waits: a.waits + b.waits,
+                events: a.events + b.events,
+                batch_max: a.batch_max.max(b.batch_max),
+                coalesced: a.coalesced + b.coalesced,
+                untrue: a.untrue + b.untrue,
+                stale: a.stale + b.stale,
+                rescans: a.rescans + b.rescans,
+                overflows: a.overflows + b.overflows,
+                system_calls: a.system_calls + b.system_calls,
+                registered: a.registered + b.registered,
+            },
+            waiters: self.waiters + other.waiters,
+            asleep: self.asleep + other.asleep,
+            capacity: self.capacity + other.capacity,
+            in_ring: self.in_ring + other.in_ring,
+            high_water: self.high_water.max(other.high_water),
+            overflowed: self.overflowed + other.overflowed,
+            position: self.position + other.position,
+        }
+    }
+}
 
 /// What a waiter did. Taken by [`Waiter::counters`](crate::Waiter::counters).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

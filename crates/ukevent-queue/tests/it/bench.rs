@@ -22,8 +22,8 @@ use std::{
 use ukevent_buf::Arena;
 pub(crate) use ukevent_queue::BackendKind;
 use ukevent_queue::{
-    BuildError, Event, Expired, Fd, Kind, Posted, Readiness, Ready, SharedBuilder, Token, Wait,
-    WaitError,
+    BuildError, Event, Expired, Fd, Kind, Policy, Posted, Readiness, Ready, SharedBuilder, Token,
+    Wait, WaitError,
     sim::{Sim, SimDescriptor},
 };
 
@@ -47,6 +47,10 @@ macro_rules! cases {
         mod in_company {
             use crate::bench::{self, IN_COMPANY};
             $($(#[test] fn $case() { bench::$place(IN_COMPANY, super::$case); })*)*
+        }
+        mod pinned {
+            use crate::bench::{self, PINNED};
+            $($(#[test] fn $case() { bench::$place(PINNED, super::$case); })*)*
         }
     };
 }
@@ -89,6 +93,7 @@ pub(crate) const EPOLL: On = (BackendKind::Epoll, Shape::Own);
 pub(crate) const POLL: On = (BackendKind::Poll, Shape::Own);
 pub(crate) const SIM: On = (BackendKind::Sim, Shape::Own);
 pub(crate) const SHARED: On = (BackendKind::Epoll, Shape::Shared);
+pub(crate) const PINNED: On = (BackendKind::Epoll, Shape::Pinned);
 pub(crate) const IN_COMPANY: On = (BackendKind::Epoll, Shape::InCompany);
 
 /// Runs a case on a backend, or says aloud that it cannot be had here. What the case leaves behind fails
@@ -144,7 +149,12 @@ impl Bench {
         match (self.shape, self.kind) {
             (Shape::Own, BackendKind::Sim) => Builder::Own(own.sim(&self.sim)),
             (Shape::Own, kind) => Builder::Own(own.backend(kind)),
-            (shape, _) => Builder::Shared(SharedBuilder::new(), shape),
+            (shape, _) => {
+                let builder = SharedBuilder::new();
+                let is_pinned = shape == Shape::Pinned;
+                let policy = if is_pinned { Policy::Pinned } else { Policy::Balanced };
+                Builder::Shared(builder.policy(policy), shape)
+            }
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod basics;
 mod nested;
+mod pinned;
 mod storm;
 mod wakes;
 

@@ -1,7 +1,8 @@
 //! What is under test: a queue, or a shared queue that does what a queue does.
 //!
-//! The suite says what must be true of a queue. Through a shared one it runs twice: with one waiter, and in *company*
-//! of a second one that never waits, so that what is ready goes the way it goes among many.
+//! The suite says what must be true of a queue. Through a shared one it runs three times: with one waiter, in *company*
+//! of a second one that never waits, so that what is ready goes the way it goes among many, and with two that are
+//! *pinned*, of which one never waits.
 
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -9,8 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use ukevent_queue::{
     BackendKind, BuildError, Change, ChangeError, Clock, Counters, Event, Key, Mode, NoSuchKey,
-    Operation, Poster, RegisterError, Removed, SharedBuilder, SharedQueue, Source, StartError,
-    Token, Wait, WaitError, Waiter, Waker,
+    Operation, Policy, Poster, RegisterError, Removed, SharedBuilder, SharedQueue, Source,
+    StartError, Token, Wait, WaitError, Waiter, Waker,
 };
 
 /// Whose queue it is.
@@ -22,6 +23,8 @@ pub(crate) enum Shape {
     Shared,
     /// The same, beside another that never waits.
     InCompany,
+    /// Many threads', of which each has its own registrations.
+    Pinned,
 }
 
 /// Makes queues of one shape.
@@ -52,9 +55,10 @@ impl Builder {
             Self::Own(builder) => Queue::Own(builder.build()?),
             Self::Shared(builder, shape) => {
                 let queue = builder.build()?;
+                // The first, so that the other one's group is not the first.
+                let company = (*shape != Shape::Shared).then(|| queue.waiter());
+                let company = company.transpose().expect("it is this process'");
                 let waiter = queue.waiter().expect("it is this process'");
-                let company = queue.waiter().expect("it is this process'");
-                let company = (*shape == Shape::InCompany).then_some(company);
                 Queue::Shared { queue, waiter, _company: company }
             }
         })
@@ -86,7 +90,6 @@ impl Queue {
         fn modify(&mut self, key: Key, change: Change) -> Result<(), ChangeError>;
         fn enable(&mut self, key: Key) -> Result<(), ChangeError>;
         fn disable(&mut self, key: Key) -> Result<(), NoSuchKey>;
-        fn start(&mut self, operation: Operation, token: Token) -> Result<Key, StartError>;
         fn cancel(&mut self, key: Key) -> Result<(), NoSuchKey>;
     }
 
@@ -98,7 +101,20 @@ impl Queue {
     ) -> Result<Key, RegisterError> {
         match self {
             Self::Own(queue) => queue.register(source, token, mode),
-            Self::Shared { queue, .. } => queue.register(source, token, mode),
+            Self::Shared { queue, waiter, .. } => match queue.policy() {
+                Policy::Pinned => waiter.register(source, token, mode),
+                _ => queue.register(source, token, mode),
+            },
+        }
+    }
+
+    pub(crate) fn start(&mut self, operation: Operation, token: Token) -> Result<Key, StartError> {
+        match self {
+            Self::Own(queue) => queue.start(operation, token),
+            Self::Shared { queue, waiter, .. } => match queue.policy() {
+                Policy::Pinned => waiter.start(operation, token),
+                _ => queue.start(operation, token),
+            },
         }
     }
 
@@ -140,7 +156,10 @@ impl Queue {
     pub(crate) fn waker(&self) -> Waker {
         match self {
             Self::Own(queue) => queue.waker(),
-            Self::Shared { queue, .. } => queue.waker(),
+            Self::Shared { queue, waiter, .. } => match queue.policy() {
+                Policy::Pinned => waiter.waker(),
+                _ => queue.waker(),
+            },
         }
     }
 

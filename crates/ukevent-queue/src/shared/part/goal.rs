@@ -1,7 +1,7 @@
 //! What one wait wants, how it sleeps, and when it is over.
 
 use crate::key::Key;
-use crate::shared::Inner;
+use crate::shared::group::Group;
 use crate::wait::{Until, Wait};
 use ukevent_sys::clock::Clock;
 
@@ -16,7 +16,7 @@ pub(super) struct Goal<'a> {
 }
 
 impl<'a> Goal<'a> {
-    pub(super) fn new(seen: Option<u64>, wait: &'a Wait<'a>, shared: &Inner) -> Self {
+    pub(super) fn new(seen: Option<u64>, wait: &'a Wait<'a>, shared: &Group) -> Self {
         let deadline = Deadline::of(wait.until, shared);
         Self { wait, seen, deadline, has_looked: false, has_slept: false }
     }
@@ -46,7 +46,7 @@ pub(super) enum Deadline {
 }
 
 impl Deadline {
-    pub(super) fn of(until: Until, shared: &Inner) -> Self {
+    pub(super) fn of(until: Until, shared: &Group) -> Self {
         match until {
             Until::Ever => Self::Never,
             Until::Now => Self::Monotonic(0),
@@ -58,7 +58,7 @@ impl Deadline {
         }
     }
 
-    pub(super) fn end(self, shared: &Inner) {
+    pub(super) fn end(self, shared: &Group) {
         if let Self::Other(_, _, key) = self {
             shared.lock().queue.end_deadline(key);
         }
