@@ -32,6 +32,25 @@ impl Names for Nearest {
     const POLICY: Policy = Policy::Nearest;
 }
 
+/// A shared queue in which each waiter has its own share of the descriptors.
+pub(crate) struct Pinned;
+
+impl Shares for Pinned {
+    type Waiter = Waiter;
+
+    fn waiters(ends: &Ends, count: usize) -> Result<Vec<Waiter>> {
+        let queue = SharedBuilder::new().policy(Policy::Pinned).build()?;
+        let waiters = (0..count).map(|_| Ok(queue.waiter()?)).collect::<Result<Vec<_>>>()?;
+        for (place, reader) in ends.readers.iter().enumerate() {
+            queue.register(Fd::new(reader.clone()), Token::from(place), Mode::Edge)?;
+        }
+        for waiter in &waiters {
+            waiter.register(Fd::new(ends.stop.clone()), STOP, Mode::Level)?;
+        }
+        Ok(waiters)
+    }
+}
+
 /// A shared queue.
 pub(crate) struct Ukevent<P>(PhantomData<P>);
 

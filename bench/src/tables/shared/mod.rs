@@ -29,7 +29,7 @@ use crate::rivals::{
     edge_epoll::OneForAll,
     exclusive_epoll::Exclusive,
     one_shot_epoll::OneShot,
-    ukevent_shared::{Balanced, Nearest, Ukevent},
+    ukevent_shared::{Balanced, Nearest, Pinned, Ukevent},
 };
 use rustix::event::{EventfdFlags, eventfd};
 use std::os::fd::OwnedFd;
@@ -100,10 +100,11 @@ pub(crate) fn run(plan: &Plan, cores: &Cores, outcomes: &mut Vec<Outcome>) {
     }
 }
 
-fn contenders() -> [Contender<Setup>; 6] {
+fn contenders() -> [Contender<Setup>; 7] {
     [
         Contender { name: "ukevent", round: round::<Ukevent<Balanced>> },
         Contender { name: "ukevent nearest", round: round::<Ukevent<Nearest>> },
+        Contender { name: "ukevent pinned", round: round::<Pinned> },
         Contender { name: "shared epoll, EPOLLEXCLUSIVE", round: round::<Exclusive> },
         Contender { name: "shared epoll, edge", round: round::<OneForAll> },
         Contender { name: "shared epoll, one-shot", round: round::<OneShot> },
