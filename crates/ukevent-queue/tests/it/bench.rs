@@ -39,14 +39,23 @@ pub(crate) const D: Token = Token(4);
 /// a shared queue stands for a queue.
 macro_rules! cases {
     ($($place:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
+        cases_of_one_waiter! { $($place: [$($case),*]),* }
+        mod in_company {
+            use crate::bench::{self, IN_COMPANY};
+            $($(#[test] fn $case() { bench::$place(IN_COMPANY, super::$case); })*)*
+        }
+    };
+}
+
+/// The same for what is so of a shared queue only while it has one waiter. For a second one, who may come at any time,
+/// events lie ahead in the ring, out of their sources: there they neither add up with what comes later nor make room
+/// for it, and their source has its turn behind them.
+macro_rules! cases_of_one_waiter {
+    ($($place:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
         cases_of_one_thread! { $($place: [$($case),*]),* }
         mod shared {
             use crate::bench::{self, SHARED};
             $($(#[test] fn $case() { bench::$place(SHARED, super::$case); })*)*
-        }
-        mod in_company {
-            use crate::bench::{self, IN_COMPANY};
-            $($(#[test] fn $case() { bench::$place(IN_COMPANY, super::$case); })*)*
         }
     };
 }
@@ -146,12 +155,6 @@ impl Bench {
             (Shape::Own, kind) => Builder::Own(own.backend(kind)),
             (shape, _) => Builder::Shared(SharedBuilder::new(), shape),
         }
-    }
-
-    /// Whether a second waiter has a part in the queue. Some events lie ahead for it, out of their sources, which
-    /// then neither add up nor have their turn: what is said of that is not said of a queue in company.
-    pub(crate) fn is_in_company(&self) -> bool {
-        self.shape == Shape::InCompany
     }
 
     /// Whether each level is watched for anew after its event.
