@@ -7,11 +7,15 @@
 //! code, which the compiler tells.
 
 use crate::subject::{Builder, Queue, Shape};
+use fork::Fork;
+use rustix::process::{Pid, WaitOptions, waitpid};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     fs,
     io::{PipeReader, PipeWriter, Read, Write},
+    os::unix::process::CommandExt,
+    process::Command,
     sync::{
         Arc, Mutex, Once,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -355,6 +359,25 @@ pub(crate) fn while_busy<T>(work: impl Fn() + Sync, body: impl FnOnce() -> T) ->
         });
         body()
     })
+}
+
+/// Forks. The child does something with its copy of what the caller owns, and drops it; what it finds must be so. The
+/// caller's is as it was.
+pub(crate) fn in_a_child<T>(own: T, body: impl FnOnce(T) -> bool) -> T {
+    match fork::fork().unwrap() {
+        Fork::Child => {
+            // It ends as another program: what runs at the exit of this one (a leak detector, for one) is not made
+            // for a child without the other threads.
+            let error = Command::new(if body(own) { "true" } else { "false" }).exec();
+            panic!("{error}");
+        }
+        Fork::Parent(child) => {
+            let child = Pid::from_raw(child).unwrap();
+            let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
+            assert_eq!(status.exit_status(), Some(0), "{status:?}");
+            own
+        }
+    }
 }
 
 /// Waits until a thread of this process sleeps in the kernel.

@@ -6,13 +6,9 @@
 
 use super::Hand;
 use super::{Answer, Door, all_sleep, crew, hands, leave, one, token, until_asleep_are, who_woke};
-use crate::bench::{A, B, C, PATIENCE, patient, posted, until_asleep, watched};
-use fork::Fork;
-use rustix::process::{Pid, WaitOptions, waitpid};
+use crate::bench::{A, B, C, PATIENCE, in_a_child, patient, posted, until_asleep, watched};
 use std::collections::BTreeSet;
-use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -731,27 +727,17 @@ fn a_child_is_refused() {
     testkit::alone(|| {
         let (queue, door) = (shared(), Door::new());
         let key = queue.register(door.source(), A, Mode::Level).unwrap();
-        let mut waiter = queue.waiter().unwrap();
-        match fork::fork().unwrap() {
-            Fork::Child => {
-                let refused = waiter.wait(Wait::now()) == Err(WaitError::WrongThread)
-                    && WaitError::WrongThread.to_string().len() > 20
-                    && queue.waiter().is_err()
-                    && queue.register(door.source(), B, Mode::Level).is_err()
-                    && queue.poster(key).is_err()
-                    && queue.disable(key).is_err()
-                    && queue.enable(key).is_err()
-                    && queue.remove(key).is_err();
-                drop((waiter, queue));
-                let error = Command::new(if refused { "true" } else { "false" }).exec();
-                panic!("{error}");
-            }
-            Fork::Parent(child) => {
-                let child = Pid::from_raw(child).unwrap();
-                let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
-                assert_eq!(status.exit_status(), Some(0), "{status:?}");
-            }
-        }
+        let waiter = queue.waiter().unwrap();
+        let (mut waiter, _queue) = in_a_child((waiter, queue), |(mut waiter, queue)| {
+            waiter.wait(Wait::now()) == Err(WaitError::WrongThread)
+                && WaitError::WrongThread.to_string().len() > 20
+                && queue.waiter().is_err()
+                && queue.register(door.source(), B, Mode::Level).is_err()
+                && queue.poster(key).is_err()
+                && queue.disable(key).is_err()
+                && queue.enable(key).is_err()
+                && queue.remove(key).is_err()
+        });
         door.knock();
         assert_eq!(token(one(&mut waiter, Wait::now())), A, "the parent's goes on");
     });
