@@ -8,11 +8,12 @@ use super::Hand;
 use super::{Answer, Door, all_sleep, crew, hands, leave, one, token, until_asleep_are, who_woke};
 use crate::bench::{A, B, C, PATIENCE, in_a_child, patient, posted, until_asleep, watched};
 use std::collections::BTreeSet;
+use std::hint;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ukevent_queue::{
     Change, Clock, Event, Merge, Mode, Policy, PostError, SharedBuilder, SharedQueue, Timer, Token,
     User, Wait, WaitError, Waiter,
@@ -591,6 +592,60 @@ fn what_one_disables_no_other_gets() {
 }
 
 /// Found with this case: it slept before it looked.
+/// Stands for a fault that was found: who asked what was in reach just as another took up an event counted neither what
+/// lay behind the ring nor put it there, and slept with it before him.
+#[test]
+fn while_one_takes_up_an_event_another_finds_the_rest() {
+    const ROUNDS: u64 = 20_000;
+    const FAILED: u64 = u64::MAX;
+    let queue = shared();
+    let key = queue.register(User::each(8), A, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    let (mut one, mut other) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                spin_until(|| begun.load(Ordering::SeqCst) >= round);
+                if begun.load(Ordering::SeqCst) == FAILED {
+                    break;
+                }
+                other.wait(patient().at_least(2)).unwrap();
+                assert!(other.next_event().is_some() && other.next_event().is_some());
+                assert!(other.next_event().is_none());
+                ended.store(round, Ordering::SeqCst);
+            }
+        });
+        for round in 1..=ROUNDS {
+            (0..3).for_each(|data| poster.post(data).unwrap());
+            assert_eq!(one.wait(Wait::now().at_most(1)), Ok(1));
+            begun.store(round, Ordering::SeqCst);
+            // Now sooner, now later in the other's wait.
+            (0..round % 512).for_each(|_| hint::spin_loop());
+            assert!(one.next_event().is_some());
+            let start = Instant::now();
+            let is_found = || ended.load(Ordering::SeqCst) == round;
+            spin_until(|| is_found() || start.elapsed() >= PATIENCE / 2);
+            if !is_found() {
+                begun.store(FAILED, Ordering::SeqCst);
+                panic!("round {round}: the other sleeps: {:?}", queue.counters());
+            }
+        }
+    });
+}
+
+fn spin_until(is_so: impl Fn() -> bool) {
+    for count in 0_u32.. {
+        if is_so() {
+            break;
+        }
+        if count % 4096 == 4095 {
+            thread::yield_now();
+        }
+        hint::spin_loop();
+    }
+}
+
 #[test]
 fn wait_after_returns_if_anything_came_since() {
     let queue = shared();
