@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 use ukevent_queue::{
-    Change, Clock, Event, Merge, Mode, Policy, PostError, SharedBuilder, SharedQueue, Timer, Token,
-    User, Wait, WaitError, Waiter,
+    Change, Clock, Event, Key, Merge, Mode, Policy, PostError, SharedBuilder, SharedQueue, Timer,
+    Token, User, Wait, WaitError, Waiter,
 };
 
 /// As many as sleep.
@@ -380,6 +380,54 @@ fn what_was_released_and_claimed_but_not_taken_still_comes() {
         hands[1].let_go();
         assert_eq!(hands[1].look().is_some(), !is_read, "it is enabled again");
         leave(hands);
+    }
+}
+
+/// The ways in which what is under way of a registration is taken back.
+const TAKEN_BACK: [fn(&SharedQueue, Key); 3] = [
+    |queue, key| drop(queue.remove(key).unwrap()),
+    |queue, key| queue.disable(key).unwrap(),
+    |queue, key| queue.modify(key, Change::new()).unwrap(),
+];
+
+/// One of two waiters hands on one of three events, while the others lie in the ring; then a registration is changed:
+/// that of this event, or one that has none. What the other waiter takes then, and whether it came by it at once.
+fn released_and_changed(change: fn(&SharedQueue, Key), is_its: bool) -> [(Token, bool); 2] {
+    let queue = shared();
+    let doors: Vec<_> = (0..4).map(|_| Door::new()).collect();
+    let register = |at: usize| queue.register(doors[at].source(), Token::from(at), Mode::Edge);
+    let keys: Vec<_> = (0..4).map(|at| register(at).unwrap()).collect();
+    let (mut waiter, mut other) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    // The first wait goes to the core in any case.
+    assert_eq!(other.wait(Wait::now()), Ok(0));
+    doors[..3].iter().for_each(Door::knock);
+    let event = one(&mut waiter, Wait::now()).unwrap();
+    let at = keys.iter().position(|&key| key == event.key).unwrap();
+    assert_eq!(at, 0, "in the order in which they came");
+    assert_eq!(queue.counters().in_ring, 2);
+    waiter.release(event).unwrap();
+    change(&queue, if is_its { keys[0] } else { keys[3] });
+    assert_eq!(queue.counters().in_ring, 2);
+    [0, 1].map(|_| {
+        let before = other.counters().at_once;
+        let token = token(one(&mut other, Wait::now()));
+        (token, other.counters().at_once > before)
+    })
+}
+
+#[test]
+fn what_is_released_comes_first_whatever_else_is_changed() {
+    for change in TAKEN_BACK {
+        let taken = released_and_changed(change, false);
+        assert_eq!(taken, [(Token(0), false), (Token(1), true)], "before what lies in the ring");
+    }
+}
+
+#[test]
+fn nobody_looks_for_what_was_released_and_then_taken_back() {
+    for change in TAKEN_BACK {
+        let taken = released_and_changed(change, true);
+        assert_eq!(taken, [(Token(1), true), (Token(2), true)], "the ring is all there is");
     }
 }
 
