@@ -682,6 +682,37 @@ fn while_one_takes_up_an_event_another_finds_the_rest() {
     });
 }
 
+/// One needs two events, while another takes them one by one and is often faster.
+#[test]
+fn a_wait_for_two_ends_with_two_though_another_is_faster() {
+    let queue = shared();
+    let key = queue.register(User::each(2), A, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let mut waiter = queue.waiter().unwrap();
+            let is_over = &is_over;
+            scope.spawn(move || {
+                while !is_over.load(Ordering::SeqCst) {
+                    let _ = waiter.wait(Wait::within(Duration::from_millis(20)).at_most(1));
+                    while waiter.next_event().is_some() {}
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                // Full is as good.
+                let _ = poster.post(1);
+            }
+        });
+        let mut waiter = queue.waiter().unwrap();
+        let least = (0..20_000).map(|_| waiter.wait(patient().at_least(2)).unwrap()).min();
+        is_over.store(true, Ordering::SeqCst);
+        assert!(least >= Some(2), "a wait for two ended with {least:?}");
+    });
+}
+
 fn spin_until(is_so: impl Fn() -> bool) {
     for count in 0_u32.. {
         if is_so() {
