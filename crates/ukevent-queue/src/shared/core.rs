@@ -192,6 +192,8 @@ impl Core {
     pub(super) fn fall_asleep(&mut self, lane: &Lane, needs: usize) -> Result<bool, Error> {
         if !self.mailbox.prepare_sleep() {
             if self.sleepers > 0 {
+                // So that a post wakes one of them from now on. Nothing is lost without it: who asks here looks again
+                // at once. But what comes until then would wait for him.
                 self.mailbox.stay_asleep();
             }
             return Ok(false);

@@ -8,7 +8,7 @@ use crate::source::{Fd, User};
 use crate::{BackendKind, Builder};
 
 fn shared() -> Queue {
-    let mut queue = Builder::new().backend(BackendKind::Epoll).build().unwrap();
+    let mut queue = Builder::new().backend(BackendKind::Epoll).build().expect("a kernel");
     assert!(queue.share().is_some());
     queue
 }
