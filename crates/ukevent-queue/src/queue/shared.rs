@@ -287,3 +287,6 @@ fn flags(slot: &Slot) -> u64 {
     }
     flags
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

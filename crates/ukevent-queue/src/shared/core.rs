@@ -241,11 +241,19 @@ impl Core {
 
     /// How many events this waiter can take: those in the ring, and those behind it, which come one after another
     /// if they are of one registration. What others work on may have more of it, but that is not in reach.
-    pub(super) fn in_reach(&self, lane: &Lane) -> usize {
+    ///
+    /// Whether others work is asked once: they take up events without the lock. If they do, only the ring tells which
+    /// of the ready ones are in reach, and what is wanted goes there first.
+    pub(super) fn in_reach(&mut self, outside: &Outside, lane: &Lane, wanted: usize) -> usize {
         let is_alone = self.members.len() == 1;
+        let others_work =
+            self.members.iter().any(|it| it.lane.id() != lane.id() && it.lane.holds_something());
+        if others_work {
+            self.fill(outside, wanted);
+        }
         let handed_on = self.handed_on.iter().filter(|&&(by, _)| is_alone || by != lane.id());
         let given = self.ring.len() + self.returned.len() + handed_on.count();
-        let behind = if !self.others_work(lane) {
+        let behind = if !others_work {
             self.queue.ready_events()
         } else if self.ring.has_room() {
             0
@@ -254,11 +262,6 @@ impl Core {
             self.queue.listed()
         };
         given + behind
-    }
-
-    /// Whether others than this waiter have events. Then only the ring tells which of the ready ones are in reach.
-    pub(super) fn others_work(&self, lane: &Lane) -> bool {
-        self.members.iter().any(|it| it.lane.id() != lane.id() && it.lane.holds_something())
     }
 
     /// Takes the request to return without an event, if there was one.

@@ -182,7 +182,8 @@ impl Part {
                 }
                 core.queue.take_in(reports)?;
                 // It tells all that was so when it began, unless that is very much.
-                let is_full = reports.len() == BATCH && core.in_reach(&self.lane) < MUCH;
+                let is_full =
+                    reports.len() == BATCH && core.in_reach(outside, &self.lane, 0) < MUCH;
                 goal.has_looked = !is_full;
                 goal.has_slept |= sleep.blocks;
                 match count {
@@ -206,10 +207,7 @@ impl Part {
         let is_over = goal.wait.at_least == 0 || goal.deadline.is_over();
         let has_moved = goal.seen.is_some_and(|seen| shared.position() != seen);
         let needs = goal.wait.at_least.max(1);
-        if core.others_work(&self.lane) {
-            core.fill(outside, needs);
-        }
-        let has_enough = self.lane.len() + core.in_reach(&self.lane) >= needs;
+        let has_enough = self.lane.len() + core.in_reach(outside, &self.lane, needs) >= needs;
         let is_called = goal.has_looked && (core.take_woken() || has_moved);
         if is_interrupted || goal.has_looked && (has_enough || is_over || is_called) {
             self.let_out(core, goal.wait);
@@ -222,7 +220,7 @@ impl Part {
             // Another was faster: it took from the ring what was in reach.
             core.recall(outside, &self.lane);
         }
-        let in_reach = self.lane.len() + core.in_reach(&self.lane);
+        let in_reach = self.lane.len() + core.in_reach(outside, &self.lane, needs);
         let has_enough = in_reach >= needs;
         if !has_enough {
             // It wants more; others who sleep may want what there is.
@@ -254,7 +252,8 @@ impl Part {
         {
             self.lane.push(staged);
         }
-        self.grant = (self.lane.len() + core.in_reach(&self.lane)).min(wait.at_most);
+        let in_reach = self.lane.len() + core.in_reach(outside, &self.lane, 0);
+        self.grant = in_reach.min(wait.at_most);
         core.batch_max = core.batch_max.max(self.grant as u64);
         core.leave_to_others();
         if self.is_nested && self.lane.len() > 0 {

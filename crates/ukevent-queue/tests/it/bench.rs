@@ -7,11 +7,15 @@
 //! code, which the compiler tells.
 
 use crate::subject::{Builder, Queue, Shape};
+use fork::Fork;
+use rustix::process::{Pid, WaitOptions, waitpid};
 use std::{
     cell::RefCell,
     collections::BTreeMap,
     fs,
     io::{PipeReader, PipeWriter, Read, Write},
+    os::unix::process::CommandExt,
+    process::Command,
     sync::{
         Arc, Mutex, Once,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -39,14 +43,23 @@ pub(crate) const D: Token = Token(4);
 /// a shared queue stands for a queue.
 macro_rules! cases {
     ($($place:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
+        cases_of_one_waiter! { $($place: [$($case),*]),* }
+        mod in_company {
+            use crate::bench::{self, IN_COMPANY};
+            $($(#[test] fn $case() { bench::$place(IN_COMPANY, super::$case); })*)*
+        }
+    };
+}
+
+/// The same for what is so of a shared queue only while it has one waiter, or they are pinned. For a second one, who
+/// may come at any time, events lie ahead in the ring, out of their sources: there they neither add up with what comes
+/// later nor make room for it, and their source has its turn behind them.
+macro_rules! cases_of_one_waiter {
+    ($($place:ident: [$($case:ident),* $(,)?]),* $(,)?) => {
         cases_of_one_thread! { $($place: [$($case),*]),* }
         mod shared {
             use crate::bench::{self, SHARED};
             $($(#[test] fn $case() { bench::$place(SHARED, super::$case); })*)*
-        }
-        mod in_company {
-            use crate::bench::{self, IN_COMPANY};
-            $($(#[test] fn $case() { bench::$place(IN_COMPANY, super::$case); })*)*
         }
         mod pinned {
             use crate::bench::{self, PINNED};
@@ -156,12 +169,6 @@ impl Bench {
                 Builder::Shared(builder.policy(policy), shape)
             }
         }
-    }
-
-    /// Whether a second waiter has a part in the queue. Some events lie ahead for it, out of their sources, which
-    /// then neither add up nor have their turn: what is said of that is not said of a queue in company.
-    pub(crate) fn is_in_company(&self) -> bool {
-        self.shape == Shape::InCompany
     }
 
     /// Whether each level is watched for anew after its event.
@@ -362,6 +369,25 @@ pub(crate) fn while_busy<T>(work: impl Fn() + Sync, body: impl FnOnce() -> T) ->
         });
         body()
     })
+}
+
+/// Forks. The child does something with its copy of what the caller owns, and drops it; what it finds must be so. The
+/// caller's is as it was.
+pub(crate) fn in_a_child<T>(own: T, body: impl FnOnce(T) -> bool) -> T {
+    match fork::fork().unwrap() {
+        Fork::Child => {
+            // It ends as another program: what runs at the exit of this one (a leak detector, for one) is not made
+            // for a child without the other threads.
+            let error = Command::new(if body(own) { "true" } else { "false" }).exec();
+            panic!("{error}");
+        }
+        Fork::Parent(child) => {
+            let child = Pid::from_raw(child).unwrap();
+            let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
+            assert_eq!(status.exit_status(), Some(0), "{status:?}");
+            own
+        }
+    }
 }
 
 /// Waits until a thread of this process sleeps in the kernel.

@@ -9,17 +9,34 @@ cases! {
     everywhere: [
         ready_levels_take_turns,
         every_one_of_many_has_its_turn_before_any_has_its_second,
-        a_ready_level_does_not_starve_posts_timers_and_others,
-        a_storm_of_posts_does_not_starve_the_others,
-        a_storm_of_timers_does_not_starve_the_others,
         a_level_that_is_always_ready_does_not_starve_an_edge,
         what_was_disabled_and_enabled_has_one_turn,
     ],
     kernels: [
-        posts_from_a_busy_thread_do_not_starve_the_others,
-        merged_posts_from_a_busy_thread_do_not_starve_the_others,
         a_wait_asks_for_what_is_ready_and_not_for_all,
     ],
+}
+
+/// Those that count on what waits to stay in its source.
+mod of_one_waiter {
+    cases_of_one_waiter! {
+        everywhere: [
+            a_ready_level_does_not_starve_posts_timers_and_others,
+            a_storm_of_posts_does_not_starve_the_others,
+            a_storm_of_timers_does_not_starve_the_others,
+        ],
+        kernels: [
+            posts_from_a_busy_thread_do_not_starve_the_others,
+            merged_posts_from_a_busy_thread_do_not_starve_the_others,
+        ],
+    }
+
+    use super::{
+        a_ready_level_does_not_starve_posts_timers_and_others,
+        a_storm_of_posts_does_not_starve_the_others, a_storm_of_timers_does_not_starve_the_others,
+        merged_posts_from_a_busy_thread_do_not_starve_the_others,
+        posts_from_a_busy_thread_do_not_starve_the_others,
+    };
 }
 
 /// Takes `count` events, at most `at_most` in a wait, and counts them by token.
@@ -79,9 +96,6 @@ fn none_starves(queue: &mut Queue, tokens: &[Token], share: usize, count: usize)
 }
 
 fn a_ready_level_does_not_starve_posts_timers_and_others(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let (mut queue, busy, door) = (bench.queue(), bench.door(), bench.door());
     queue.register(busy.source(), A, Mode::Level).unwrap();
     queue.register(door.source(), B, Mode::Level).unwrap();
@@ -97,9 +111,6 @@ fn a_ready_level_does_not_starve_posts_timers_and_others(bench: &Bench) {
 }
 
 fn a_storm_of_posts_does_not_starve_the_others(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let (mut queue, door) = (bench.queue(), bench.door());
     let storm = queue.register(User::each(1 << 12), A, Mode::Level).unwrap();
     queue.register(door.source(), B, Mode::Level).unwrap();
@@ -120,9 +131,6 @@ fn a_storm_of_posts_does_not_starve_the_others(bench: &Bench) {
 }
 
 fn a_storm_of_timers_does_not_starve_the_others(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let (mut queue, door) = (bench.queue(), bench.door());
     for _ in 0..100 {
         queue.register(Timer::every(Duration::from_nanos(1)), A, Mode::Level).unwrap();
@@ -184,9 +192,6 @@ fn what_was_disabled_and_enabled_has_one_turn(bench: &Bench) {
 }
 
 fn posts_from_a_busy_thread_do_not_starve_the_others(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let (mut queue, door) = (bench.queue(), bench.door());
     let user = queue.register(User::each(1 << 10), A, Mode::Level).unwrap();
     queue.register(door.source(), B, Mode::Level).unwrap();
@@ -198,9 +203,6 @@ fn posts_from_a_busy_thread_do_not_starve_the_others(bench: &Bench) {
 }
 
 fn merged_posts_from_a_busy_thread_do_not_starve_the_others(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let (mut queue, door) = (bench.queue(), bench.door());
     let user = queue.register(User::merged(Merge::Sum), A, Mode::Level).unwrap();
     queue.register(door.source(), B, Mode::Level).unwrap();

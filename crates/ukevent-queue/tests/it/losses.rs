@@ -25,7 +25,6 @@ cases! {
         a_thousand_ready_descriptors_come_three_at_a_time,
         events_cost_no_system_call,
         a_hundred_thousand_posts_come_a_few_at_a_time,
-        reports_that_join_a_waiting_event_are_counted,
     ],
     kernels: [
         a_tiny_ring_reports_hundreds_of_levels,
@@ -44,6 +43,17 @@ cases! {
         bytes_written_between_the_report_and_the_read_are_seen_by_edge,
         removing_and_registering_under_fire_loses_nothing_of_the_others,
     ],
+}
+
+/// Those that count on what waits to stay in its source.
+mod of_one_waiter {
+    cases_of_one_waiter! {
+        everywhere: [
+            reports_that_join_a_waiting_event_are_counted,
+        ],
+    }
+
+    use super::reports_that_join_a_waiting_event_are_counted;
 }
 
 /// Doors registered under their numbers.
@@ -120,9 +130,6 @@ fn a_hundred_thousand_posts_come_a_few_at_a_time(bench: &Bench) {
 }
 
 fn reports_that_join_a_waiting_event_are_counted(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let (mut queue, door) = (bench.queue(), bench.door());
     queue.register(door.source(), A, Mode::Edge).unwrap();
     for _ in 0..5 {

@@ -20,10 +20,8 @@ cases! {
         merged_posts_are_one_event_with_the_sum,
         a_sum_wraps,
         merged_posts_begin_anew_after_their_event,
-        merged_posts_that_wait_their_turn_go_on_merging,
         each_post_is_an_event_in_order,
         each_and_merged_live_side_by_side,
-        a_source_that_is_full_refuses_and_takes_again,
         a_small_capacity_is_rounded_up,
         a_capacity_beyond_the_bound_is_refused,
         posting_before_the_first_wait_works,
@@ -55,6 +53,21 @@ cases! {
     alone: [
         a_post_to_a_queue_that_is_awake_makes_no_system_call,
     ],
+}
+
+/// Those that count on what waits to stay in its source.
+mod of_one_waiter {
+    cases_of_one_waiter! {
+        everywhere: [
+            merged_posts_that_wait_their_turn_go_on_merging,
+            a_source_that_is_full_refuses_and_takes_again,
+        ],
+    }
+
+    use super::{
+        a_source_that_is_full_refuses_and_takes_again,
+        merged_posts_that_wait_their_turn_go_on_merging,
+    };
 }
 
 /// A queue with one user source.
@@ -113,9 +126,6 @@ fn merged_posts_begin_anew_after_their_event(bench: &Bench) {
 }
 
 fn merged_posts_that_wait_their_turn_go_on_merging(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     for (merge, all) in [(Merge::Last, 4), (Merge::Or, 7), (Merge::Sum, 7)] {
         let (mut queue, poster) = one(bench, User::merged(merge));
         for data in [1, 2, 4] {
@@ -154,9 +164,6 @@ fn each_and_merged_live_side_by_side(bench: &Bench) {
 }
 
 fn a_source_that_is_full_refuses_and_takes_again(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let (mut queue, poster) = one(bench, User::each(4));
     for data in 0..4 {
         poster.post(data).unwrap();

@@ -1,10 +1,8 @@
 //! Whose queue it is: that of the thread that uses it first.
 
-use crate::bench::{A, B, Bench, C, next, now, now_sorted, silent, wait};
+use crate::bench::{A, B, Bench, C, in_a_child, next, now, now_sorted, silent, wait};
 use crate::subject::Queue;
-use fork::Fork;
-use rustix::process::{Pid, WaitOptions, waitpid};
-use std::{os::unix::process::CommandExt, process::Command, thread, time::Duration};
+use std::{thread, time::Duration};
 use ukevent_queue::{
     Change, ChangeError, Merge, Mode, RegisterError, Signal, Timer, User, Wait, WaitError,
 };
@@ -145,30 +143,18 @@ fn a_child_gets_no_queue(bench: &Bench) {
     let (mut queue, door) = (bench.queue(), bench.door());
     let key = queue.register(door.source(), A, Mode::Level).unwrap();
     silent(&mut queue);
-    match fork::fork().unwrap() {
-        Fork::Child => {
-            let refused = wait(&mut queue, Wait::now()) == Err(WaitError::WrongThread)
-                && queue.register(door.source(), B, Mode::Level).is_err()
-                && queue.disable(key).is_err()
-                && queue.remove(key).is_err();
-            // As much as the ring's, so that dropping it would take some of this away.
-            let own: Vec<_> = (0..64).map(|_| vec![1_u8; 200_000]).collect();
-            drop(queue);
-            let kept = own.iter().all(|memory| memory.iter().all(|&byte| byte == 1));
-            // Another queue can be made.
-            let works = silent_queue(bench);
-            // It ends as another program: what runs at the exit of this one (a leak detector, for one)
-            // is not made for a child without the other threads.
-            let error =
-                Command::new(if refused && kept && works { "true" } else { "false" }).exec();
-            panic!("{error}");
-        }
-        Fork::Parent(child) => {
-            let child = Pid::from_raw(child).unwrap();
-            let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
-            assert_eq!(status.exit_status(), Some(0), "{status:?}");
-        }
-    }
+    let mut queue = in_a_child(queue, |mut queue| {
+        let refused = wait(&mut queue, Wait::now()) == Err(WaitError::WrongThread)
+            && queue.register(door.source(), B, Mode::Level).is_err()
+            && queue.disable(key).is_err()
+            && queue.remove(key).is_err();
+        // As much as the ring's, so that dropping it would take some of this away.
+        let own: Vec<_> = (0..64).map(|_| vec![1_u8; 200_000]).collect();
+        drop(queue);
+        let kept = own.iter().all(|memory| memory.iter().all(|&byte| byte == 1));
+        // Another queue can be made.
+        refused && kept && silent_queue(bench)
+    });
     door.knock();
     assert_eq!(now(&mut queue), [A]);
 }

@@ -31,7 +31,6 @@ cases! {
         a_removed_timer_never_fires,
         a_timer_removed_in_the_loop_does_not_come,
         a_timer_changed_starts_anew,
-        a_timer_changed_drops_what_had_expired,
         a_timer_that_has_fired_can_be_set_again,
         a_timer_changed_to_another_clock_follows_that,
         a_timer_set_from_its_own_event_fires_again,
@@ -40,11 +39,22 @@ cases! {
         a_one_shot_timer_is_removed_by_its_event,
         a_one_shot_periodic_timer_fires_once,
         a_dispatched_timer_waits_to_be_enabled_and_counts_meanwhile,
-        a_timer_that_waits_its_turn_adds_up,
         an_edge_is_as_good_as_a_level,
         timers_registered_in_the_loop_fire_in_a_later_wait,
         a_timer_is_no_descriptor_and_costs_no_call,
     ],
+}
+
+/// Those that count on what waits to stay in its source.
+mod of_one_waiter {
+    cases_of_one_waiter! {
+        everywhere: [
+            a_timer_changed_drops_what_had_expired,
+            a_timer_that_waits_its_turn_adds_up,
+        ],
+    }
+
+    use super::{a_timer_changed_drops_what_had_expired, a_timer_that_waits_its_turn_adds_up};
 }
 
 fn a_timer_fires_once_and_not_before_its_time(bench: &Bench) {
@@ -316,9 +326,6 @@ fn a_timer_changed_starts_anew(bench: &Bench) {
 }
 
 fn a_timer_changed_drops_what_had_expired(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let mut queue = bench.queue();
     let key = queue.register(Timer::every(Duration::from_nanos(1)), A, Mode::Level).unwrap();
     bench.pass(SOON);
@@ -423,9 +430,6 @@ fn a_dispatched_timer_waits_to_be_enabled_and_counts_meanwhile(bench: &Bench) {
 }
 
 fn a_timer_that_waits_its_turn_adds_up(bench: &Bench) {
-    if bench.is_in_company() {
-        return;
-    }
     let mut queue = bench.queue();
     let period = Duration::from_millis(1);
     queue.register(Timer::every(period), A, Mode::Level).unwrap();

@@ -21,6 +21,8 @@ impl Core {
     ) -> Result<bool, Error> {
         if !self.mailbox.prepare_sleep() {
             if self.sleepers > 0 {
+                // So that a post wakes one of them from now on. Nothing is lost without it: who asks here looks again
+                // at once. But what comes until then would wait for him.
                 self.mailbox.stay_asleep();
             }
             return Ok(false);
@@ -113,7 +115,9 @@ impl Core {
 
     /// Wakes one that sleeps, if there are events and nobody is on his way.
     pub(in crate::shared) fn share_out(&mut self) {
-        let is_waiting = self.ring.len() > 0 || !self.handed_on.is_empty();
+        // A ring whose entries are all claimed, and not emptied yet, has nothing in it and no room.
+        let is_behind = !self.ring.has_room() && self.has_backlog();
+        let is_waiting = self.ring.len() > 0 || !self.handed_on.is_empty() || is_behind;
         if is_waiting && self.sleepers > 0 && !self.is_stirring {
             self.is_stirring = true;
             self.mailbox.stir();

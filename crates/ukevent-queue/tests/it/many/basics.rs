@@ -6,20 +6,17 @@
 
 use super::Hand;
 use super::{Answer, Door, all_sleep, crew, hands, leave, one, token, until_asleep_are, who_woke};
-use crate::bench::{A, B, C, PATIENCE, patient, posted, until_asleep, watched};
-use fork::Fork;
-use rustix::process::{Pid, WaitOptions, waitpid};
+use crate::bench::{A, B, C, PATIENCE, in_a_child, patient, posted, until_asleep, watched};
 use std::collections::BTreeSet;
-use std::os::unix::process::CommandExt;
+use std::hint;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use ukevent_queue::{
-    Change, Clock, Event, Merge, Mode, Policy, PostError, SharedBuilder, SharedQueue, Timer, Token,
-    User, Wait, WaitError, Waiter,
+    Change, Clock, Event, Key, Merge, Mode, Policy, PostError, SharedBuilder, SharedQueue, Timer,
+    Token, User, Wait, WaitError, Waiter,
 };
 
 /// As many as sleep.
@@ -386,6 +383,54 @@ fn what_was_released_and_claimed_but_not_taken_still_comes() {
     }
 }
 
+/// The ways in which what is under way of a registration is taken back.
+const TAKEN_BACK: [fn(&SharedQueue, Key); 3] = [
+    |queue, key| drop(queue.remove(key).unwrap()),
+    |queue, key| queue.disable(key).unwrap(),
+    |queue, key| queue.modify(key, Change::new()).unwrap(),
+];
+
+/// One of two waiters hands on one of three events, while the others lie in the ring; then a registration is changed:
+/// that of this event, or one that has none. What the other waiter takes then, and whether it came by it at once.
+fn released_and_changed(change: fn(&SharedQueue, Key), is_its: bool) -> [(Token, bool); 2] {
+    let queue = shared();
+    let doors: Vec<_> = (0..4).map(|_| Door::new()).collect();
+    let register = |at: usize| queue.register(doors[at].source(), Token::from(at), Mode::Edge);
+    let keys: Vec<_> = (0..4).map(|at| register(at).unwrap()).collect();
+    let (mut waiter, mut other) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    // The first wait goes to the core in any case.
+    assert_eq!(other.wait(Wait::now()), Ok(0));
+    doors[..3].iter().for_each(Door::knock);
+    let event = one(&mut waiter, Wait::now()).unwrap();
+    let at = keys.iter().position(|&key| key == event.key).unwrap();
+    assert_eq!(at, 0, "in the order in which they came");
+    assert_eq!(queue.counters().in_ring, 2);
+    waiter.release(event).unwrap();
+    change(&queue, if is_its { keys[0] } else { keys[3] });
+    assert_eq!(queue.counters().in_ring, 2);
+    [0, 1].map(|_| {
+        let before = other.counters().at_once;
+        let token = token(one(&mut other, Wait::now()));
+        (token, other.counters().at_once > before)
+    })
+}
+
+#[test]
+fn what_is_released_comes_first_whatever_else_is_changed() {
+    for change in TAKEN_BACK {
+        let taken = released_and_changed(change, false);
+        assert_eq!(taken, [(Token(0), false), (Token(1), true)], "before what lies in the ring");
+    }
+}
+
+#[test]
+fn nobody_looks_for_what_was_released_and_then_taken_back() {
+    for change in TAKEN_BACK {
+        let taken = released_and_changed(change, true);
+        assert_eq!(taken, [(Token(1), true), (Token(2), true)], "the ring is all there is");
+    }
+}
+
 #[test]
 fn what_is_released_comes_back_if_there_is_no_other() {
     let queue = shared();
@@ -595,6 +640,91 @@ fn what_one_disables_no_other_gets() {
 }
 
 /// Found with this case: it slept before it looked.
+/// Stands for a fault that was found: who asked what was in reach just as another took up an event counted neither what
+/// lay behind the ring nor put it there, and slept with it before him.
+#[test]
+fn while_one_takes_up_an_event_another_finds_the_rest() {
+    const ROUNDS: u64 = 20_000;
+    const FAILED: u64 = u64::MAX;
+    let queue = shared();
+    let key = queue.register(User::each(8), A, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    let (mut one, mut other) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=ROUNDS {
+                spin_until(|| begun.load(Ordering::SeqCst) >= round);
+                if begun.load(Ordering::SeqCst) == FAILED {
+                    break;
+                }
+                other.wait(patient().at_least(2)).unwrap();
+                assert!(other.next_event().is_some() && other.next_event().is_some());
+                assert!(other.next_event().is_none());
+                ended.store(round, Ordering::SeqCst);
+            }
+        });
+        for round in 1..=ROUNDS {
+            (0..3).for_each(|data| poster.post(data).unwrap());
+            assert_eq!(one.wait(Wait::now().at_most(1)), Ok(1));
+            begun.store(round, Ordering::SeqCst);
+            // Now sooner, now later in the other's wait.
+            (0..round % 512).for_each(|_| hint::spin_loop());
+            assert!(one.next_event().is_some());
+            let start = Instant::now();
+            let is_found = || ended.load(Ordering::SeqCst) == round;
+            spin_until(|| is_found() || start.elapsed() >= PATIENCE / 2);
+            if !is_found() {
+                begun.store(FAILED, Ordering::SeqCst);
+                panic!("round {round}: the other sleeps: {:?}", queue.counters());
+            }
+        }
+    });
+}
+
+/// One needs two events, while another takes them one by one and is often faster.
+#[test]
+fn a_wait_for_two_ends_with_two_though_another_is_faster() {
+    let queue = shared();
+    let key = queue.register(User::each(2), A, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            let mut waiter = queue.waiter().unwrap();
+            let is_over = &is_over;
+            scope.spawn(move || {
+                while !is_over.load(Ordering::SeqCst) {
+                    let _ = waiter.wait(Wait::within(Duration::from_millis(20)).at_most(1));
+                    while waiter.next_event().is_some() {}
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !is_over.load(Ordering::SeqCst) {
+                // Full is as good.
+                let _ = poster.post(1);
+            }
+        });
+        let mut waiter = queue.waiter().unwrap();
+        let least = (0..20_000).map(|_| waiter.wait(patient().at_least(2)).unwrap()).min();
+        is_over.store(true, Ordering::SeqCst);
+        assert!(least >= Some(2), "a wait for two ended with {least:?}");
+    });
+}
+
+fn spin_until(is_so: impl Fn() -> bool) {
+    for count in 0_u32.. {
+        if is_so() {
+            break;
+        }
+        if count % 4096 == 4095 {
+            thread::yield_now();
+        }
+        hint::spin_loop();
+    }
+}
+
 #[test]
 fn wait_after_returns_if_anything_came_since() {
     let queue = shared();
@@ -731,27 +861,17 @@ fn a_child_is_refused() {
     testkit::alone(|| {
         let (queue, door) = (shared(), Door::new());
         let key = queue.register(door.source(), A, Mode::Level).unwrap();
-        let mut waiter = queue.waiter().unwrap();
-        match fork::fork().unwrap() {
-            Fork::Child => {
-                let refused = waiter.wait(Wait::now()) == Err(WaitError::WrongThread)
-                    && WaitError::WrongThread.to_string().len() > 20
-                    && queue.waiter().is_err()
-                    && queue.register(door.source(), B, Mode::Level).is_err()
-                    && queue.poster(key).is_err()
-                    && queue.disable(key).is_err()
-                    && queue.enable(key).is_err()
-                    && queue.remove(key).is_err();
-                drop((waiter, queue));
-                let error = Command::new(if refused { "true" } else { "false" }).exec();
-                panic!("{error}");
-            }
-            Fork::Parent(child) => {
-                let child = Pid::from_raw(child).unwrap();
-                let (_, status) = waitpid(Some(child), WaitOptions::empty()).unwrap().unwrap();
-                assert_eq!(status.exit_status(), Some(0), "{status:?}");
-            }
-        }
+        let waiter = queue.waiter().unwrap();
+        let (mut waiter, _queue) = in_a_child((waiter, queue), |(mut waiter, queue)| {
+            waiter.wait(Wait::now()) == Err(WaitError::WrongThread)
+                && WaitError::WrongThread.to_string().len() > 20
+                && queue.waiter().is_err()
+                && queue.register(door.source(), B, Mode::Level).is_err()
+                && queue.poster(key).is_err()
+                && queue.disable(key).is_err()
+                && queue.enable(key).is_err()
+                && queue.remove(key).is_err()
+        });
         door.knock();
         assert_eq!(token(one(&mut waiter, Wait::now())), A, "the parent's goes on");
     });

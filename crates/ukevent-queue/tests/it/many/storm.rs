@@ -10,21 +10,23 @@
 //! | `accounts.rs` | what there is, what is due, and what must never happen |
 //! | `takers.rs` | those who take events |
 //! | `weather.rs` | those who make them |
+//! | `loans.rs` | operations that are cancelled, removed, or lose their socket |
 //!
 //! What must hold, and is checked where it happens:
 //! - events of one registration come to one taker at a time (posts excepted);
 //! - none comes after `remove` returned and nobody held one, or after he who did let go;
 //! - none comes in a taking that began after `disable` returned, until it is enabled;
 //! - each post comes once, each merged post is in one sum, each copy for all reaches once each who was there;
-//! - a timer fires once, or as often as its periods passed; each operation ends once.
+//! - a timer fires once, or as often as its periods passed; each operation ends once, or is withdrawn, and then says nothing.
 //!
 //! And when it is calm: what was written is read, what was posted has come, each timer has fired, what was sent was
-//! received. At the end nothing is pending, the counters agree, threads have ended and descriptors are closed.
+//! received, what was lent is home. At the end nothing is pending, the counters agree, threads have ended and descriptors are closed.
 //!
 //! `UKEVENT_STORM_SECONDS` says for how long (3 if it does not), `UKEVENT_SEED` repeats the choices; in which order
 //! threads make them is the scheduler's.
 
 mod accounts;
+mod loans;
 mod takers;
 mod weather;
 

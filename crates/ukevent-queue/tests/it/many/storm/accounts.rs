@@ -1,5 +1,6 @@
 //! What there is, what is due, and what must never happen.
 
+use super::loans::{self, Loan, Loans};
 use crate::many::Door;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::net::UnixStream;
@@ -36,6 +37,7 @@ pub(super) struct Accounts {
     told_all: Mutex<Vec<(u64, u64)>>,
     pub(super) for_all: OnceLock<Poster>,
     pub(super) wires: Vec<Wire>,
+    pub(super) loans: Loans,
 }
 
 /// A registration, or an operation.
@@ -86,6 +88,8 @@ pub(super) enum What {
         wire: usize,
         sends: bool,
     },
+    /// An operation that may be cut short.
+    Loan(Loan),
 }
 
 pub(super) struct Pipe {
@@ -118,6 +122,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Accounts {
     pub(super) fn new(queue: SharedQueue, rng: &mut Rng) -> Self {
         let wires = (0..2).map(|_| Wire::new(&queue)).collect();
+        let loans = Loans::new(&queue);
         let accounts = Self {
             queue,
             subjects: Mutex::default(),
@@ -131,6 +136,7 @@ impl Accounts {
             told_all: Mutex::default(),
             for_all: OnceLock::new(),
             wires,
+            loans,
         };
         for _ in 0..PIPES {
             let counts = || AtomicU64::new(0);
@@ -185,7 +191,7 @@ impl Accounts {
     }
 
     /// Makes the account before anything can come.
-    fn open(&self, what: What, mode: Mode) -> Arc<Subject> {
+    pub(super) fn open(&self, what: What, mode: Mode) -> Arc<Subject> {
         let token = self.tokens.fetch_add(1, Ordering::SeqCst);
         let was_dispatch = mode == Mode::Dispatch;
         let control = Control { is_live: true, is_wanted: true, mode, was_dispatch };
@@ -290,6 +296,7 @@ impl Accounts {
         let is_even = testkit::settles(|| {
             open = self.all().iter().filter_map(|it| it.is_open(start)).collect();
             open.extend(self.wires.iter().filter_map(|wire| wire.is_open(self)));
+            open.extend(self.loans.is_open(self));
             if !self.all_were_told() {
                 open.push("not all were told what is for all".to_owned());
             }
@@ -307,7 +314,8 @@ impl Accounts {
         }
         let is_empty = self.wires.iter().all(|wire| lock(&wire.waiting).is_empty());
         let registered = self.queue.counters().queue.registered;
-        let known = lock(&self.subjects).len() + 2 * self.wires.len();
+        let sockets = 2 * self.wires.len() + self.loans.sockets();
+        let known = lock(&self.subjects).len() + sockets;
         if is_even && is_empty && registered != known as u64 {
             self.fault(format!("{registered} are registered, and {known} are known"));
         }
@@ -334,7 +342,7 @@ impl Accounts {
     pub(super) fn toggle(&self, subject: &Subject) {
         let Some(&key) = subject.key.get() else { return };
         let mut control = lock(&subject.control);
-        if !control.is_live || matches!(subject.what, What::ForAll | What::Operation { .. }) {
+        if !control.is_live || subject.is_fixed() {
             return;
         }
         if !control.is_wanted {
@@ -362,9 +370,14 @@ impl Accounts {
         if is_held {
             self.queue.wait_until_let_go(key);
         }
+        self.is_gone(subject);
+        true
+    }
+
+    /// It was removed, and nobody holds an event of it: none may come any more.
+    pub(super) fn is_gone(&self, subject: &Subject) {
         subject.gone.store(true, Ordering::SeqCst);
         self.forget(subject);
-        true
     }
 
     /// Ends all registrations.
@@ -373,10 +386,16 @@ impl Accounts {
         for key in self.wires.iter().flat_map(|wire| wire.ends) {
             let _ = self.queue.remove(key);
         }
+        self.loans.close(self);
     }
 }
 
 impl Subject {
+    /// Whether it is neither disabled, nor changed, nor removed as a registration is.
+    pub(super) const fn is_fixed(&self) -> bool {
+        matches!(self.what, What::ForAll | What::Operation { .. } | What::Loan(_))
+    }
+
     pub(super) fn key(&self) -> Option<Key> {
         self.key.get().copied()
     }
@@ -390,6 +409,9 @@ impl Subject {
         let is_shared = matches!(self.what, What::Each(_) | What::Merged { .. } | What::ForAll);
         if self.working.fetch_add(1, Ordering::SeqCst) != 0 && !is_shared {
             accounts.fault(format!("{}: two work on it at once", self.name()));
+        }
+        if let What::Loan(loan) = &self.what {
+            loan.is_taken.store(true, Ordering::SeqCst);
         }
         let disabled_at = self.disabled_at.load(Ordering::SeqCst);
         // A one-shot is over when it is taken, and nothing can be disabled when it is handed on.
@@ -429,6 +451,7 @@ impl Subject {
             What::Merged { posts, counted, .. } => format!("{counted:?} of {posts:?} merged posts"),
             What::ForAll => "posts for all".to_owned(),
             What::Operation { sends, .. } => format!("an operation, which sends: {sends}"),
+            What::Loan(_) => "an operation that was lent a frame".to_owned(),
         };
         let (mode, live, wanted) = (control.mode, control.is_live, control.is_wanted);
         format!("{}: {what} ({mode:?}, live: {live}, enabled: {wanted})", self.token)
@@ -452,6 +475,7 @@ impl Subject {
             }
             What::ForAll => true,
             What::Operation { .. } => true,
+            What::Loan(_) => loans::has_ended(self),
         };
         (!is_even).then(|| self.name())
     }
@@ -510,7 +534,8 @@ impl Wire {
         if self.sends.load(Ordering::SeqCst) < 8 {
             self.sends.fetch_add(1, Ordering::SeqCst);
             let operation = Operation::send(self.ends[0], Buffer::from(vec![7; bytes]));
-            accounts.start(operation, What::Operation { wire, sends: true });
+            let subject = accounts.open(What::Operation { wire, sends: true }, Mode::Level);
+            accounts.start(operation, &subject);
         }
     }
 
@@ -518,7 +543,8 @@ impl Wire {
         if self.receives.load(Ordering::SeqCst) < 4 {
             self.receives.fetch_add(1, Ordering::SeqCst);
             let operation = Operation::receive(self.ends[1], Buffer::with_capacity(512));
-            let key = accounts.start(operation, What::Operation { wire, sends: false });
+            let subject = accounts.open(What::Operation { wire, sends: false }, Mode::Level);
+            let key = accounts.start(operation, &subject);
             lock(&self.waiting).push(key);
         }
     }
@@ -563,8 +589,7 @@ impl Wire {
 }
 
 impl Accounts {
-    fn start(&self, operation: Operation, what: What) -> Key {
-        let subject = self.open(what, Mode::Level);
+    pub(super) fn start(&self, operation: Operation, subject: &Subject) -> Key {
         let key = self.queue.start(operation, Token(subject.token)).unwrap();
         let _ = subject.key.set(key);
         key

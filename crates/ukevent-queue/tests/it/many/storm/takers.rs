@@ -190,6 +190,12 @@ impl Taker<'_> {
                 self.accounts.forget(subject);
                 self.accounts.wires[*wire].ended(self.accounts, *sends, result);
             }
+            (What::Loan(loan), Kind::Completed(completed)) => {
+                self.accounts.forget(subject);
+                if let Err(what) = loan.complete(completed) {
+                    fault(&what);
+                }
+            }
             (_, kind) => fault(&format!("{kind:?} is not of its kind")),
         }
     }

@@ -19,16 +19,17 @@ pub(super) fn make(accounts: &Accounts, mut rng: Rng) {
         }
         let subject = accounts.any(&mut rng);
         match rng.below(100) {
-            0..60 => happen(accounts, &subject, &mut rng),
-            60..72 => accounts.toggle(&subject),
-            72..80 => modify(accounts, &subject, &mut rng),
-            80..86 => replace(accounts, &subject, &mut rng),
-            86..90 => {
+            0..52 => happen(accounts, &subject, &mut rng),
+            52..64 => accounts.toggle(&subject),
+            64..72 => modify(accounts, &subject, &mut rng),
+            72..78 => replace(accounts, &subject, &mut rng),
+            78..82 => {
                 if !accounts.is_full() {
                     accounts.fire_once(&mut rng);
                 }
             }
-            90..96 => operate(accounts, &mut rng),
+            82..88 => operate(accounts, &mut rng),
+            88..96 => accounts.loans.change(accounts, &mut rng),
             96 => accounts.queue.resize(*rng.pick(&[2, 8, 64, 4096])),
             97 => accounts.queue.waker().wake(),
             98 => accounts.tell_all(accounts.tick()),
@@ -54,7 +55,7 @@ fn modify(accounts: &Accounts, subject: &Subject, rng: &mut Rng) {
     let Some(key) = subject.key().filter(|_| control.is_live) else { return };
     let mut change = Change::new();
     match subject.what {
-        What::Operation { .. } | What::ForAll => return,
+        _ if subject.is_fixed() => return,
         What::Pipe(_) if control.mode != Mode::OneShot => {
             let mode = *rng.pick(&[Mode::Level, Mode::Edge, Mode::Dispatch]);
             (control.mode, control.was_dispatch) =
@@ -70,13 +71,14 @@ fn modify(accounts: &Accounts, subject: &Subject, rng: &mut Rng) {
 /// Removes something and registers another of its kind.
 fn replace(accounts: &Accounts, subject: &Arc<Subject>, rng: &mut Rng) {
     match &subject.what {
-        What::Operation { .. } | What::ForAll => {}
+        _ if subject.is_fixed() => {}
         _ if !accounts.remove(subject) => {}
         What::Pipe(pipe) => accounts.watch(pipe.clone(), rng),
         What::Once { .. } => {}
         What::Every { .. } => accounts.tick_on(),
         What::Each(_) => accounts.user(User::each(256)),
         What::Merged { .. } => accounts.user(User::merged(Merge::Sum)),
+        What::Operation { .. } | What::Loan(_) | What::ForAll => {}
     }
 }
 
