@@ -70,9 +70,8 @@ impl Queue {
 
     /// When the next timer is due on the monotonic clock.
     pub(crate) fn next_alarm_ns(&mut self) -> Result<Option<u64>, Error> {
-        let sleep_ns = self.until_next_timer()?;
-        let now_ns = self.monotonic_ns();
-        Ok(sleep_ns.map(|ns| now_ns.saturating_add(ns)))
+        let Some(sleep_ns) = self.until_next_timer()? else { return Ok(None) };
+        Ok(Some(self.monotonic_ns().saturating_add(sleep_ns)))
     }
 
     /// Looks again at states that were found before and not delivered.

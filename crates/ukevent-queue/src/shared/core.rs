@@ -104,6 +104,12 @@ pub(super) struct Waste {
     removed: Vec<Removed>,
 }
 
+impl Waste {
+    const fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.removed.is_empty()
+    }
+}
+
 impl Core {
     pub(super) fn new(
         queue: Queue,
@@ -146,7 +152,14 @@ impl Core {
     }
 
     /// What is to be dropped as soon as nobody has the lock.
-    pub(super) fn take_waste(&mut self) -> Waste {
+    #[inline]
+    pub(super) fn take_waste(&mut self) -> Option<Waste> {
+        let is_clean = self.queue.waste.is_empty() && self.waste.is_empty();
+        if is_clean { None } else { Some(self.gather_waste()) }
+    }
+
+    #[cold]
+    fn gather_waste(&mut self) -> Waste {
         self.waste.removed.append(&mut self.queue.waste);
         std::mem::take(&mut self.waste)
     }

@@ -207,9 +207,9 @@ impl Part {
         let is_over = goal.wait.at_least == 0 || goal.deadline.is_over();
         let has_moved = goal.seen.is_some_and(|seen| shared.position() != seen);
         let needs = goal.wait.at_least.max(1);
-        let has_enough = self.lane.len() + core.in_reach(outside, &self.lane, needs) >= needs;
+        let mut in_reach = self.lane.len() + core.in_reach(outside, &self.lane, needs);
         let is_called = goal.has_looked && (core.take_woken() || has_moved);
-        if is_interrupted || goal.has_looked && (has_enough || is_over || is_called) {
+        if is_interrupted || goal.has_looked && (in_reach >= needs || is_over || is_called) {
             self.let_out(core, goal.wait);
             if self.grant >= needs || is_over || is_called {
                 return Ok(Step::Over);
@@ -219,8 +219,8 @@ impl Part {
             }
             // Another was faster: it took from the ring what was in reach.
             core.recall(outside, &self.lane);
+            in_reach = self.lane.len() + core.in_reach(outside, &self.lane, needs);
         }
-        let in_reach = self.lane.len() + core.in_reach(outside, &self.lane, needs);
         let has_enough = in_reach >= needs;
         if !has_enough {
             // It wants more; others who sleep may want what there is.

@@ -11,6 +11,9 @@ impl Core {
     /// Takes all back that nobody took, for a waiter that is here: so states are looked at again, occurrences go on
     /// adding up, and sources have their turn.
     pub(in crate::shared) fn recall(&mut self, outside: &Outside, lane: &Lane) {
+        if self.returned.is_empty() && self.ring.len() == 0 && lane.len() == 0 {
+            return;
+        }
         let mut all: Vec<Staged> = std::iter::from_fn(|| lane.pop()).collect();
         all.extend(self.returned.drain(..));
         all.extend(std::iter::from_fn(|| self.ring.pop()));
