@@ -15,6 +15,10 @@ pub(crate) fn run(project: &Project) -> Result<Outcome, String> {
     for arguments in commands(project.mode, project.has("cargo", &["nextest", "--version"])) {
         let mut command = project.cargo(&arguments);
         command.env("UKEVENT_SKIP_LOG", &skip_log);
+        if project.is_ci && std::env::var_os("UKEVENT_STORM_SECONDS").is_none() {
+            // Who waits for his own tests need not wait for that.
+            command.env("UKEVENT_STORM_SECONDS", "30");
+        }
         let (ended_well, output) = project.run_for_output(command)?;
         count = count + Count::read(&output);
         if !ended_well {

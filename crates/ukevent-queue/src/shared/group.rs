@@ -209,6 +209,11 @@ impl Group {
         self.watch_count.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// How many other groups it watches.
+    pub(super) fn watches(&self) -> usize {
+        self.watch_count.load(Ordering::SeqCst) as usize
+    }
+
     /// Whether this registration watches another group.
     pub(super) fn is_watch(&self, key: Key) -> bool {
         self.watch_count.load(Ordering::SeqCst) > 0 && lock(&self.watches).contains(&key)

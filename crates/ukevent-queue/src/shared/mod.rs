@@ -341,10 +341,15 @@ impl SharedQueue {
     #[must_use]
     pub fn counters(&self) -> SharedCounters {
         let of = |group: &Arc<Group>| Some(group.lock_at_home()?.counters(&group.outside));
-        self.groups().filter_map(of).fold(SharedCounters::default(), SharedCounters::and)
+        let sum = self.groups().filter_map(of).fold(SharedCounters::default(), SharedCounters::and);
+        match &self.pins {
+            Some(pins) if self.first.check_process().is_ok() => pins.counters(sum),
+            _ => sum,
+        }
     }
 
-    /// What each waiter that there is did so far, in the order in which they came.
+    /// What each waiter that there is did so far, in the order in which they came. If waiters are pinned, what one does
+    /// for another that is gone counts apart.
     #[must_use]
     pub fn waiters(&self) -> Vec<WaiterCounters> {
         self.groups().filter_map(|group| Some(group.lock_at_home()?.waiters())).flatten().collect()

@@ -9,7 +9,7 @@
 
 use super::group::Group;
 use super::part::Part;
-use super::{SharedBuilder, SharedQueue, Waiter};
+use super::{SharedBuilder, SharedCounters, SharedQueue, Waiter};
 use crate::error::{BuildError, RegisterError, WaitError};
 use crate::event::Event;
 use crate::key::{Key, Token};
@@ -188,6 +188,15 @@ impl Pins {
     /// Rings of waiters to come have this size.
     pub(super) fn resize(&self, entries: u32) {
         self.entries.store(entries, Ordering::Relaxed);
+    }
+
+    /// The same counters as of a queue whose waiters all have one group: what adopted groups take is not told.
+    pub(super) fn counters(&self, mut sum: SharedCounters) -> SharedCounters {
+        let watches: usize = self.groups().map(|group| group.watches()).sum();
+        sum.waiters = lock(&self.seats).taken.len();
+        sum.asleep = sum.asleep.saturating_sub(watches);
+        sum.queue.registered = sum.queue.registered.saturating_sub(watches as u64);
+        sum
     }
 
     // Who waits.

@@ -12,7 +12,7 @@ pub struct SharedCounters {
     pub queue: Counters,
     /// How many waiters there are.
     pub waiters: usize,
-    /// How many of them sleep.
+    /// How many of them sleep, or are watched by somebody else ([`Waiter::descriptor`](crate::Waiter::descriptor)).
     pub asleep: usize,
     /// Entries of the ring.
     pub capacity: usize,

@@ -37,7 +37,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 use testkit::Rng;
-use ukevent_queue::{Policy, SharedBuilder, Wait};
+use ukevent_queue::{Policy, SharedBuilder, Wait, Waker};
 
 /// Threads that take events.
 const TAKERS: usize = 8;
@@ -78,7 +78,7 @@ fn storm(policy: Policy, rng: &mut Rng, end: Instant) {
         }
         accounts.is_over.store(true, Ordering::SeqCst);
         testkit::wait_until("all takers have left", || {
-            accounts.queue.waker().wake();
+            accounts::lock(&accounts.wakers).iter().for_each(Waker::wake);
             accounts.takers.load(Ordering::SeqCst) == 0
         });
     });
@@ -86,8 +86,11 @@ fn storm(policy: Policy, rng: &mut Rng, end: Instant) {
     accounts.close();
     watched("a last look", || {
         let mut last = accounts.queue.waiter().unwrap();
-        // A wake-up that nobody needed any more.
-        let _ = last.wait(Wait::now());
+        // Wake-ups that nobody needed any more, also those of groups that it has adopted.
+        for _ in 0..3 {
+            let _ = last.wait(Wait::now());
+            assert!(last.next_event().is_none());
+        }
         assert_eq!(last.wait(Wait::now()).unwrap(), 0, "nothing is left");
     });
     let counters = accounts.queue.counters();
@@ -103,4 +106,9 @@ fn balanced() {
 #[test]
 fn nearest() {
     weather(Policy::Nearest);
+}
+
+#[test]
+fn pinned() {
+    weather(Policy::Pinned);
 }

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use testkit::Rng;
 use ukevent_buf::Buffer;
 use ukevent_queue::{
-    Event, Fd, Key, Merge, Mode, Operation, PostError, Poster, SharedQueue, Source, Timer, Token,
-    User,
+    Event, Fd, Key, Merge, Mode, Operation, Policy, PostError, Poster, SharedQueue, Source, Timer,
+    Token, User, Waker,
 };
 
 /// Pipes that are always registered, again and again.
@@ -36,6 +36,7 @@ pub(super) struct Accounts {
     /// Posts for all, and when they were made.
     told_all: Mutex<Vec<(u64, u64)>>,
     pub(super) for_all: OnceLock<Poster>,
+    pub(super) wakers: Mutex<Vec<Waker>>,
     pub(super) wires: Vec<Wire>,
     pub(super) loans: Loans,
 }
@@ -135,12 +136,12 @@ impl Accounts {
             logs: Mutex::default(),
             told_all: Mutex::default(),
             for_all: OnceLock::new(),
+            wakers: Mutex::default(),
             wires,
             loans,
         };
         for _ in 0..PIPES {
-            let counts = || AtomicU64::new(0);
-            let pipe = Pipe { door: Door::new(), written: counts(), read: counts() };
+            let pipe = Pipe { door: Door::new(), written: 0.into(), read: 0.into() };
             accounts.watch(Arc::new(pipe), rng);
         }
         for _ in 0..2 {
@@ -148,7 +149,8 @@ impl Accounts {
             accounts.user(User::each(256));
             accounts.user(User::merged(Merge::Sum));
         }
-        accounts.found(What::ForAll, User::each(1024).into(), Mode::Level);
+        let for_all = (accounts.queue.policy() != Policy::Pinned).then_some(What::ForAll);
+        for_all.map(|it| accounts.found(it, User::each(1024).into(), Mode::Level));
         accounts
     }
 

@@ -66,6 +66,7 @@ impl Taker<'_> {
 
     fn work(&self, rng: &mut Rng) -> End {
         let mut waiter = self.accounts.queue.waiter().unwrap();
+        lock(&self.accounts.wakers).push(waiter.waker());
         self.log.replace(Some(self.accounts.new_log()));
         loop {
             if self.accounts.is_over.load(Ordering::SeqCst) {
