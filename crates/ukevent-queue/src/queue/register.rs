@@ -10,6 +10,7 @@ use crate::mode::{Interest, Mode};
 use crate::slot::{Flags, Slot};
 use crate::source::InodeHub;
 use crate::source::NetlinkWatch;
+use crate::source::Owner;
 use crate::source::SignalHub;
 use crate::source::{ConnectorHub, ProcessWatch};
 use crate::source::{
@@ -41,6 +42,11 @@ impl Change {
     /// Changes nothing yet.
     pub const fn new() -> Self {
         Self { token: None, mode: None, interest: None, timer: None, changes: None }
+    }
+
+    /// Whether a timer begins anew by it.
+    pub(crate) const fn has_timer(&self) -> bool {
+        self.timer.is_some()
     }
 
     /// Another token, for the events delivered from now on.
@@ -92,8 +98,14 @@ impl Queue {
         mode: Mode,
     ) -> Result<Key, RegisterError> {
         self.check_thread()?;
-        let key = self.slots.vacant().ok_or(RegisterError::Full { limit: self.slots.limit() })?;
-        match source.into() {
+        let source = source.into();
+        let Some(key) = self.slots.vacant() else {
+            if let Source::Fd(fd) = source {
+                self.let_go_of(fd.owner);
+            }
+            return Err(RegisterError::Full { limit: self.slots.limit() });
+        };
+        match source {
             Source::Timer(timer) => self.register_timer(key, timer, token, mode),
             Source::Fd(fd) => self.register_fd(key, fd, token, mode)?,
             Source::User(user) => {
@@ -121,8 +133,17 @@ impl Queue {
     #[cold]
     fn unregistered(&mut self, key: Key, error: Error) -> RegisterError {
         self.unready(key);
-        drop(self.give_up(key));
+        if let Removed(Some(owner)) = self.give_up(key) {
+            self.let_go_of(owner);
+        }
         error.into()
+    }
+
+    /// Drops an owner; of a shared queue as soon as nobody has its lock, as dropping it may use the queue.
+    fn let_go_of(&mut self, owner: Owner) {
+        if self.is_shared {
+            self.waste.push(Removed(Some(owner)));
+        }
     }
 
     fn register_fd(
@@ -133,6 +154,7 @@ impl Queue {
         mode: Mode,
     ) -> Result<(), RegisterError> {
         if fd.owner.simulated() != (self.kind == BackendKind::Sim) {
+            self.let_go_of(fd.owner);
             return Err(RegisterError::Unsupported {
                 what: "this descriptor",
                 needs: "a queue of its own kind: simulated descriptors go with the sim backend, \
@@ -147,7 +169,12 @@ impl Queue {
             slot.flags.remove(Flags::ENABLED);
             return Ok(());
         }
-        self.arm(key).inspect_err(|_| drop(self.slots.remove(key)))?;
+        if let Err(error) = self.arm(key) {
+            if let State::Fd { owner, .. } = self.slots.remove(key) {
+                self.let_go_of(owner);
+            }
+            return Err(error.into());
+        }
         Ok(())
     }
 
@@ -228,7 +255,12 @@ impl Queue {
         self.refuse_sim("netlink")?;
         let stream = Stream::new(StreamSource::Netlink(NetlinkWatch::new(netlink)?));
         self.slots.insert(key, token, mode, State::Stream(Box::new(stream)));
-        self.arm(key).inspect_err(|_| drop(self.slots.remove(key)))?;
+        if let Err(error) = self.arm(key) {
+            if let State::Fd { owner, .. } = self.slots.remove(key) {
+                self.let_go_of(owner);
+            }
+            return Err(error.into());
+        }
         Ok(())
     }
 

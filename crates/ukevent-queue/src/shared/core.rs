@@ -79,6 +79,8 @@ pub(super) struct Core {
     /// The same, with the waiter that does not want them.
     handed_on: VecDeque<(u32, Staged)>,
     broadcasts: HashMap<u64, Broadcast>,
+    /// Slots of timers that were changed, and the last number that was given before that.
+    begun_anew: HashMap<u32, u64>,
     /// The last number that was given to a staging.
     pub(super) number: u64,
     last_member: u32,
@@ -137,6 +139,7 @@ impl Core {
             returned: VecDeque::new(),
             handed_on: VecDeque::new(),
             broadcasts: HashMap::new(),
+            begun_anew: HashMap::new(),
             number: 0,
             last_member: ANYBODY,
             alarm,
@@ -402,3 +405,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -172,9 +172,10 @@ impl SharedQueue {
 
     /// The same, but every waiter gets each event, not one of them (kevent's `WAKEUP_ALL`): those that there are
     /// when it happens. The next one comes when all have let go of it; posts come as they are posted.
+    /// Copies that were not taken are gone when it is disabled or changed.
     ///
     /// # Errors
-    /// [`RegisterError`].
+    /// [`RegisterError`]; [`RegisterError::Unsupported`] if waiters are pinned.
     pub fn register_for_all(
         &self,
         source: impl Into<Source>,
@@ -198,17 +199,7 @@ impl SharedQueue {
     pub fn modify(&self, key: Key, change: Change) -> Result<(), ChangeError> {
         self.first.check_process().map_err(RegisterError::from)?;
         let (group, key) = self.find(key)?;
-        group.change(|core| {
-            if core.queue.is_live(key) {
-                // What is under way is as before if the change is refused.
-                core.withdraw(&group.outside, key);
-            }
-            let changed = core.queue.modify(key, change);
-            if changed.is_err() {
-                core.queue.tell_anew(key);
-            }
-            changed
-        })
+        group.change(|core| core.modify(&group.outside, key, change))
     }
 
     /// Lets a registration report again, as [`Queue::enable`](crate::Queue::enable).

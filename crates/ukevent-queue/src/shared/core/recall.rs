@@ -1,8 +1,10 @@
 //! Back from the ring: what nobody took is looked at again, kept, or void.
 
 use super::{Core, Member, Outside};
+use crate::error::ChangeError;
 use crate::event::Kind;
 use crate::key::Key;
+use crate::queue::Change;
 use crate::shared::lane::Lane;
 use crate::shared::ring::{Ring, Staged, Stamp};
 use std::collections::VecDeque;
@@ -39,7 +41,36 @@ impl Core {
             // Its state is looked at when it is wanted again.
             return;
         }
+        let index = staged.event.key.index;
+        let before = self.begun_anew.get(&index).is_some_and(|&at| staged.stamp.number() <= at);
+        if before && matches!(staged.event.kind, Kind::Timer(_)) {
+            // Somebody was about to take it when the timer was changed.
+            outside.claims.clear(index, staged.stamp);
+            return;
+        }
         self.waste.events.extend(self.queue.unstage(&outside.claims, staged).err());
+    }
+
+    /// Changes a registration. What nobody has taken is told as the change says; what a timer did before it began anew
+    /// is not told at all.
+    pub(in crate::shared) fn modify(
+        &mut self,
+        outside: &Outside,
+        key: Key,
+        change: Change,
+    ) -> Result<(), ChangeError> {
+        let begins_anew = change.has_timer();
+        if self.queue.is_live(key) {
+            // What is under way is as before if the change is refused.
+            self.withdraw(outside, key);
+        }
+        let changed = self.queue.modify(key, change);
+        if changed.is_err() {
+            self.queue.tell_anew(key);
+        } else if begins_anew {
+            self.begun_anew.insert(key.index, self.number);
+        }
+        changed
     }
 
     /// Makes void what nobody has taken of a registration, and puts its occurrences back, for when they may be
@@ -74,6 +105,7 @@ impl Core {
     /// its way.
     pub(in crate::shared) fn gone(&mut self, outside: &Outside, key: Key) {
         outside.claims.revoke(key.index, self.number);
+        self.begun_anew.remove(&key.index);
         self.broadcasts.retain(|_, it| it.key != key);
         let queue = &self.queue;
         let is_orphan = |staged: &Staged| {

@@ -9,14 +9,15 @@ use super::{Answer, Door, all_sleep, crew, hands, leave, one, token, until_aslee
 use crate::bench::{A, B, C, PATIENCE, in_a_child, patient, posted, until_asleep, watched};
 use std::collections::BTreeSet;
 use std::hint;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 use ukevent_queue::{
-    Change, Clock, Event, Key, Merge, Mode, Policy, PostError, SharedBuilder, SharedQueue, Timer,
-    Token, User, Wait, WaitError, Waiter,
+    Change, Clock, Event, Fd, Key, Merge, Mode, Policy, PostError, RegisterError, SharedBuilder,
+    SharedQueue, Timer, Token, User, Wait, WaitError, Waiter,
 };
 
 /// As many as sleep.
@@ -955,4 +956,47 @@ fn a_panic_ends_nothing_but_its_waiter() {
     assert_eq!(waiter.wait(Wait::within(PATIENCE).at_least(2)).unwrap(), 2);
     assert_eq!(posted(&waiter.next_event().unwrap()), (1, 1));
     assert_eq!(queue.counters().waiters, 1);
+}
+
+/// It uses the queue when it is dropped, as a pool of connections may.
+struct Owner {
+    queue: SharedQueue,
+    fd: OwnedFd,
+    drops: Arc<AtomicUsize>,
+}
+
+impl AsFd for Owner {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        let _ = self.queue.counters();
+        self.drops.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn an_owner_that_is_refused_may_use_the_queue_when_it_is_dropped() {
+    watched("owners are dropped", || {
+        let queue = SharedBuilder::new().limit(1).build().unwrap();
+        let mut waiter = queue.waiter().unwrap();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let owner = |fd| Fd::new(Owner { queue: queue.clone(), fd, drops: drops.clone() });
+        // A set cannot watch itself.
+        let own = waiter.descriptor().unwrap();
+        let refused = queue.register(owner(own), A, Mode::Level);
+        assert!(matches!(refused, Err(RegisterError::Kernel(_))), "{refused:?}");
+        assert_eq!(drops.load(Ordering::SeqCst), 1);
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let (second, _writer) = std::io::pipe().unwrap();
+        let key = queue.register(owner(reader.into()), A, Mode::Level).unwrap();
+        let refused = queue.register(owner(second.into()), A, Mode::Level);
+        assert!(matches!(refused, Err(RegisterError::Full { limit: 1 })), "{refused:?}");
+        assert_eq!(drops.load(Ordering::SeqCst), 2);
+        drop(queue.remove(key).unwrap());
+        assert_eq!(drops.load(Ordering::SeqCst), 3);
+    });
 }

@@ -55,10 +55,21 @@ fn weather(policy: Policy) {
     });
 }
 
+/// Lets the takers go, also when something panics: nobody would wait for them else.
+struct LastThunder<'a>(&'a Accounts);
+
+impl Drop for LastThunder<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Ordering::SeqCst);
+        accounts::lock(&self.0.wakers).iter().for_each(Waker::wake);
+    }
+}
+
 fn storm(policy: Policy, rng: &mut Rng, end: Instant) {
     let queue = SharedBuilder::new().policy(policy).ring(8).build().unwrap();
     let accounts = Accounts::new(queue, rng);
     thread::scope(|scope| {
+        let end_of_it = LastThunder(&accounts);
         for _ in 0..TAKERS {
             let rng = rng.fork();
             accounts.takers.fetch_add(1, Ordering::SeqCst);
@@ -76,7 +87,7 @@ fn storm(policy: Policy, rng: &mut Rng, end: Instant) {
             accounts.is_calm.store(true, Ordering::SeqCst);
             accounts.settle();
         }
-        accounts.is_over.store(true, Ordering::SeqCst);
+        drop(end_of_it);
         testkit::wait_until("all takers have left", || {
             accounts::lock(&accounts.wakers).iter().for_each(Waker::wake);
             accounts.takers.load(Ordering::SeqCst) == 0
