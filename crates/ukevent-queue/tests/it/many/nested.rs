@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use ukevent_queue::{
-    BackendKind, Builder, Event, Fd, Kind, Merge, Mode, Queue, SharedQueue, User, Wait, Waiter,
+    BackendKind, Builder, Event, Fd, Kind, Merge, Mode, Queue, SharedBuilder, SharedQueue, User,
+    Wait, Waiter,
 };
 
 /// A thread's own queue, which watches its waiter as [`A`].
@@ -156,4 +157,54 @@ fn a_level_that_is_held_does_not_show_until_it_is_let_go_of() {
         came += 1;
     });
     assert_eq!(came, 1);
+}
+
+/// Who works on an event outside lets who sleeps inside sleep.
+#[test]
+fn who_works_as_nested_keeps_no_sleeper_awake() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(both.waiter.wait(Wait::now()), Ok(1));
+    assert_eq!(both.waiter.next_event().map(|event| event.token), Some(B));
+    let mut other = queue.waiter().unwrap();
+    let before = other.counters().sleeps;
+    assert_eq!(other.wait(Wait::within(Duration::from_millis(20))), Ok(0));
+    let sleeps = other.counters().sleeps - before;
+    assert!(sleeps <= 3, "it is woken again and again: {sleeps} sleeps");
+}
+
+/// Nor is it shown to others who look from outside.
+#[test]
+fn what_a_nested_one_works_on_does_not_show_to_others_again_and_again() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut working = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(working.waiter.wait(Wait::now()), Ok(1));
+    assert_eq!(working.waiter.next_event().map(|event| event.token), Some(B));
+    let mut looks = 0;
+    while other.own.wait(Wait::now()).unwrap() > 0 {
+        while other.own.next_event().is_some() {}
+        assert_eq!(other.waiter.wait(Wait::now()), Ok(0), "there is nothing");
+        looks += 1;
+        assert!(looks < 20, "it is shown again and again, and there is nothing");
+    }
+}
+
+/// A nested one that is shown something and does not look lets who sleeps inside sleep.
+#[test]
+fn who_is_nested_and_does_not_look_keeps_no_sleeper_awake() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let _both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    queue.poster(key).unwrap().post(1).unwrap();
+    let before = other.counters().sleeps;
+    let wait = Wait::within(Duration::from_millis(20)).at_least(2);
+    assert_eq!(other.wait(wait), Ok(1));
+    let sleeps = other.counters().sleeps - before;
+    assert!(sleeps <= 4, "it is woken again and again: {sleeps} sleeps");
 }
