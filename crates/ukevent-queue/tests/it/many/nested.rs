@@ -208,3 +208,24 @@ fn who_is_nested_and_does_not_look_keeps_no_sleeper_awake() {
     let sleeps = other.counters().sleeps - before;
     assert!(sleeps <= 4, "it is woken again and again: {sleeps} sleeps");
 }
+
+/// What it handed on is not for it, so its descriptor does not show it for ever.
+#[test]
+fn what_a_nested_one_hands_on_does_not_show_to_it_again_and_again() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(both.waiter.wait(Wait::now()), Ok(1));
+    let event = both.waiter.next_event().unwrap();
+    both.waiter.release(event).unwrap();
+    let mut looks = 0;
+    while both.own.wait(Wait::now()).unwrap() > 0 {
+        while both.own.next_event().is_some() {}
+        assert_eq!(both.waiter.wait(Wait::now()), Ok(0), "it is for the other");
+        looks += 1;
+        assert!(looks < 20, "it is shown again and again, and there is nothing");
+    }
+    assert_eq!(one(&mut other, patient()).map(|event| event.token), Some(B));
+}
