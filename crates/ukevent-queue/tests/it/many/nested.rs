@@ -229,3 +229,24 @@ fn what_a_nested_one_hands_on_does_not_show_to_it_again_and_again() {
     }
     assert_eq!(one(&mut other, patient()).map(|event| event.token), Some(B));
 }
+
+/// By edges, who looks until there is nothing has seen all, however many others watch too.
+#[test]
+fn by_edges_a_look_finds_all_though_others_watch() {
+    let (queue, door) = (SharedQueue::new().unwrap(), Door::new());
+    queue.register(door.source(), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Edge);
+    let mut idle = queue.waiter().unwrap();
+    // Others watch for this one, and it does not look.
+    let _watched = idle.descriptor().unwrap();
+    door.knock();
+    let mut came = 0;
+    while both.own.wait(Wait::now()).unwrap() > 0 {
+        while both.own.next_event().is_some() {}
+        while both.waiter.wait(Wait::now()).unwrap() > 0 {
+            came += std::iter::from_fn(|| both.waiter.next_event()).count();
+            door.answer();
+        }
+    }
+    assert!(came > 0, "it looked until there was nothing, and there is something");
+}
