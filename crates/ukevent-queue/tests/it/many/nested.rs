@@ -250,3 +250,26 @@ fn by_edges_a_look_finds_all_though_others_watch() {
     }
     assert!(came > 0, "it looked until there was nothing, and there is something");
 }
+
+/// It needs one, whatever an earlier wait of its own needed.
+#[test]
+fn who_is_nested_is_shown_one_event_though_it_waited_for_more() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    assert_eq!(both.waiter.wait(Wait::within(Duration::from_millis(1)).at_least(5)), Ok(0));
+    let hand = Hand::new(&queue);
+    let needs_two = hand.start(|waiter| waiter.wait(patient().at_least(2)));
+    let sleeps = || queue.waiters()[1].sleeps;
+    testkit::wait_until("it sleeps", || sleeps() > 0);
+    crate::bench::until_asleep(hand.thread);
+    let before = sleeps();
+    poster.post(1).unwrap();
+    // It was told, and leaves it to whom it is enough for.
+    testkit::wait_until("it sleeps again", || sleeps() > before || needs_two.peek().is_some());
+    crate::bench::until_asleep(hand.thread);
+    let shown = both.own.wait(Wait::within(Duration::from_secs(2))).unwrap();
+    poster.post(2).unwrap();
+    assert_eq!(shown, 1, "there is an event in reach, and nothing shows it");
+}
