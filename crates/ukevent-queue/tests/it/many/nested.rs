@@ -273,3 +273,18 @@ fn who_is_nested_is_shown_one_event_though_it_waited_for_more() {
     poster.post(2).unwrap();
     assert_eq!(shown, 1, "there is an event in reach, and nothing shows it");
 }
+
+/// What lies behind a ring that another has emptied shows, too.
+#[test]
+fn what_is_behind_the_ring_shows_when_another_has_claimed_all_in_it() {
+    let queue = SharedBuilder::new().ring(2).build().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    let poster = queue.poster(key).unwrap();
+    (0..8).for_each(|data| poster.post(data).unwrap());
+    assert_eq!(other.wait(Wait::now().at_least(2)), Ok(8));
+    let shown = both.own.wait(Wait::now()).unwrap();
+    assert!(both.waiter.wait(Wait::now()).unwrap() > 0, "all but two are for whoever looks");
+    assert_eq!(shown, 1, "there is an event in reach, and nothing shows it");
+}
