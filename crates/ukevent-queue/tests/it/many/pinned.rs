@@ -1,7 +1,7 @@
 //! Pinned waiters: who gets what, and what becomes of what one leaves behind.
 
 use super::{Door, Hand, one};
-use crate::bench::{A, B, C, D, patient, watched};
+use crate::bench::{A, B, C, D, patient, until_asleep, watched};
 use rustix::process::{getpid, kill_process};
 use std::collections::HashSet;
 use std::os::unix::net::UnixStream;
@@ -386,5 +386,24 @@ fn the_256th_waiter_is_refused_and_the_last_closes_all() {
             drop(waiters);
             assert_eq!(queue.waiter().unwrap().queue().counters().waiters, 255, "it has all");
         });
+    });
+}
+
+/// However often others come and go while it works.
+#[test]
+fn who_works_while_others_come_and_go_takes_over_each_group_once() {
+    testkit::alone(|| {
+        let queue = pinned();
+        let mut heir = queue.waiter().unwrap();
+        drop(queue.waiter().unwrap());
+        nothing_for(&mut heir);
+        let (parts, descriptors) = (queue.counters().waiters, testkit::fd_count());
+        for _ in 0..20 {
+            drop(queue.waiter().unwrap());
+        }
+        nothing_for(&mut heir);
+        nothing_for(&mut heir);
+        let now = (queue.counters().waiters, testkit::fd_count());
+        assert_eq!(now, (parts, descriptors), "parts and descriptors");
     });
 }
