@@ -407,3 +407,20 @@ fn who_works_while_others_come_and_go_takes_over_each_group_once() {
         assert_eq!(now, (parts, descriptors), "parts and descriptors");
     });
 }
+
+/// One that has not left a group yet which has a waiter again does not get what is that one's.
+#[test]
+fn what_a_new_waiter_registers_does_not_come_to_who_has_not_left_its_group_yet() {
+    let queue = pinned();
+    let heir = Hand::new(&queue);
+    drop(queue.waiter().unwrap());
+    heir.start(|waiter| nothing_for(waiter)).get("it takes over");
+    let asleep = heir.sleep(&queue);
+    let (mut new, door) = (queue.waiter().unwrap(), Door::new());
+    new.register(door.source(), A, Mode::Level).unwrap();
+    door.knock();
+    // It may be woken for nothing.
+    let stolen = asleep.get("a wake-up").map(|event| event.token);
+    assert_eq!(stolen, None, "it is the new one's");
+    assert_eq!(next(&mut new).token, A);
+}
