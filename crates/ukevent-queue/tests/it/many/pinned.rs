@@ -424,3 +424,28 @@ fn what_a_new_waiter_registers_does_not_come_to_who_has_not_left_its_group_yet()
     assert_eq!(stolen, None, "it is the new one's");
     assert_eq!(next(&mut new).token, A);
 }
+
+/// What there is without a sleep.
+fn look(waiter: &mut Waiter) -> Option<Event> {
+    (0..20).find_map(|_| one(waiter, Wait::now()))
+}
+
+/// A pinned queue, a waiter that has adopted a group and does not wait, and one that has taken that over.
+fn taken_over() -> (SharedQueue, Waiter, Waiter) {
+    let queue = pinned();
+    let mut heir = queue.waiter().unwrap();
+    drop(queue.waiter().unwrap());
+    nothing_for(&mut heir);
+    let new = queue.waiter().unwrap();
+    (queue, heir, new)
+}
+
+#[test]
+fn what_a_new_waiter_releases_comes_back_though_another_has_not_left_its_group_yet() {
+    let (queue, _heir, mut new) = taken_over();
+    let key = new.register(User::each(4), A, Mode::Level).unwrap();
+    queue.poster(key).unwrap().post(7).unwrap();
+    let event = next(&mut new);
+    new.release(event).unwrap();
+    assert_eq!(look(&mut new).map(|event| event.token), Some(A), "it comes back");
+}
