@@ -449,3 +449,20 @@ fn what_a_new_waiter_releases_comes_back_though_another_has_not_left_its_group_y
     new.release(event).unwrap();
     assert_eq!(look(&mut new).map(|event| event.token), Some(A), "it comes back");
 }
+
+/// Who is at work and holds what it had taken over keeps no new waiter awake.
+#[test]
+fn who_has_not_left_a_group_yet_keeps_its_waiter_not_awake() {
+    let queue = pinned();
+    let mut heir = queue.waiter().unwrap();
+    let gone = queue.waiter().unwrap();
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    queue.poster(key).unwrap().post(7).unwrap();
+    assert_eq!(next(&mut heir).token, A);
+    let mut new = queue.waiter().unwrap();
+    let before = new.counters().sleeps;
+    assert_eq!(new.wait(Wait::within(Duration::from_millis(20))), Ok(0));
+    let sleeps = new.counters().sleeps - before;
+    assert!(sleeps <= 3, "it is woken again and again: {sleeps} sleeps");
+}
