@@ -466,3 +466,25 @@ fn who_has_not_left_a_group_yet_keeps_its_waiter_not_awake() {
     let sleeps = new.counters().sleeps - before;
     assert!(sleeps <= 3, "it is woken again and again: {sleeps} sleeps");
 }
+
+/// What the queue registers for itself takes no room that is the program's.
+#[test]
+fn a_waiter_whose_registrations_are_at_the_limit_takes_over() {
+    let queue = SharedBuilder::new().policy(Policy::Pinned).limit(1).build().unwrap();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    heir.register(User::each(4), B, Mode::Level).unwrap();
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    drop(gone);
+    poster.post(7).unwrap();
+    assert_eq!(look(&mut heir).map(|event| event.token), Some(A));
+}
+
+#[test]
+fn who_has_taken_over_can_still_register_up_to_the_limit() {
+    let queue = SharedBuilder::new().policy(Policy::Pinned).limit(1).build().unwrap();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    drop(gone);
+    nothing_for(&mut heir);
+    heir.register(User::each(4), B, Mode::Level).unwrap();
+}
