@@ -488,3 +488,34 @@ fn who_has_taken_over_can_still_register_up_to_the_limit() {
     nothing_for(&mut heir);
     heir.register(User::each(4), B, Mode::Level).unwrap();
 }
+
+#[test]
+fn who_goes_and_leaves_nothing_wakes_nobody() {
+    let (queue, door) = (pinned(), Door::new());
+    let heir = Hand::new(&queue);
+    let source = door.source();
+    heir.start(move |waiter| waiter.register(source, A, Mode::Level)).get("it registers").unwrap();
+    let asleep = heir.sleep(&queue);
+    drop(queue.waiter().unwrap());
+    door.knock();
+    assert_eq!(asleep.get("its own").map(|event| event.token), Some(A), "woken for nothing");
+}
+
+/// Something that is taken over and has nothing to tell is no event.
+#[test]
+fn at_least_two_are_two() {
+    let queue = pinned();
+    let heir = Hand::new(&queue);
+    let registered = heir.start(|waiter| waiter.register(User::each(4), A, Mode::Level));
+    let poster = queue.poster(registered.get("it registers").unwrap()).unwrap();
+    let took = heir.start(|waiter| {
+        waiter.wait(patient().at_least(2)).unwrap();
+        std::iter::from_fn(|| waiter.next_event()).count()
+    });
+    until_asleep(heir.thread);
+    drop(queue.waiter().unwrap());
+    poster.post(1).unwrap();
+    until_asleep(heir.thread);
+    poster.post(2).unwrap();
+    assert_eq!(took.get("it has two"), 2);
+}
