@@ -519,3 +519,22 @@ fn at_least_two_are_two() {
     poster.post(2).unwrap();
     assert_eq!(took.get("it has two"), 2);
 }
+
+/// A waker ends a wait, also of who has taken over the group that it is of, whatever that wait needs.
+#[test]
+fn the_waker_of_one_that_is_gone_ends_the_wait_of_the_heir() {
+    let queue = pinned();
+    let gone = queue.waiter().unwrap();
+    let heir = Hand::new(&queue);
+    let waker = gone.waker();
+    drop(gone);
+    heir.start(|waiter| nothing_for(waiter)).get("it takes over");
+    let woken = heir.start(|waiter| {
+        let start = std::time::Instant::now();
+        let wait = Wait::within(Duration::from_secs(5)).at_least(2);
+        waiter.wait(wait).map(|_| start.elapsed() < Duration::from_secs(5))
+    });
+    until_asleep(heir.thread);
+    waker.wake();
+    assert_eq!(woken.get("it is woken"), Ok(true), "nothing ended its wait");
+}
