@@ -538,3 +538,15 @@ fn the_waker_of_one_that_is_gone_ends_the_wait_of_the_heir() {
     waker.wake();
     assert_eq!(woken.get("it is woken"), Ok(true), "nothing ended its wait");
 }
+
+#[test]
+fn a_wait_lets_no_more_out_than_it_says() {
+    let queue = pinned();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    nothing_for(&mut heir);
+    (0..3).for_each(|data| queue.poster(key).unwrap().post(data).unwrap());
+    let said = heir.wait(Wait::now().at_most(1)).unwrap();
+    assert_eq!(std::iter::from_fn(|| heir.next_event()).count(), said);
+}
