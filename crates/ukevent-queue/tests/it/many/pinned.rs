@@ -550,3 +550,30 @@ fn a_wait_lets_no_more_out_than_it_says() {
     let said = heir.wait(Wait::now().at_most(1)).unwrap();
     assert_eq!(std::iter::from_fn(|| heir.next_event()).count(), said);
 }
+
+#[test]
+fn counters_tell_of_waiters_that_there_are() {
+    let queue = pinned();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    nothing_for(&mut heir);
+    let counters = queue.counters();
+    assert_eq!((counters.waiters, queue.waiters().len()), (1, 1), "waiters that there are");
+    assert_eq!(counters.asleep, 0, "nobody sleeps");
+    assert_eq!(counters.queue.registered, 1, "what the program registered");
+}
+
+#[test]
+fn the_counters_of_a_waiter_tell_of_what_it_took_from_those_that_are_gone() {
+    let queue = pinned();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    nothing_for(&mut heir);
+    let before = heir.counters().events;
+    (0..3).for_each(|data| queue.poster(key).unwrap().post(data).unwrap());
+    heir.wait(patient()).unwrap();
+    assert_eq!(std::iter::from_fn(|| heir.next_event()).count(), 3);
+    assert_eq!(heir.counters().events - before, 3, "events that it took");
+}
