@@ -577,3 +577,14 @@ fn the_counters_of_a_waiter_tell_of_what_it_took_from_those_that_are_gone() {
     assert_eq!(std::iter::from_fn(|| heir.next_event()).count(), 3);
     assert_eq!(heir.counters().events - before, 3, "events that it took");
 }
+
+#[test]
+fn what_is_held_is_named_by_its_key() {
+    let queue = pinned();
+    let (_first, mut waiter) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let key = waiter.register(User::each(4), A, Mode::Level).unwrap();
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(next(&mut waiter).key, key);
+    let (told, key) = (format!("{waiter:?}"), format!("{key:?}"));
+    assert!(told.contains(&key), "{key}: {told}");
+}
