@@ -84,6 +84,25 @@ impl<'a> Wait<'a> {
     }
 }
 
+impl Wait<'_> {
+    /// The same, with a deadline that stays where it is however often it is asked for.
+    pub(crate) fn with_a_fixed_end(self) -> Self {
+        let Until::Within(ns) = self.until else { return self };
+        let at_ns = Clock::Monotonic.now().saturating_add(ns);
+        Self { until: Until::At(Clock::Monotonic, at_ns), ..self }
+    }
+
+    /// Whether its time is over.
+    pub(crate) fn is_over(&self) -> bool {
+        match self.until {
+            Until::Ever => false,
+            Until::Now => true,
+            Until::Within(ns) => ns == 0,
+            Until::At(clock, ns) => clock.now() >= ns,
+        }
+    }
+}
+
 impl Default for Wait<'_> {
     fn default() -> Self {
         Self::forever()

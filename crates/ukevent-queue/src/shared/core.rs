@@ -10,6 +10,7 @@
 mod recall;
 mod sleepers;
 
+pub(super) use self::sleepers::Nest;
 use super::claims::Claims;
 use super::lane::Lane;
 use super::ring::{ANYBODY, Ring, Staged, Stamp};
@@ -32,6 +33,8 @@ use ukevent_sys::eventfd::EventFd;
 use ukevent_sys::poll::PollMask;
 use ukevent_sys::timerfd::TimerFd;
 
+/// The report that another set, which this one watches, has something.
+pub(super) const WATCH: Ticket = Ticket::own(3);
 /// Events that lie in the ring ahead for each waiter that may come.
 const AHEAD: usize = 16;
 
@@ -48,8 +51,16 @@ pub(super) struct Outside {
 struct Member {
     lane: Arc<Lane>,
     is_asleep: bool,
-    /// Somebody else watches the set for it.
+    /// Somebody else watches for it.
     is_nested: bool,
+    /// By this; else by the set itself.
+    nest: Option<Nest>,
+    /// That tells that there is something.
+    is_shown: bool,
+    /// Its waiter has a group of its own, and this one besides.
+    has_adopted: bool,
+    /// The group has a waiter of its own again: this one gets nothing any more.
+    is_expelled: bool,
     /// How many events it waits for.
     needs: usize,
     /// It sleeps, and must not sleep on.
@@ -176,6 +187,10 @@ impl Core {
             lane: lane.clone(),
             is_asleep: false,
             is_nested: false,
+            nest: None,
+            is_shown: false,
+            has_adopted: false,
+            is_expelled: false,
             needs: 1,
             is_called: false,
         });
@@ -184,12 +199,16 @@ impl Core {
 
     /// A waiter goes: what it had claimed is for the others, or for whoever comes.
     pub(super) fn leave(&mut self, outside: &Outside, lane: &Lane) {
-        if let Some(at) = self.members.iter().position(|it| it.lane.id() == lane.id()) {
-            let gone = self.members.remove(at);
-            self.unnest(&gone);
-        }
+        self.unwatched(lane);
+        self.members.retain(|member| member.lane.id() != lane.id());
         self.left.add(lane.counters());
-        // Its own come before what lies in the ring, and that before what was given back earlier.
+        self.take_back(outside, lane);
+        self.settle(outside);
+    }
+
+    /// Takes back what a waiter has claimed: it comes before what lies in the ring, and that before what was given back
+    /// earlier.
+    fn take_back(&mut self, outside: &Outside, lane: &Lane) {
         let own = std::iter::from_fn(|| lane.pop());
         let all: Vec<Staged> = own.chain(std::iter::from_fn(|| self.ring.pop())).collect();
         for staged in all.into_iter().rev() {
@@ -199,11 +218,37 @@ impl Core {
                 self.returned.push_front(staged);
             }
         }
+    }
+
+    /// A waiter has adopted the group, or has it still.
+    pub(super) fn adopt(&mut self, outside: &Outside, lane: &Lane) {
+        let Some(member) = self.member(lane) else { return };
+        member.has_adopted = true;
+        member.is_expelled = false;
+        self.watched(outside, lane);
+    }
+
+    /// The group has a waiter of its own again. Who has adopted it may work on an event of it, and gets no more.
+    pub(super) fn take_over(&mut self, outside: &Outside) {
+        let adopters = self.members.iter_mut().filter(|it| it.has_adopted && !it.is_expelled);
+        let expel = |member: &mut Member| {
+            member.is_expelled = true;
+            member.lane.clone()
+        };
+        for lane in adopters.map(expel).collect::<Vec<_>>() {
+            self.unwatched(&lane);
+            self.take_back(outside, &lane);
+        }
         self.settle(outside);
     }
 
+    pub(super) fn is_expelled(&self, lane: &Lane) -> bool {
+        self.members.iter().any(|it| it.is_expelled && it.lane.id() == lane.id())
+    }
+
+    /// How many wait for its events.
     pub(super) fn members(&self) -> usize {
-        self.members.len()
+        self.members.iter().filter(|it| !it.is_expelled).count()
     }
 
     /// Whether some waiter works on an event of this registration.
@@ -230,7 +275,7 @@ impl Core {
     /// ahead for each of the others. What stays in the queue keeps its turn there, and goes on adding up.
     pub(super) fn fill(&mut self, outside: &Outside, wanted: usize) {
         // One that is nested finds what it did not take when it is told to look again.
-        let others = self.members.len().saturating_sub(1) + usize::from(self.nested > 0);
+        let others = self.members().saturating_sub(1) + usize::from(self.nested > 0);
         let depth = wanted.saturating_add(others.saturating_mul(AHEAD));
         while self.ring.len() < depth {
             if !self.ring.has_room() {
@@ -261,7 +306,7 @@ impl Core {
     /// Whether others work is asked once: they take up events without the lock. If they do, only the ring tells which
     /// of the ready ones are in reach, and what is wanted goes there first.
     pub(super) fn in_reach(&mut self, outside: &Outside, lane: &Lane, wanted: usize) -> usize {
-        let is_alone = self.members.len() == 1;
+        let is_alone = self.members() == 1;
         let others_work =
             self.members.iter().any(|it| it.lane.id() != lane.id() && it.lane.holds_something());
         if others_work {
@@ -316,7 +361,7 @@ impl Core {
 
     /// What another one handed on; to who did it only if there is no other.
     fn take_handed_on(&mut self, outside: &Outside, lane: &Lane) -> Option<Staged> {
-        let is_alone = self.members.len() == 1;
+        let is_alone = self.members() == 1;
         let at = self.handed_on.iter().position(|&(by, _)| is_alone || by != lane.id())?;
         let (_, staged) = self.handed_on.remove(at)?;
         self.show_handed_on(outside);
@@ -384,7 +429,8 @@ impl Core {
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterCounters> {
-        self.members.iter().map(|member| member.lane.counters()).collect()
+        let own = self.members.iter().filter(|member| !member.has_adopted);
+        own.map(|member| member.lane.counters()).collect()
     }
 
     pub(super) fn counters(&self, outside: &Outside) -> SharedCounters {
@@ -395,8 +441,8 @@ impl Core {
         let counters = self.queue.counters();
         SharedCounters {
             queue: Counters { waits: tally.waits, batch_max: self.batch_max, ..counters },
-            waiters: self.members.len(),
-            asleep: self.sleepers,
+            waiters: self.members(),
+            asleep: self.members.iter().filter(|member| member.is_asleep).count(),
             capacity: self.ring.capacity(),
             in_ring: self.ring.len(),
             high_water: self.high_water,

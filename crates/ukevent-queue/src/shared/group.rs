@@ -3,7 +3,7 @@
 //! Balanced and nearest have one group for all waiters, pinned one for each.
 
 use super::claims::Claims;
-use super::core::{Core, Outside};
+use super::core::{Core, Outside, WATCH};
 use super::keeper::Signals;
 use super::{Policy, SharedBuilder, Withdrawn};
 use crate::backend::choice::BackendKind;
@@ -15,12 +15,15 @@ use crate::mode::Mode;
 use crate::operation::{Operation, StartError, StartRefusal};
 use crate::post::Waker;
 use crate::primitive::{AtomicBool, AtomicU32, AtomicU64, Mutex, MutexGuard, Ordering, lock};
-use crate::source::{Fd, Source};
+use crate::source::Source;
 #[cfg(not(loom))]
 use rustix::thread::futex;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
-use ukevent_sys::epoll::Epoll;
+use ukevent_sys::Error;
+use ukevent_sys::epoll::{Epoll, Trigger};
+use ukevent_sys::poll::PollMask;
 use ukevent_sys::runner::Process;
 
 /// What all handles of a group have in common.
@@ -38,9 +41,6 @@ pub(super) struct Group {
     lingering: AtomicU32,
     let_go: AtomicU32,
     pub(super) signals: Arc<Signals>,
-    /// Registrations that watch other groups, for its waiter alone; and how many they are.
-    watches: Mutex<Vec<Key>>,
-    watch_count: AtomicU32,
     made_by: Process,
 }
 
@@ -106,8 +106,6 @@ impl Group {
             lingering: AtomicU32::new(0),
             let_go: AtomicU32::new(0),
             signals: signals.clone(),
-            watches: Mutex::new(Vec::new()),
-            watch_count: AtomicU32::new(0),
             made_by: Process::current(),
         });
         signals.add(&group);
@@ -186,37 +184,17 @@ impl Group {
         })
     }
 
-    /// Watches another group's set. Under the lock of the seats.
-    pub(super) fn watch(&self, other: &Self) -> Result<Key, RegisterError> {
-        let mut watches = lock(&self.watches);
-        // Before an event of it can come.
-        self.watch_count.fetch_add(1, Ordering::SeqCst);
-        let set = Source::from(Fd::new(other.set.clone()));
-        let mut core = self.lock_quietly();
-        let key = core.queue.register(set, Token(0), Mode::Level).inspect_err(|_| {
-            self.watch_count.fetch_sub(1, Ordering::SeqCst);
-        })?;
-        core.settle(&self.outside);
-        watches.push(key);
-        Ok(key)
+    /// Watches another group's set, if it does not yet: a report of it ends the waits of this one. Under the lock of
+    /// the seats.
+    pub(super) fn watch(&self, other: &Self) -> Result<(), Error> {
+        let fd = other.set.as_fd().as_raw_fd();
+        self.set.add(fd, PollMask::IN, Trigger::Level, WATCH.to_bits())
     }
 
     /// Watches it no more.
-    pub(super) fn watch_no_more(self: &Arc<Self>, key: Key) {
-        // It is there: nobody else knows the key.
-        let _ = self.remove(key);
-        lock(&self.watches).retain(|&watch| watch != key);
-        self.watch_count.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// How many other groups it watches.
-    pub(super) fn watches(&self) -> usize {
-        self.watch_count.load(Ordering::SeqCst) as usize
-    }
-
-    /// Whether this registration watches another group.
-    pub(super) fn is_watch(&self, key: Key) -> bool {
-        self.watch_count.load(Ordering::SeqCst) > 0 && lock(&self.watches).contains(&key)
+    pub(super) fn watch_no_more(&self, other: &Self) {
+        // It is in the set, and both are open.
+        let _: Result<(), Error> = self.set.remove(other.set.as_fd().as_raw_fd());
     }
 
     /// Ends a registration, and says whether a waiter works on an event of it.

@@ -339,8 +339,8 @@ impl SharedQueue {
         }
     }
 
-    /// What each waiter that there is did so far, in the order in which they came. If waiters are pinned, what one does
-    /// for another that is gone counts apart.
+    /// What each waiter that there is did so far, in the order in which they came. If waiters are pinned, without
+    /// what one took of what another left.
     #[must_use]
     pub fn waiters(&self) -> Vec<WaiterCounters> {
         self.groups().filter_map(|group| Some(group.lock_at_home()?.waiters())).flatten().collect()

@@ -8,7 +8,7 @@ mod goal;
 
 use super::WaiterCounters;
 use super::claims::LetGo;
-use super::core::Core;
+use super::core::{Core, Nest, WATCH};
 use super::group::Group;
 use super::lane::Lane;
 use super::ring::{Ring, Staged, Stamp};
@@ -19,6 +19,7 @@ use crate::primitive::Ordering;
 use crate::source::Removed;
 use crate::wait::Wait;
 use goal::{Goal, Sleep, Step};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use ukevent_sys::Error as SysError;
 use ukevent_sys::epoll::Report;
@@ -43,6 +44,12 @@ pub(super) struct Part {
     found_before: u64,
     /// Somebody else watches for it.
     is_nested: bool,
+    /// It is in a group besides that of its waiter, which watches this one.
+    has_adopted: bool,
+    /// A [`Waker`](crate::Waker) ended the last wait.
+    was_woken: bool,
+    /// A set that this one watches did.
+    was_told: bool,
     reports: Box<[Report; BATCH]>,
     spent: Option<Removed>,
 }
@@ -69,6 +76,9 @@ impl Part {
             grant: 0,
             found_before: 0,
             is_nested: false,
+            has_adopted: false,
+            was_woken: false,
+            was_told: false,
             reports: Box::new([Report::empty(); BATCH]),
             spent: None,
         }
@@ -76,15 +86,11 @@ impl Part {
 
     /// Waits; if something was put into the ring after the position `seen`, not for long.
     pub(super) fn wait(&mut self, seen: Option<u64>, wait: Wait<'_>) -> Result<usize, WaitError> {
-        if wait.at_most == 0 {
-            return Err(WaitError::Invalid("a wait must let at least one event out: at_most(0)"));
-        }
-        if wait.at_least > wait.at_most {
-            return Err(WaitError::Invalid("a wait cannot need more events than it lets out"));
-        }
+        check(&wait)?;
         self.shared.check_process().map_err(|WrongThread| WaitError::WrongThread)?;
         self.spent = None;
         self.grant = 0;
+        (self.was_woken, self.was_told) = (false, false);
         self.let_go();
         let waits = self.lane.tally.waits.count();
         let has_company = !self.shared.has_one_waiter();
@@ -171,6 +177,7 @@ impl Part {
     ) -> Result<Step, WaitError> {
         let outside = &shared.outside;
         let is_alone = core.members() == 1;
+        let is_expelled = self.has_adopted && core.is_expelled(&self.lane);
         let mut is_interrupted = false;
         match slept {
             Some((sleep, count)) => {
@@ -186,12 +193,14 @@ impl Part {
                     reports.len() == BATCH && core.in_reach(outside, &self.lane, 0) < MUCH;
                 goal.has_looked = !is_full;
                 goal.has_slept |= sleep.blocks;
+                self.was_told |= reports.iter().any(|it| it.data() == WATCH.to_bits());
                 match count {
                     Err(error) if error.interrupted() => is_interrupted = true,
                     Err(error) => return Err(error.into()),
                     Ok(_) => {}
                 }
             }
+            None if is_expelled => return Ok(Step::Over),
             None => {
                 self.found_before = core.number;
                 core.recall(outside, &self.lane);
@@ -199,6 +208,11 @@ impl Part {
             }
         }
         core.let_in()?;
+        if is_expelled {
+            // What it has found out is another's.
+            core.settle(outside);
+            return Ok(Step::Over);
+        }
         if is_alone && goal.has_slept && goal.wait.at_least > 1 {
             // What was so before the sleep, or in the middle of it, need not be so after it.
             core.queue.look_again_at(usize::MAX)?;
@@ -208,7 +222,8 @@ impl Part {
         let has_moved = goal.seen.is_some_and(|seen| shared.position() != seen);
         let needs = goal.wait.at_least.max(1);
         let mut in_reach = self.lane.len() + core.in_reach(outside, &self.lane, needs);
-        let is_called = goal.has_looked && (core.take_woken() || has_moved);
+        self.was_woken |= goal.has_looked && core.take_woken();
+        let is_called = goal.has_looked && (self.was_woken || self.was_told || has_moved);
         if is_interrupted || goal.has_looked && (in_reach >= needs || is_over || is_called) {
             self.let_out(core, goal.wait);
             if self.grant >= needs || is_over || is_called {
@@ -224,7 +239,7 @@ impl Part {
         let has_enough = in_reach >= needs;
         if !has_enough {
             // It wants more; others who sleep may want what there is.
-            core.offer(outside, in_reach);
+            core.offer(outside, &self.lane, in_reach);
         }
         let blocks = !has_enough
             && !is_over
@@ -234,7 +249,8 @@ impl Part {
         Ok(Step::Sleep(Sleep {
             blocks,
             timeout_ns: if blocks { goal.deadline.remaining_ns() } else { Some(0) },
-            most: if core.is_first_to_sleep() { BATCH } else { 1 },
+            // Who only looks must see all: nobody tells him again by an edge.
+            most: if !blocks || core.is_first_to_sleep() { BATCH } else { 1 },
         }))
     }
 
@@ -245,8 +261,8 @@ impl Part {
         if !Arc::ptr_eq(&self.ring, &core.ring) {
             self.ring = core.ring.clone();
         }
-        // What it has claimed nobody shows to those who watch for it.
-        let claims = if self.is_nested { wait.at_least } else { wait.at_least.max(1) };
+        // What it has adopted is to be silent after a look; and it alone is there.
+        let claims = if self.has_adopted { wait.at_most } else { wait.at_least.max(1) };
         while self.lane.len() < claims
             && let Some(staged) = core.take_first(outside, &self.lane)
         {
@@ -255,7 +271,8 @@ impl Part {
         let in_reach = self.lane.len() + core.in_reach(outside, &self.lane, 0);
         self.grant = in_reach.min(wait.at_most);
         core.batch_max = core.batch_max.max(self.grant as u64);
-        core.leave_to_others();
+        core.leave_to_others(outside);
+        // What it has claimed nobody else shows to those who watch for it.
         if self.is_nested && self.lane.len() > 0 {
             core.call_again(&self.lane);
         }
@@ -280,10 +297,15 @@ impl Part {
     }
 
     fn next_staged(&mut self) -> Option<Staged> {
-        if let Some(staged) = self.lane.pop().or_else(|| self.ring.pop()) {
+        // What was adopted may have been taken over meanwhile: only the core knows.
+        let at_hand = || if self.has_adopted { None } else { self.ring.pop() };
+        if let Some(staged) = self.lane.pop().or_else(at_hand) {
             return Some(staged);
         }
         let mut core = self.shared.lock();
+        if self.has_adopted && core.is_expelled(&self.lane) {
+            return None;
+        }
         core.take_first(&self.shared.outside, &self.lane)
     }
 
@@ -409,10 +431,36 @@ impl Part {
         self.spent.take()
     }
 
-    /// From now on somebody else watches the set for it.
-    pub(super) fn nest(&mut self) {
+    /// What the last wait let out comes with a later one.
+    pub(super) const fn let_nothing_out(&mut self) -> usize {
+        self.grant = 0;
+        0
+    }
+
+    /// A descriptor for somebody else who watches for it.
+    pub(super) fn nest(&mut self) -> Result<Option<OwnedFd>, SysError> {
+        let (shared, lane) = (&self.shared, &self.lane);
+        let nest = shared.lock().nest(&shared.outside, lane, || Nest::new(&shared.set))?;
         self.is_nested = true;
-        self.shared.lock_quietly().nest(&self.shared.outside, &self.lane);
+        Ok(nest)
+    }
+
+    /// Its group is another's than its waiter's, whose own set watches that one's.
+    pub(super) fn adopt(&mut self) {
+        (self.is_nested, self.has_adopted) = (true, true);
+        self.shared.lock_quietly().adopt(&self.shared.outside, &self.lane);
+    }
+
+    pub(super) const fn was_woken(&self) -> bool {
+        self.was_woken
+    }
+
+    pub(super) const fn was_told(&self) -> bool {
+        self.was_told
+    }
+
+    pub(super) const fn lane(&self) -> &Arc<Lane> {
+        &self.lane
     }
 
     pub(super) fn counters(&self) -> WaiterCounters {
@@ -431,6 +479,17 @@ impl Part {
     pub(super) fn held(&self) -> Option<Key> {
         self.held.as_ref().map(|held| held.key)
     }
+}
+
+/// Whether a wait can be.
+pub(super) const fn check(wait: &Wait<'_>) -> Result<(), WaitError> {
+    if wait.at_most == 0 {
+        return Err(WaitError::Invalid("a wait must let at least one event out: at_most(0)"));
+    }
+    if wait.at_least > wait.at_most {
+        return Err(WaitError::Invalid("a wait cannot need more events than it lets out"));
+    }
+    Ok(())
 }
 
 impl Drop for Part {

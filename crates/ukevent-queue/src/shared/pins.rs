@@ -3,20 +3,21 @@
 //! A key says which group it is of: its number stands above the 24 bits of the slot. All calls of the queue find the
 //! group by it, and take the number off; on events it is put back.
 //!
-//! A group without its waiter is *adopted*: another waiter gets a part in it, which is nested in that waiter's own
-//! group, so that it wakes there ([`Seats`] says who sits where). The next waiter that comes takes the group over,
-//! and who had adopted it leaves it.
+//! A group without its waiter is *adopted*: another waiter gets a part in it, and its own set watches that group's, so
+//! that it wakes ([`Seats`] says who sits where). The next waiter that comes takes the group over; who had adopted it
+//! gets nothing of it from then on, and drops its part with its next wait.
 
 use super::group::Group;
-use super::part::Part;
-use super::{SharedBuilder, SharedCounters, SharedQueue, Waiter};
-use crate::error::{BuildError, RegisterError, WaitError};
+use super::lane::Lane;
+use super::part::{Part, check};
+use super::{SharedBuilder, SharedCounters, SharedQueue, Waiter, WaiterCounters};
+use crate::error::{BuildError, RegisterError, WaitError, WrongThread};
 use crate::event::Event;
 use crate::key::{Key, Token};
 use crate::mode::Mode;
 use crate::operation::{Operation, StartError, StartRefusal};
-use crate::primitive::{AtomicU32, Mutex, Ordering, lock};
-use crate::source::Source;
+use crate::primitive::{AtomicU32, AtomicU64, Mutex, Ordering, lock};
+use crate::source::{Removed, Source};
 use crate::wait::Wait;
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -29,8 +30,8 @@ const SLOT_BITS: u32 = 24;
 pub(super) struct Pins {
     groups: [OnceLock<Arc<Group>>; MOST],
     seats: Mutex<Seats>,
-    /// Parts that lie in a seat and were not taken.
-    mail: AtomicU32,
+    /// How often something was changed in the seats.
+    changes: AtomicU64,
     /// Whose turn it is to be registered with.
     turn: AtomicU32,
     /// The size of the next ring.
@@ -57,6 +58,8 @@ enum HadBy {
 /// What is there of a waiter.
 struct Seat {
     number: u8,
+    /// The groups in which it has a part, or will have, and that part's lane.
+    parts: Vec<(u8, Arc<Lane>)>,
     /// Parts that it is to take.
     mail: Vec<Adopted>,
 }
@@ -65,8 +68,6 @@ struct Seat {
 struct Adopted {
     part: Part,
     number: u8,
-    /// What watches it, in the own group of whoever has it.
-    key: Key,
 }
 
 fn marked(number: u8, key: Key) -> Key {
@@ -88,7 +89,7 @@ impl Pins {
         Arc::new(Self {
             groups,
             seats: Mutex::new(Seats { had: vec![HadBy::Nobody], taken: Vec::new() }),
-            mail: AtomicU32::new(0),
+            changes: AtomicU64::new(1),
             turn: AtomicU32::new(0),
             entries: AtomicU32::new(builder.entries),
             builder: builder.clone(),
@@ -190,13 +191,9 @@ impl Pins {
         self.entries.store(entries, Ordering::Relaxed);
     }
 
-    /// The same counters as of a queue whose waiters all have one group: what adopted groups take is not told.
-    pub(super) fn counters(&self, mut sum: SharedCounters) -> SharedCounters {
-        let watches: usize = self.groups().map(|group| group.watches()).sum();
-        sum.waiters = lock(&self.seats).taken.len();
-        sum.asleep = sum.asleep.saturating_sub(watches);
-        sum.queue.registered = sum.queue.registered.saturating_sub(watches as u64);
-        sum
+    /// Sets right what the sum over the groups does not tell.
+    pub(super) fn counters(&self, sum: SharedCounters) -> SharedCounters {
+        SharedCounters { waiters: lock(&self.seats).taken.len(), ..sum }
     }
 
     // Who waits.
@@ -208,19 +205,18 @@ impl Pins {
             Some(number) => number,
             None => self.add_group(&mut seats)?,
         };
+        let is_adopted = matches!(seats.had[number], HadBy::Another(_));
         seats.had[number] = HadBy::ItsWaiter;
         let number = number as u8;
-        let part = Part::new(self.group(number).clone());
-        seats.taken.push(Seat { number, mail: Vec::new() });
-        // If it is the first one, the others are nobody's.
-        for orphan in 0..seats.had.len() {
-            if seats.had[orphan] == HadBy::Nobody {
-                self.adopt(&mut seats, orphan as u8);
-            }
+        let group = self.group(number);
+        let part = Part::new(group.clone());
+        if is_adopted {
+            group.lock_quietly().take_over(&group.outside);
         }
+        seats.taken.push(Seat { number, parts: Vec::new(), mail: Vec::new() });
+        self.adopt_all(&mut seats);
         drop(seats);
-        let pin = Pin { pins: self.clone(), number, adopted: Vec::new(), source: None };
-        Ok(Waiter::new(part, Some(Box::new(pin))))
+        Ok(Waiter::new(part, Some(Box::new(Pin::new(self.clone(), number)))))
     }
 
     fn add_group(&self, seats: &mut Seats) -> Result<usize, WaitError> {
@@ -239,32 +235,37 @@ impl Pins {
         Ok(number)
     }
 
-    /// Gives somebody a part in a group whose waiter is gone: who has fewest of them. If nobody can take it, for want
-    /// of memory or of room for a registration, it is left to the next waiter that comes.
+    /// Gives somebody a part in each group that is nobody's: who has fewest of them. One that nobody can take, for want
+    /// of memory, is tried again when a waiter comes or goes, or waits after that.
+    fn adopt_all(&self, seats: &mut Seats) {
+        for number in 0..seats.had.len() {
+            if seats.had[number] == HadBy::Nobody {
+                self.adopt(seats, number as u8);
+            }
+        }
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
     fn adopt(&self, seats: &mut Seats, number: u8) {
-        seats.had[usize::from(number)] = HadBy::Nobody;
         let orphan = self.group(number);
         let had = &seats.had;
         let adopts = |it: &Seat| had.iter().filter(|&&by| by == HadBy::Another(it.number)).count();
         seats.taken.sort_by_cached_key(adopts);
         for seat in &mut seats.taken {
-            // Before its waiter can be woken by it.
-            self.mail.fetch_add(1, Ordering::SeqCst);
-            if let Ok(key) = self.group(seat.number).watch(orphan) {
+            if let Some((_, lane)) = seat.parts.iter().find(|part| part.0 == number) {
+                // It has not dropped the one of the last time.
+                orphan.lock_quietly().adopt(&orphan.outside, lane);
+            } else if self.group(seat.number).watch(orphan).is_ok() {
                 let mut part = Part::new(orphan.clone());
-                part.nest();
-                seat.mail.push(Adopted { part, number, key });
-                seats.had[usize::from(number)] = HadBy::Another(seat.number);
-                return;
+                part.adopt();
+                seat.parts.push((number, part.lane().clone()));
+                seat.mail.push(Adopted { part, number });
+            } else {
+                continue;
             }
-            self.mail.fetch_sub(1, Ordering::SeqCst);
+            seats.had[usize::from(number)] = HadBy::Another(seat.number);
+            return;
         }
-    }
-
-    /// Takes the parts that lie in a seat.
-    fn take_mail(&self, seat: &mut Seat) -> Vec<Adopted> {
-        self.mail.fetch_sub(seat.mail.len() as u32, Ordering::SeqCst);
-        std::mem::take(&mut seat.mail)
     }
 }
 
@@ -273,88 +274,173 @@ pub(super) struct Pin {
     pins: Arc<Pins>,
     number: u8,
     adopted: Vec<Adopted>,
-    /// Which of those the last event is of; of none, if it is of its own.
-    source: Option<usize>,
+    /// The changes of the seats that it knows.
+    known: u64,
+    /// The place that was looked at first by the last wait: 0 is its own part, then those that it has adopted.
+    first: usize,
+    /// How many places after that next events are taken from.
+    after: usize,
+    /// What it took from parts that are dropped.
+    left: WaiterCounters,
 }
 
 impl Pin {
-    /// Before a wait: lets go, and leaves the groups that have a waiter again.
-    pub(super) fn begin(&mut self, own: &Part) {
-        if let Some(at) = self.source.take() {
-            self.adopted[at].part.let_go();
-        }
-        self.look_for_mail();
-        if self.adopted.is_empty() {
-            return;
-        }
-        let kept = {
-            let seats = lock(&self.pins.seats);
-            let is_kept =
-                |it: &Adopted| seats.had[usize::from(it.number)] == HadBy::Another(self.number);
-            self.adopted.iter().map(is_kept).collect::<Vec<_>>()
-        };
-        let mut kept = kept.into_iter();
-        for gone in self.adopted.extract_if(.., |_| kept.next() == Some(false)) {
-            own.group().watch_no_more(gone.key);
+    const fn new(pins: Arc<Pins>, number: u8) -> Self {
+        let left = WaiterCounters::NONE;
+        Self { pins, number, adopted: Vec::new(), known: 0, first: 0, after: 0, left }
+    }
+
+    fn places(&self) -> usize {
+        1 + self.adopted.len()
+    }
+
+    /// The part of which the last event was, or is the next.
+    fn current<'a>(&'a mut self, own: &'a mut Part) -> (&'a mut Part, u8) {
+        match (self.first + self.after.min(self.adopted.len())) % self.places() {
+            0 => (own, self.number),
+            place => {
+                let adopted = &mut self.adopted[place - 1];
+                (&mut adopted.part, adopted.number)
+            }
         }
     }
 
-    fn look_for_mail(&mut self) {
-        if self.pins.mail.load(Ordering::SeqCst) == 0 {
+    pub(super) fn wait(
+        &mut self,
+        own: &mut Part,
+        seen: Option<u64>,
+        wait: Wait<'_>,
+    ) -> Result<usize, WaitError> {
+        check(&wait)?;
+        own.group().check_process().map_err(|WrongThread| WaitError::WrongThread)?;
+        own.let_go();
+        self.adopted.iter_mut().for_each(|it| it.part.let_go());
+        let wait = wait.with_a_fixed_end();
+        let mut is_called = false;
+        loop {
+            self.look_at_the_seats(own);
+            // Before it is asked whether anything has come: what comes after is after this.
+            let own_seen = own.group().position();
+            is_called |= seen.is_some_and(|seen| self.pins.position() != seen);
+            if self.adopted.is_empty() && !is_called {
+                (self.first, self.after) = (0, 0);
+                let count = own.wait(seen.map(|_| own_seen), wait)?;
+                if !own.was_told() || count >= wait.at_least.max(1) {
+                    return Ok(count);
+                }
+                // Something was adopted meanwhile.
+                is_called |= own.was_woken();
+                continue;
+            }
+            let (count, of_own) = self.look(own, wait, &mut is_called)?;
+            if count >= wait.at_least.max(1) || is_called || wait.at_least == 0 || wait.is_over() {
+                return Ok(count);
+            }
+            let needs = wait.at_least.max(1) - (count - of_own);
+            let slept = own.wait(seen.map(|_| own_seen), wait.at_least(needs));
+            is_called |= own.was_woken();
+            match slept {
+                // What others left is there.
+                Err(WaitError::Interrupted) if count > of_own => is_called = true,
+                slept => _ = slept?,
+            }
+        }
+    }
+
+    /// Looks at all parts, each first in its turn; how many events there are, and how many of its own.
+    fn look(
+        &mut self,
+        own: &mut Part,
+        wait: Wait<'_>,
+        is_called: &mut bool,
+    ) -> Result<(usize, usize), WaitError> {
+        let (mut count, mut of_own) = (0, 0);
+        (self.first, self.after) = ((self.first + 1) % self.places(), 0);
+        for place in 0..self.places() {
+            self.after = place;
+            let is_own = (self.first + place).is_multiple_of(self.places());
+            let (part, _) = self.current(own);
+            let found = match wait.at_most - count {
+                0 => part.let_nothing_out(),
+                rest => part.wait(None, Wait::now().at_most(rest))?,
+            };
+            *is_called |= part.was_woken();
+            count += found;
+            of_own += if is_own { found } else { 0 };
+        }
+        self.after = 0;
+        Ok((count, of_own))
+    }
+
+    /// Takes the parts that it was given, and drops those whose group has a waiter again.
+    fn look_at_the_seats(&mut self, own: &Part) {
+        let changes = self.pins.changes.load(Ordering::SeqCst);
+        if changes == self.known {
             return;
         }
-        let mut seats = lock(&self.pins.seats);
-        if let Some(seat) = seats.taken.iter_mut().find(|seat| seat.number == self.number) {
-            self.adopted.append(&mut self.pins.take_mail(seat));
+        let mut gone = Vec::new();
+        {
+            let mut seats = lock(&self.pins.seats);
+            if seats.had.contains(&HadBy::Nobody) {
+                self.pins.adopt_all(&mut seats);
+            }
+            self.known = self.pins.changes.load(Ordering::SeqCst);
+            let Seats { had, taken } = &mut *seats;
+            let Some(seat) = taken.iter_mut().find(|seat| seat.number == self.number) else {
+                return;
+            };
+            self.adopted.append(&mut seat.mail);
+            let is_gone =
+                |it: &mut Adopted| had[usize::from(it.number)] != HadBy::Another(self.number);
+            for adopted in self.adopted.extract_if(.., is_gone) {
+                seat.parts.retain(|part| part.0 != adopted.number);
+                own.group().watch_no_more(adopted.part.group());
+                gone.push(adopted);
+            }
+        }
+        // Without the lock, as they may let go of what is the program's.
+        for adopted in gone {
+            self.left.add(adopted.part.counters());
         }
     }
 
     pub(super) fn next_event(&mut self, own: &mut Part) -> Option<Event> {
-        loop {
-            let from = self.source;
-            let part = self.source(own);
-            let Some(event) = part.next_event() else {
-                self.source = None;
-                from?;
-                continue;
-            };
-            if !part.group().is_watch(event.key) {
-                let number = from.map_or(self.number, |at| self.adopted[at].number);
+        while self.after < self.places() {
+            let (part, number) = self.current(own);
+            if let Some(event) = part.next_event() {
                 return Some(Event { key: marked(number, event.key), ..event });
             }
-            self.look_for_mail();
-            let at = self.adopted.iter().position(|it| it.key == event.key);
-            match at.filter(|_| from.is_none()) {
-                Some(at) => {
-                    // What it fails with, it fails with again: it is still readable.
-                    let found = self.adopted[at].part.wait(None, Wait::now());
-                    self.source = found.is_ok_and(|found| found > 0).then_some(at);
-                }
-                None => {
-                    // It is for the new waiter of a group that this one has not left yet. If that is gone, too, it
-                    // is void.
-                    let _ = self.source(own).release(event);
-                }
-            }
+            self.after += 1;
         }
+        None
     }
 
-    /// The part that the last event is of.
-    pub(super) fn source<'a>(&'a mut self, own: &'a mut Part) -> &'a mut Part {
-        match self.source {
-            Some(at) => &mut self.adopted[at].part,
-            None => own,
-        }
+    pub(super) fn take_spent(&mut self, own: &mut Part) -> Option<Removed> {
+        self.current(own).0.take_spent()
     }
 
     pub(super) fn release(&mut self, own: &mut Part, event: Event) -> Result<(), Event> {
         let key = event.key;
-        let number = self.source.map_or(self.number, |at| self.adopted[at].number);
+        let (part, number) = self.current(own);
         if number_of(key) != usize::from(number) {
             return Err(event);
         }
-        let released = self.source(own).release(Event { key: unmarked(key), ..event });
+        let released = part.release(Event { key: unmarked(key), ..event });
         released.map_err(|event| Event { key, ..event })
+    }
+
+    pub(super) fn counters(&self, own: &Part) -> WaiterCounters {
+        let mut sum = own.counters();
+        sum.add(self.left);
+        self.adopted.iter().for_each(|it| sum.add(it.part.counters()));
+        sum
+    }
+
+    /// The registration whose event was taken last.
+    pub(super) fn held(&self, own: &Part) -> Option<Key> {
+        let adopted = self.adopted.iter().map(|it| (it.number, &it.part));
+        let mut all = std::iter::once((self.number, own)).chain(adopted);
+        all.find_map(|(number, part)| Some(marked(number, part.held()?)))
     }
 
     pub(super) fn register(
@@ -370,10 +456,6 @@ impl Pin {
         self.pins.start(operation, token, Some(self.number))
     }
 
-    pub(super) fn position(&self) -> u64 {
-        self.pins.position()
-    }
-
     pub(super) fn queue(&self) -> SharedQueue {
         SharedQueue { first: self.pins.group(0).clone(), pins: Some(self.pins.clone()) }
     }
@@ -381,35 +463,19 @@ impl Pin {
     /// The waiter goes: what it had is another's.
     pub(super) fn leave(&mut self) {
         let own = self.pins.group(self.number);
-        let mut gone = Vec::new();
-        let mut seats = loop {
-            // Whoever takes over this group does not watch them. Not under the lock, as what the queue lets go of
-            // meanwhile may be the program's.
-            for adopted in self.adopted.drain(..) {
-                own.watch_no_more(adopted.key);
-                gone.push(adopted);
-            }
-            let mut seats = lock(&self.pins.seats);
-            let Some(at) = seats.taken.iter().position(|seat| seat.number == self.number) else {
-                return;
-            };
-            if seats.taken[at].mail.is_empty() {
-                seats.taken.swap_remove(at);
-                break seats;
-            }
-            self.adopted = self.pins.take_mail(&mut seats.taken[at]);
-        };
-        let numbers: Vec<u8> = gone.iter().map(|it| it.number).chain([self.number]).collect();
-        let was_its = |number: u8, had: &[HadBy]| {
-            number == self.number || had[usize::from(number)] == HadBy::Another(self.number)
-        };
-        for number in numbers {
-            if was_its(number, &seats.had) {
-                self.pins.adopt(&mut seats, number);
-            }
+        let mut gone = std::mem::take(&mut self.adopted);
+        let mut seats = lock(&self.pins.seats);
+        if let Some(at) = seats.taken.iter().position(|seat| seat.number == self.number) {
+            gone.append(&mut seats.taken.swap_remove(at).mail);
         }
+        // Whoever takes over this group does not watch them.
+        gone.iter().for_each(|it| own.watch_no_more(it.part.group()));
+        let its = |by: &HadBy| *by == HadBy::Another(self.number);
+        seats.had.iter_mut().filter(|by| its(by)).for_each(|by| *by = HadBy::Nobody);
+        seats.had[usize::from(self.number)] = HadBy::Nobody;
+        self.pins.adopt_all(&mut seats);
         drop(seats);
-        // They may let go of what is the program's, too.
+        // Without the lock, as they may let go of what is the program's.
         drop(gone);
     }
 }

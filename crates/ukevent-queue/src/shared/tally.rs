@@ -73,6 +73,9 @@ pub struct WaiterCounters {
 }
 
 impl WaiterCounters {
+    pub(super) const NONE: Self =
+        Self { waits: 0, empty: 0, events: 0, sleeps: 0, at_once: 0, released: 0 };
+
     pub(super) const fn add(&mut self, other: Self) {
         self.waits += other.waits;
         self.empty += other.empty;

@@ -6,7 +6,7 @@
 use super::part::Part;
 use super::pins::Pin;
 use super::{SharedQueue, WaiterCounters};
-use crate::error::{RegisterError, WaitError, WrongThread};
+use crate::error::{RegisterError, WaitError};
 use crate::event::Event;
 use crate::key::{Key, Token};
 use crate::mode::Mode;
@@ -14,7 +14,7 @@ use crate::operation::{Operation, StartError};
 use crate::post::Waker;
 use crate::source::{Removed, Source};
 use crate::wait::Wait;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// One thread's part in a [`SharedQueue`](crate::SharedQueue): it waits, takes events, and hands them on.
 ///
@@ -76,14 +76,16 @@ impl Waiter {
     /// this waiter's; the rest it shares with the others, who may be faster.
     ///
     /// Lets go of the event that was taken last. If there is an event in the ring it makes no system call. Otherwise
-    /// it blocks, unless the wait says otherwise: one system call. All that it has taken over from a pinned waiter
-    /// that is gone counts as one event.
+    /// it blocks, unless the wait says otherwise: one system call. A pinned waiter that has taken over what others left
+    /// looks at each of their sets, too.
     ///
     /// # Errors
     /// As [`Queue::wait`](crate::Queue::wait). Nothing is lost by an error.
     pub fn wait(&mut self, wait: Wait<'_>) -> Result<usize, WaitError> {
-        self.begin()?;
-        self.part.wait(None, wait)
+        match &mut self.pin {
+            None => self.part.wait(None, wait),
+            Some(pin) => pin.wait(&mut self.part, None, wait),
+        }
     }
 
     /// The same, but returns at once if anything was put into the ring after the position `seen`
@@ -93,20 +95,10 @@ impl Waiter {
     /// # Errors
     /// As [`Waiter::wait`].
     pub fn wait_after(&mut self, seen: u64, wait: Wait<'_>) -> Result<usize, WaitError> {
-        self.begin()?;
-        let Some(pin) = &self.pin else { return self.part.wait(Some(seen), wait) };
-        // Its own first: what comes between the two is in both.
-        let own = self.part.group().position();
-        let has_moved = pin.position() != seen;
-        self.part.wait(Some(if has_moved { !own } else { own }), wait)
-    }
-
-    fn begin(&mut self) -> Result<(), WaitError> {
-        if let Some(pin) = &mut self.pin {
-            self.part.group().check_process().map_err(|WrongThread| WaitError::WrongThread)?;
-            pin.begin(&self.part);
+        match &mut self.pin {
+            None => self.part.wait(Some(seen), wait),
+            Some(pin) => pin.wait(&mut self.part, Some(seen), wait),
         }
-        Ok(())
     }
 
     /// Takes the next event that the last wait let out; `None` when all were taken, by this waiter or by others.
@@ -141,7 +133,7 @@ impl Waiter {
     pub fn take_spent(&mut self) -> Option<Removed> {
         match &mut self.pin {
             None => self.part.take_spent(),
-            Some(pin) => pin.source(&mut self.part).take_spent(),
+            Some(pin) => pin.take_spent(&mut self.part),
         }
     }
 
@@ -184,25 +176,24 @@ impl Waiter {
     /// [`Queue`](crate::Queue) of the thread's own, by epoll, or by a runtime. It may become readable without an
     /// event, never the other way round: use [`Wait::now`] then, until it returns 0.
     ///
-    /// All descriptors of one shared queue are the same, unless waiters are pinned: if several threads watch, each is
-    /// told, and one gets the event. From the first call on, until the waiter is dropped, changes and posts make the
+    /// Of what is for one of several waiters all are told whose descriptors are watched, and one gets the event. From the first call on, until the waiter is dropped, changes and posts make the
     /// system calls that they make while somebody sleeps.
     ///
     /// # Errors
     /// [`RegisterError::WrongThread`] in a child made by fork(2); [`RegisterError::Kernel`] when no descriptor is
     /// left.
     pub fn descriptor(&mut self) -> Result<OwnedFd, RegisterError> {
-        let group = self.part.group();
-        group.check_process()?;
-        let duplicate = ukevent_sys::descriptor::duplicate(group.set.as_fd().as_raw_fd())?;
-        self.part.nest();
-        Ok(duplicate)
+        self.part.group().check_process()?;
+        Ok(self.part.nest()?.expect("a waiter has a part in its group"))
     }
 
-    /// What it did so far.
+    /// What it did so far. Pinned, with all that it took of what others left; looking at that counts as waits.
     #[must_use]
     pub fn counters(&self) -> WaiterCounters {
-        self.part.counters()
+        match &self.pin {
+            None => self.part.counters(),
+            Some(pin) => pin.counters(&self.part),
+        }
     }
 
     /// The queue it waits on.
@@ -227,9 +218,13 @@ impl Drop for Waiter {
 
 impl std::fmt::Debug for Waiter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let holds = match &self.pin {
+            None => self.part.held(),
+            Some(pin) => pin.held(&self.part),
+        };
         f.debug_struct("Waiter")
             .field("id", &self.part.id())
-            .field("holds", &self.part.held())
+            .field("holds", &holds)
             .finish_non_exhaustive()
     }
 }

@@ -3,14 +3,39 @@
 //! All sleep on one set of the kernel, which wakes one of them for each report. What is no report, a post or what
 //! somebody left behind, wakes one by an eventfd of that set, the next timer by a timerfd; a second eventfd wakes all.
 //!
-//! A waiter that is *nested* is watched by somebody else instead of sleeping here: by another queue, or by epoll. It
-//! counts as asleep as long as it is there, so that all that wakes a sleeper makes the set readable.
+//! A waiter that is *nested* is watched by somebody else instead of sleeping here: by another queue, by epoll, or by the
+//! set of the waiter that has adopted this group. It counts as asleep as long as it is there, so that all that wakes a
+//! sleeper makes the set readable. What is for it alone its own eventfd tells ([`Nest`]), which disturbs nobody else.
 
 use super::{Core, Member, Outside};
 use crate::backend::Ticket;
 use crate::shared::lane::Lane;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use ukevent_sys::Error;
-use ukevent_sys::epoll::Report;
+use ukevent_sys::descriptor::duplicate;
+use ukevent_sys::epoll::{Epoll, Report, Trigger};
+use ukevent_sys::eventfd::EventFd;
+use ukevent_sys::poll::PollMask;
+
+/// What is watched for a nested waiter: the set of all, and what is for it alone.
+pub(in crate::shared) struct Nest {
+    epoll: Epoll,
+    bell: EventFd,
+}
+
+impl Nest {
+    pub(in crate::shared) fn new(set: &Epoll) -> Result<Self, Error> {
+        let nest = Self { epoll: Epoll::new()?, bell: EventFd::new()? };
+        for fd in [set.as_fd(), nest.bell.as_fd()] {
+            nest.epoll.add(fd.as_raw_fd(), PollMask::IN, Trigger::Level, 0)?;
+        }
+        Ok(nest)
+    }
+
+    fn descriptor(&self) -> Result<OwnedFd, Error> {
+        duplicate(self.epoll.as_fd().as_raw_fd())
+    }
+}
 
 impl Core {
     /// Says that a waiter is about to sleep; false if it must not, because something came.
@@ -54,7 +79,11 @@ impl Core {
         }
         let Some(member) = self.member(lane) else { return };
         member.is_asleep = false;
-        let was_called = std::mem::take(&mut member.is_called);
+        if member.is_nested {
+            // Whatever this wait needed.
+            member.needs = 1;
+        }
+        let was_called = member.answer();
         self.has_answered(was_called);
     }
 
@@ -67,24 +96,45 @@ impl Core {
         }
     }
 
+    /// From now on somebody else watches for this waiter, by a descriptor of its own.
+    pub(in crate::shared) fn nest(
+        &mut self,
+        outside: &Outside,
+        lane: &Lane,
+        nest: impl FnOnce() -> Result<Nest, Error>,
+    ) -> Result<Option<OwnedFd>, Error> {
+        let Some(member) = self.member(lane) else { return Ok(None) };
+        if member.nest.is_none() {
+            member.nest = Some(nest()?);
+        }
+        let descriptor = member.nest.as_ref().map(Nest::descriptor).transpose()?;
+        self.watched(outside, lane);
+        Ok(descriptor)
+    }
+
     /// From now on somebody else watches the set for this waiter.
-    pub(in crate::shared) fn nest(&mut self, outside: &Outside, lane: &Lane) {
+    pub(in crate::shared) fn watched(&mut self, outside: &Outside, lane: &Lane) {
         let Some(member) = self.member(lane).filter(|member| !member.is_nested) else { return };
         member.is_nested = true;
         member.needs = 1;
         self.nested += 1;
         self.sleepers += 1;
         // What is there already was shown to nobody.
-        self.mailbox.stay_asleep();
-        self.mailbox.stir();
+        if !self.mailbox.prepare_sleep() {
+            self.mailbox.stay_asleep();
+            self.mailbox.stir();
+        }
         self.settle(outside);
     }
 
-    /// A waiter is gone, and whoever watches for it finds nothing more.
-    pub(super) fn unnest(&mut self, gone: &Member) {
-        self.nested -= usize::from(gone.is_nested);
-        self.sleepers -= usize::from(gone.is_nested);
-        self.has_answered(gone.is_called);
+    /// Nobody watches for a waiter any more: it goes.
+    pub(super) fn unwatched(&mut self, lane: &Lane) {
+        let Some(member) = self.member(lane) else { return };
+        let was_nested = std::mem::take(&mut member.is_nested);
+        let was_called = member.answer();
+        self.nested -= usize::from(was_nested);
+        self.sleepers -= usize::from(was_nested);
+        self.has_answered(was_called);
     }
 
     /// How many reports whoever goes to sleep now may take: all, unless others sleep who could share.
@@ -106,10 +156,10 @@ impl Core {
     }
 
     /// Shows what there is to those who sleep, and for whom it is enough, before one sleeps who needs more.
-    pub(in crate::shared) fn offer(&mut self, outside: &Outside, events: usize) {
+    pub(in crate::shared) fn offer(&mut self, outside: &Outside, lane: &Lane, events: usize) {
         if self.sleepers > 0 {
             self.fill(outside, events);
-            self.call(|member| member.needs <= events);
+            self.call(|member| member.needs <= events && member.lane.id() != lane.id());
         }
     }
 
@@ -117,15 +167,26 @@ impl Core {
     pub(in crate::shared) fn share_out(&mut self) {
         // A ring whose entries are all claimed, and not emptied yet, has nothing in it and no room.
         let is_behind = !self.ring.has_room() && self.has_backlog();
-        let is_waiting = self.ring.len() > 0 || !self.handed_on.is_empty() || is_behind;
+        let is_handed_on = self.handed_on.iter().any(|&(by, _)| self.is_awaited(by));
+        let is_waiting = self.ring.len() > 0 || is_handed_on || is_behind;
         if is_waiting && self.sleepers > 0 && !self.is_stirring {
             self.is_stirring = true;
             self.mailbox.stir();
         }
     }
 
+    /// Whether somebody who sleeps would take what this one has handed on.
+    fn is_awaited(&self, by: u32) -> bool {
+        let is_other = |it: &Member| (it.is_asleep || it.is_nested) && it.lane.id() != by;
+        self.members() == 1 || self.members.iter().any(is_other)
+    }
+
     /// A waiter goes off to work: those who sleep find what there is, and wake for the next timer.
-    pub(in crate::shared) fn leave_to_others(&mut self) {
+    pub(in crate::shared) fn leave_to_others(&mut self, outside: &Outside) {
+        if self.sleepers > 0 && self.ring.len() == 0 {
+            // It may have claimed all that was in the ring.
+            self.fill(outside, 1);
+        }
         // Who really sleeps has left nothing to settle; who is nested looks when it is told to.
         let is_settled = self.nested == 0 || self.queue.is_settled();
         if self.sleepers > 0 && (self.set_alarm().is_err() || !is_settled) {
@@ -147,15 +208,18 @@ impl Core {
 
     /// Wakes those who sleep and are meant. The others are disturbed, and sleep on.
     fn call(&mut self, is_meant: impl Fn(&Member) -> bool) {
-        let waiting = |it: &&mut Member| (it.is_asleep || it.is_nested) && !it.is_called;
-        for member in self.members.iter_mut().filter(waiting) {
-            if is_meant(member) {
+        for member in self.members.iter_mut().filter(|it| is_meant(it)) {
+            if member.is_nested && !member.is_shown {
+                member.is_shown = true;
+                // A live eventfd takes it.
+                let _: Option<Result<(), Error>> = member.nest.as_ref().map(|it| it.bell.signal());
+            }
+            if member.is_asleep && !member.is_called {
                 member.is_called = true;
                 self.called += 1;
             }
         }
         if self.called > 0 {
-            // A live eventfd takes it.
             let _: Result<(), Error> = self.everyone.signal();
         }
     }
@@ -173,5 +237,18 @@ impl Core {
             // One of them looks again, and tells of the error.
             self.mailbox.stir();
         }
+    }
+}
+
+impl Member {
+    /// It looks: nobody need call it any more. Whether all that sleep were disturbed for it.
+    fn answer(&mut self) -> bool {
+        if std::mem::take(&mut self.is_shown)
+            && let Some(nest) = &self.nest
+        {
+            // A live eventfd can be read.
+            let _: Result<(), Error> = nest.bell.clear();
+        }
+        std::mem::take(&mut self.is_called)
     }
 }

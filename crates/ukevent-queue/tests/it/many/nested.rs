@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use ukevent_queue::{
-    BackendKind, Builder, Event, Fd, Kind, Merge, Mode, Queue, SharedQueue, User, Wait, Waiter,
+    BackendKind, Builder, Event, Fd, Kind, Merge, Mode, Queue, SharedBuilder, SharedQueue, User,
+    Wait, Waiter,
 };
 
 /// A thread's own queue, which watches its waiter as [`A`].
@@ -156,4 +157,134 @@ fn a_level_that_is_held_does_not_show_until_it_is_let_go_of() {
         came += 1;
     });
     assert_eq!(came, 1);
+}
+
+/// Who works on an event outside lets who sleeps inside sleep.
+#[test]
+fn who_works_as_nested_keeps_no_sleeper_awake() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(both.waiter.wait(Wait::now()), Ok(1));
+    assert_eq!(both.waiter.next_event().map(|event| event.token), Some(B));
+    let mut other = queue.waiter().unwrap();
+    let before = other.counters().sleeps;
+    assert_eq!(other.wait(Wait::within(Duration::from_millis(20))), Ok(0));
+    let sleeps = other.counters().sleeps - before;
+    assert!(sleeps <= 3, "it is woken again and again: {sleeps} sleeps");
+}
+
+/// Nor is it shown to others who look from outside.
+#[test]
+fn what_a_nested_one_works_on_does_not_show_to_others_again_and_again() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut working = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(working.waiter.wait(Wait::now()), Ok(1));
+    assert_eq!(working.waiter.next_event().map(|event| event.token), Some(B));
+    let mut looks = 0;
+    while other.own.wait(Wait::now()).unwrap() > 0 {
+        while other.own.next_event().is_some() {}
+        assert_eq!(other.waiter.wait(Wait::now()), Ok(0), "there is nothing");
+        looks += 1;
+        assert!(looks < 20, "it is shown again and again, and there is nothing");
+    }
+}
+
+/// A nested one that is shown something and does not look lets who sleeps inside sleep.
+#[test]
+fn who_is_nested_and_does_not_look_keeps_no_sleeper_awake() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let _both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    queue.poster(key).unwrap().post(1).unwrap();
+    let before = other.counters().sleeps;
+    let wait = Wait::within(Duration::from_millis(20)).at_least(2);
+    assert_eq!(other.wait(wait), Ok(1));
+    let sleeps = other.counters().sleeps - before;
+    assert!(sleeps <= 4, "it is woken again and again: {sleeps} sleeps");
+}
+
+/// What it handed on is not for it, so its descriptor does not show it for ever.
+#[test]
+fn what_a_nested_one_hands_on_does_not_show_to_it_again_and_again() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(both.waiter.wait(Wait::now()), Ok(1));
+    let event = both.waiter.next_event().unwrap();
+    both.waiter.release(event).unwrap();
+    let mut looks = 0;
+    while both.own.wait(Wait::now()).unwrap() > 0 {
+        while both.own.next_event().is_some() {}
+        assert_eq!(both.waiter.wait(Wait::now()), Ok(0), "it is for the other");
+        looks += 1;
+        assert!(looks < 20, "it is shown again and again, and there is nothing");
+    }
+    assert_eq!(one(&mut other, patient()).map(|event| event.token), Some(B));
+}
+
+/// By edges, who looks until there is nothing has seen all, however many others watch too.
+#[test]
+fn by_edges_a_look_finds_all_though_others_watch() {
+    let (queue, door) = (SharedQueue::new().unwrap(), Door::new());
+    queue.register(door.source(), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Edge);
+    let mut idle = queue.waiter().unwrap();
+    // Others watch for this one, and it does not look.
+    let _watched = idle.descriptor().unwrap();
+    door.knock();
+    let mut came = 0;
+    while both.own.wait(Wait::now()).unwrap() > 0 {
+        while both.own.next_event().is_some() {}
+        while both.waiter.wait(Wait::now()).unwrap() > 0 {
+            came += std::iter::from_fn(|| both.waiter.next_event()).count();
+            door.answer();
+        }
+    }
+    assert!(came > 0, "it looked until there was nothing, and there is something");
+}
+
+/// It needs one, whatever an earlier wait of its own needed.
+#[test]
+fn who_is_nested_is_shown_one_event_though_it_waited_for_more() {
+    let queue = SharedQueue::new().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    assert_eq!(both.waiter.wait(Wait::within(Duration::from_millis(1)).at_least(5)), Ok(0));
+    let hand = Hand::new(&queue);
+    let needs_two = hand.start(|waiter| waiter.wait(patient().at_least(2)));
+    let sleeps = || queue.waiters()[1].sleeps;
+    testkit::wait_until("it sleeps", || sleeps() > 0);
+    crate::bench::until_asleep(hand.thread);
+    let before = sleeps();
+    poster.post(1).unwrap();
+    // It was told, and leaves it to whom it is enough for.
+    testkit::wait_until("it sleeps again", || sleeps() > before || needs_two.peek().is_some());
+    crate::bench::until_asleep(hand.thread);
+    let shown = both.own.wait(Wait::within(Duration::from_secs(2))).unwrap();
+    poster.post(2).unwrap();
+    assert_eq!(shown, 1, "there is an event in reach, and nothing shows it");
+}
+
+/// What lies behind a ring that another has emptied shows, too.
+#[test]
+fn what_is_behind_the_ring_shows_when_another_has_claimed_all_in_it() {
+    let queue = SharedBuilder::new().ring(2).build().unwrap();
+    let key = queue.register(User::each(8), B, Mode::Level).unwrap();
+    let mut both = Both::new(&queue, BackendKind::Epoll, Mode::Level);
+    let mut other = queue.waiter().unwrap();
+    let poster = queue.poster(key).unwrap();
+    (0..8).for_each(|data| poster.post(data).unwrap());
+    assert_eq!(other.wait(Wait::now().at_least(2)), Ok(8));
+    let shown = both.own.wait(Wait::now()).unwrap();
+    assert!(both.waiter.wait(Wait::now()).unwrap() > 0, "all but two are for whoever looks");
+    assert_eq!(shown, 1, "there is an event in reach, and nothing shows it");
 }

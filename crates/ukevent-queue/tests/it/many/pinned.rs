@@ -1,7 +1,7 @@
 //! Pinned waiters: who gets what, and what becomes of what one leaves behind.
 
 use super::{Door, Hand, one};
-use crate::bench::{A, B, C, D, patient, watched};
+use crate::bench::{A, B, C, D, patient, until_asleep, watched};
 use rustix::process::{getpid, kill_process};
 use std::collections::HashSet;
 use std::os::unix::net::UnixStream;
@@ -248,7 +248,6 @@ fn the_next_waiter_takes_over_what_was_left() {
     left.happen();
     nothing_for(&mut heir);
     left.comes_to(&mut next);
-    assert_eq!(queue.waiters().len(), 2, "the heir has left it");
 }
 
 #[test]
@@ -384,11 +383,213 @@ fn the_256th_waiter_is_refused_and_the_last_closes_all() {
             assert!(matches!(refused, WaitError::Invalid(_)), "{refused:?}");
             assert_eq!(queue.counters().waiters, 255);
             drop(waiters);
-            let last = queue.waiter().unwrap();
-            assert_eq!(queue.waiters().len(), 255, "it has a part in all");
+            let mut last = queue.waiter().unwrap();
+            let waits = last.wait(Wait::now());
+            assert_eq!(waits, Ok(0), "it has a part in all, and there is nothing");
             let counters = last.queue().counters();
             assert_eq!((counters.waiters, counters.asleep), (1, 0));
             assert_eq!(counters.queue.registered, 0);
         });
     });
+}
+
+/// However often others come and go while it works.
+#[test]
+fn who_works_while_others_come_and_go_takes_over_each_group_once() {
+    testkit::alone(|| {
+        let queue = pinned();
+        let mut heir = queue.waiter().unwrap();
+        drop(queue.waiter().unwrap());
+        nothing_for(&mut heir);
+        let (parts, descriptors) = (queue.counters().waiters, testkit::fd_count());
+        for _ in 0..20 {
+            drop(queue.waiter().unwrap());
+        }
+        nothing_for(&mut heir);
+        nothing_for(&mut heir);
+        let now = (queue.counters().waiters, testkit::fd_count());
+        assert_eq!(now, (parts, descriptors), "parts and descriptors");
+    });
+}
+
+/// One that has not left a group yet which has a waiter again does not get what is that one's.
+#[test]
+fn what_a_new_waiter_registers_does_not_come_to_who_has_not_left_its_group_yet() {
+    let queue = pinned();
+    let heir = Hand::new(&queue);
+    drop(queue.waiter().unwrap());
+    heir.start(|waiter| nothing_for(waiter)).get("it takes over");
+    let waker = heir.start(|waiter| waiter.waker()).get("its waker");
+    let asleep = heir.sleep(&queue);
+    let (mut new, door) = (queue.waiter().unwrap(), Door::new());
+    new.register(door.source(), A, Mode::Level).unwrap();
+    door.knock();
+    assert_eq!(next(&mut new).token, A);
+    assert!(asleep.peek().is_none(), "it is the new one's");
+    waker.wake();
+    assert_eq!(asleep.get("a wake-up"), None);
+}
+
+/// What there is without a sleep.
+fn look(waiter: &mut Waiter) -> Option<Event> {
+    (0..20).find_map(|_| one(waiter, Wait::now()))
+}
+
+/// A pinned queue, a waiter that has adopted a group and does not wait, and one that has taken that over.
+fn taken_over() -> (SharedQueue, Waiter, Waiter) {
+    let queue = pinned();
+    let mut heir = queue.waiter().unwrap();
+    drop(queue.waiter().unwrap());
+    nothing_for(&mut heir);
+    let new = queue.waiter().unwrap();
+    (queue, heir, new)
+}
+
+#[test]
+fn what_a_new_waiter_releases_comes_back_though_another_has_not_left_its_group_yet() {
+    let (queue, _heir, mut new) = taken_over();
+    let key = new.register(User::each(4), A, Mode::Level).unwrap();
+    queue.poster(key).unwrap().post(7).unwrap();
+    let event = next(&mut new);
+    new.release(event).unwrap();
+    assert_eq!(look(&mut new).map(|event| event.token), Some(A), "it comes back");
+}
+
+/// Who is at work and holds what it had taken over keeps no new waiter awake.
+#[test]
+fn who_has_not_left_a_group_yet_keeps_its_waiter_not_awake() {
+    let queue = pinned();
+    let mut heir = queue.waiter().unwrap();
+    let gone = queue.waiter().unwrap();
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    queue.poster(key).unwrap().post(7).unwrap();
+    assert_eq!(next(&mut heir).token, A);
+    let mut new = queue.waiter().unwrap();
+    let before = new.counters().sleeps;
+    assert_eq!(new.wait(Wait::within(Duration::from_millis(20))), Ok(0));
+    let sleeps = new.counters().sleeps - before;
+    assert!(sleeps <= 3, "it is woken again and again: {sleeps} sleeps");
+}
+
+/// What the queue registers for itself takes no room that is the program's.
+#[test]
+fn a_waiter_whose_registrations_are_at_the_limit_takes_over() {
+    let queue = SharedBuilder::new().policy(Policy::Pinned).limit(1).build().unwrap();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    heir.register(User::each(4), B, Mode::Level).unwrap();
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    let poster = queue.poster(key).unwrap();
+    drop(gone);
+    poster.post(7).unwrap();
+    assert_eq!(look(&mut heir).map(|event| event.token), Some(A));
+}
+
+#[test]
+fn who_has_taken_over_can_still_register_up_to_the_limit() {
+    let queue = SharedBuilder::new().policy(Policy::Pinned).limit(1).build().unwrap();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    drop(gone);
+    nothing_for(&mut heir);
+    heir.register(User::each(4), B, Mode::Level).unwrap();
+}
+
+#[test]
+fn who_goes_and_leaves_nothing_wakes_nobody() {
+    let (queue, door) = (pinned(), Door::new());
+    let heir = Hand::new(&queue);
+    let source = door.source();
+    heir.start(move |waiter| waiter.register(source, A, Mode::Level)).get("it registers").unwrap();
+    let asleep = heir.sleep(&queue);
+    drop(queue.waiter().unwrap());
+    door.knock();
+    assert_eq!(asleep.get("its own").map(|event| event.token), Some(A), "woken for nothing");
+}
+
+/// Something that is taken over and has nothing to tell is no event.
+#[test]
+fn at_least_two_are_two() {
+    let queue = pinned();
+    let heir = Hand::new(&queue);
+    let registered = heir.start(|waiter| waiter.register(User::each(4), A, Mode::Level));
+    let poster = queue.poster(registered.get("it registers").unwrap()).unwrap();
+    let took = heir.start(|waiter| {
+        waiter.wait(patient().at_least(2)).unwrap();
+        std::iter::from_fn(|| waiter.next_event()).count()
+    });
+    until_asleep(heir.thread);
+    drop(queue.waiter().unwrap());
+    poster.post(1).unwrap();
+    until_asleep(heir.thread);
+    poster.post(2).unwrap();
+    assert_eq!(took.get("it has two"), 2);
+}
+
+/// A waker ends a wait, also of who has taken over the group that it is of, whatever that wait needs.
+#[test]
+fn the_waker_of_one_that_is_gone_ends_the_wait_of_the_heir() {
+    let queue = pinned();
+    let gone = queue.waiter().unwrap();
+    let heir = Hand::new(&queue);
+    let waker = gone.waker();
+    drop(gone);
+    heir.start(|waiter| nothing_for(waiter)).get("it takes over");
+    let woken = heir.start(|waiter| {
+        let start = std::time::Instant::now();
+        let wait = Wait::within(Duration::from_secs(5)).at_least(2);
+        waiter.wait(wait).map(|_| start.elapsed() < Duration::from_secs(5))
+    });
+    until_asleep(heir.thread);
+    waker.wake();
+    assert_eq!(woken.get("it is woken"), Ok(true), "nothing ended its wait");
+}
+
+#[test]
+fn a_wait_lets_no_more_out_than_it_says() {
+    let queue = pinned();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    nothing_for(&mut heir);
+    (0..3).for_each(|data| queue.poster(key).unwrap().post(data).unwrap());
+    let said = heir.wait(Wait::now().at_most(1)).unwrap();
+    assert_eq!(std::iter::from_fn(|| heir.next_event()).count(), said);
+}
+
+#[test]
+fn counters_tell_of_waiters_that_there_are() {
+    let queue = pinned();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    nothing_for(&mut heir);
+    let counters = queue.counters();
+    assert_eq!((counters.waiters, queue.waiters().len()), (1, 1), "waiters that there are");
+    assert_eq!(counters.asleep, 0, "nobody sleeps");
+    assert_eq!(counters.queue.registered, 1, "what the program registered");
+}
+
+#[test]
+fn the_counters_of_a_waiter_tell_of_what_it_took_from_those_that_are_gone() {
+    let queue = pinned();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    drop(gone);
+    nothing_for(&mut heir);
+    let before = heir.counters().events;
+    (0..3).for_each(|data| queue.poster(key).unwrap().post(data).unwrap());
+    heir.wait(patient()).unwrap();
+    assert_eq!(std::iter::from_fn(|| heir.next_event()).count(), 3);
+    assert_eq!(heir.counters().events - before, 3, "events that it took");
+}
+
+#[test]
+fn what_is_held_is_named_by_its_key() {
+    let queue = pinned();
+    let (_first, mut waiter) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let key = waiter.register(User::each(4), A, Mode::Level).unwrap();
+    queue.poster(key).unwrap().post(1).unwrap();
+    assert_eq!(next(&mut waiter).key, key);
+    let (told, key) = (format!("{waiter:?}"), format!("{key:?}"));
+    assert!(told.contains(&key), "{key}: {told}");
 }
