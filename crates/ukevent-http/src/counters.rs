@@ -52,6 +52,8 @@ pub struct Counters {
     pub batches: u64,
     /// Most events in one batch.
     pub largest_batch: u64,
+    /// Events that were taken from the queue that all threads share, if there is one.
+    pub taken: u64,
 }
 
 impl Counters {
@@ -106,6 +108,7 @@ pub(crate) struct Tally {
     pub(crate) events: Count,
     pub(crate) batches: Count,
     pub(crate) largest_batch: Count,
+    pub(crate) taken: Count,
     pub(crate) latency: LatencyTally,
 }
 
@@ -125,6 +128,7 @@ impl Tally {
             events: self.events.value(),
             batches: self.batches.value(),
             largest_batch: self.largest_batch.value(),
+            taken: self.taken.value(),
         }
     }
 }
@@ -144,6 +148,7 @@ impl Counters {
         self.events += other.events;
         self.batches += other.batches;
         self.largest_batch = self.largest_batch.max(other.largest_batch);
+        self.taken += other.taken;
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Whole {
     /// Connections that are served, and how many may be.
     served: AtomicUsize,
     most_served: usize,
+    /// Connections that are being turned away.
+    refused: AtomicUsize,
     /// If there are several threads, and something is asked of addresses.
     pub(crate) addresses: Option<Arc<Shards>>,
 }
@@ -34,6 +36,7 @@ impl Whole {
             started: OnceLock::new(),
             served: AtomicUsize::new(0),
             most_served: limits.connections,
+            refused: AtomicUsize::new(0),
             addresses: (threads > 1).then(|| limits.shards()).flatten().map(Arc::new),
         }
     }
@@ -67,6 +70,20 @@ impl Whole {
     /// Gives back what [`Whole::enter`] took.
     pub(crate) fn left(&self) {
         self.served.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many connections are being turned away.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Counts one of them, until [`Whole::was_refused`].
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_refused(&self) {
+        self.refused.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

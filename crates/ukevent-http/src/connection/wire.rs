@@ -126,6 +126,11 @@ pub(crate) fn peer_of(socket: &OwnedFd) -> Option<IpAddr> {
 
 /// Ends a connection for its peer at once, whatever of it the kernel still holds.
 pub(crate) fn shut(socket: &Registered) {
+    let _ = socket.with(shut_socket);
+}
+
+/// The same of one that nothing is registered of. A listener listens no more.
+pub(crate) fn shut_socket(socket: &OwnedFd) {
     // It fails if the peer has ended it already.
-    let _ = socket.with(|socket: &OwnedFd| shutdown(socket, Shutdown::Both));
+    let _ = shutdown(socket, Shutdown::Both);
 }
