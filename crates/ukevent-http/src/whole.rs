@@ -11,6 +11,7 @@ use std::{
     },
     time::Duration,
 };
+use ukevent_queue::SharedQueue;
 
 /// What is there once for all threads.
 #[derive(Debug)]
@@ -24,6 +25,10 @@ pub(crate) struct Whole {
     most_served: usize,
     /// Connections that are being turned away.
     refused: AtomicUsize,
+    /// Connections that rest and that no thread has.
+    parked: AtomicUsize,
+    /// The queue that all threads share, if there is one, for what it counts.
+    pub(crate) shared_queue: OnceLock<SharedQueue>,
     /// If there are several threads, and something is asked of addresses.
     pub(crate) addresses: Option<Arc<Shards>>,
 }
@@ -37,6 +42,8 @@ impl Whole {
             served: AtomicUsize::new(0),
             most_served: limits.connections,
             refused: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
+            shared_queue: OnceLock::new(),
             addresses: (threads > 1).then(|| limits.shards()).flatten().map(Arc::new),
         }
     }
@@ -84,6 +91,20 @@ impl Whole {
 
     pub(crate) fn was_refused(&self) {
         self.refused.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many connections no thread has.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    /// Counts one of them, until [`Whole::unpark`]. What it takes of the limits it goes on taking.
+    pub(crate) fn park(&self) {
+        self.parked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.parked.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) share_port: bool,
 
-    /// Serve on so many threads, each with a queue of its own: 1 to 1024, or auto for as many as there are
+    /// Serve on so many threads, each with a queue of its own, see --queue: 1 to 1024, or auto for as many as there are
     /// cores to use; bounds are of all together, what is kept of files is kept by each
     #[arg(long, value_name = "N", value_parser = threads, default_value = "1")]
     pub(crate) threads: usize,
@@ -92,7 +92,7 @@ pub(crate) struct ServeArgs {
 pub(crate) enum QueueArg {
     /// To each thread's own queue, spread by the kernel or given in turn
     Own,
-    /// By one queue that all threads share, to whichever has time
+    /// By one queue that all threads share, to whichever has time; those at rest go back there
     Shared,
 }
 

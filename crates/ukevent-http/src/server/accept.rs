@@ -16,7 +16,7 @@ use crate::{
     race::{at_once, unless},
 };
 use rustix::io::Errno;
-use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{io, net::IpAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
 use ukevent_task::{look, net::TcpStream, spawn, time::timeout};
 use ukevent_tls::TlsStream;
 
@@ -128,6 +128,16 @@ impl House {
         match TlsStream::server(halves, identity.config()) {
             Ok(stream) => self.seat(Tls::new(stream), taken),
             Err(_) => tally.refused.add(u64::from(!refused)),
+        }
+    }
+
+    /// Serves on a connection that rested.
+    pub(super) fn resume(&self, socket: OwnedFd, taken: Taken, rest: (Option<IpAddr>, u64)) {
+        // Without room in the queue it is closed.
+        if let Ok(stream) = TcpStream::from_socket(socket) {
+            let (index, shared) = (taken.index(), Rc::clone(&self.shared));
+            let wire = Plain::new(stream.into_split());
+            self.seats.seat(index, spawn(connection::resume(wire, shared, taken, rest)));
         }
     }
 

@@ -299,8 +299,12 @@ impl Builder {
     ///
     /// With [`QueueShape::Shared`] every listening socket is in one
     /// [`SharedQueue`](ukevent_queue::SharedQueue), and who comes is served by whichever thread looks first: one that
-    /// is kept by something long takes nobody. Once accepted, a connection lives in the queue of its thread. It costs
-    /// some system calls more for each connection, and each wakes all threads that have nothing to do.
+    /// is kept by something long takes nobody. Once accepted, a connection lives in the queue of its thread, until no
+    /// byte has come for 100 ms: then it is in the shared queue, too, and the next that comes is for whichever
+    /// thread looks first. One with TLS stays where it is. It costs some system calls more for each connection that
+    /// comes, leaves or comes back, and each wakes all threads that have nothing to do.
+    ///
+    /// With one thread both are the same.
     ///
     /// ```
     /// use ukevent_http::{QueueShape, Server};
@@ -344,7 +348,8 @@ impl Builder {
         }
         let (lines, heard) = shared(self.threads);
         let whole = Arc::new(Whole::new(self.threads, &self.limits));
-        let access = self.shares_queue().then(|| Access::new(doors.entrances)).transpose()?;
+        let access =
+            self.shares_queue().then(|| Access::new(doors.entrances, &whole)).transpose()?;
         let ways = (doors.feeds, access.as_ref());
         let mut parts = Part::all(&self, identity.as_ref(), &whole, ways, &lines);
         let others = parts.split_off(1);

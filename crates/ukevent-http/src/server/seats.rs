@@ -8,7 +8,7 @@ use super::{Site, threads::lobby::Lobby};
 use crate::{
     addresses::{Addresses, Counted, Refused, shards::Shards},
     bell::Bell,
-    connection,
+    connection::{self, Resting},
     limits::REFUSED_CONNECTIONS,
     shared::{Shared, now_ns},
 };
@@ -85,6 +85,8 @@ pub(super) struct Taken {
     seats: Rc<Seats>,
     index: usize,
     refused: bool,
+    /// What it takes of the limits goes with the connection.
+    moves_on: bool,
 }
 
 impl Seats {
@@ -163,7 +165,7 @@ impl Seats {
         });
         // Who is turned away is to hear it.
         self.all.borrow_mut()[index].is_busy = refused;
-        Taken { share, seats: Rc::clone(self), index, refused }
+        Taken { share, seats: Rc::clone(self), index, refused, moves_on: false }
     }
 
     /// Says which task sits in a seat.
@@ -226,6 +228,18 @@ impl connection::Seat for Taken {
         };
         addresses.request(share, now_ns()).is_ok()
     }
+
+    fn may_leave(&self) -> bool {
+        self.seats.lobby.is_some() && !self.seats.shared.is_ending()
+    }
+
+    fn leave(mut self, resting: Resting) {
+        if let Some(lobby) = self.seats.lobby.clone() {
+            self.seats.shared.tally().parkings.add(1);
+            self.moves_on = true;
+            lobby.park(resting, self.share.take());
+        }
+    }
 }
 
 impl Drop for Taken {
@@ -237,7 +251,7 @@ impl Drop for Taken {
         let whole = seats.shared.whole();
         if self.refused {
             whole.was_refused();
-        } else if !whole.is_alone() {
+        } else if !whole.is_alone() && !self.moves_on {
             whole.left();
         }
         let count = if self.refused { &seats.refused } else { &seats.served };

@@ -4,10 +4,11 @@ use crate::{
     client::{Client, Running, backends},
     threads::{Case, on},
 };
+use rustix::net::{Shutdown, shutdown};
 use std::{
     io::Read,
     net::TcpStream,
-    os::unix::net::UnixStream,
+    os::unix::net::{UnixListener, UnixStream},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, Sender, channel},
@@ -203,5 +204,231 @@ fn one_thread_has_its_own() {
         let server = Running::with(kind, builder);
         assert_eq!(server.connect().get("/").status(), 200);
         assert_eq!(server.stop().0.taken, 0);
+    }
+}
+
+/// Waits until all of these rest on no thread.
+fn all_rest(shown: &Shown, clients: &[Client]) {
+    let count = clients.len() as u64;
+    wait_until("all rest", || {
+        let counters = shown.all();
+        counters.parked == count && counters.open == count
+    });
+    assert!(shown.see().threads.iter().all(|thread| thread.open == 0 && thread.parked == 0));
+}
+
+/// Those of a thread that is busy are served by another.
+#[test]
+fn who_rests_is_taken_up_by_who_has_time() {
+    for kind in backends() {
+        let shown = Shown::of(kind, 2, limits());
+        let mut clients = shown.clients(20);
+        all_rest(&shown, &clients);
+        let before = shown.see();
+        let busy = shown.keep_busy();
+        for _ in 0..3 {
+            for client in &mut clients {
+                assert_eq!(client.get("/").status(), 200, "{kind}");
+            }
+        }
+        drop(busy);
+        let count = clients.len() as u64;
+        wait_until("they are counted", || shown.all().requests == 4 * count);
+        let after = shown.see();
+        let asked =
+            |thread: usize| after.threads[thread].requests - before.threads[thread].requests;
+        assert_eq!((asked(0), asked(1)), (0, 3 * count), "{kind}");
+        assert_eq!(after.counters.accepted, before.counters.accepted, "{kind}");
+        // They rest again, and are asked for again.
+        all_rest(&shown, &clients);
+        assert!(shown.all().parkings >= 2 * count, "{kind}");
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200, "{kind}"));
+        drop(clients);
+        wait_until("all are gone", || shown.all().open == 0);
+        shown.server.stop();
+    }
+}
+
+/// Also those who have never asked, and whoever goes while nobody has him.
+#[test]
+fn who_goes_while_it_rests_is_gone() {
+    for kind in backends() {
+        let shown = Shown::of(kind, 2, limits());
+        let mut clients: Vec<_> = (0..10).map(|_| shown.server.connect()).collect();
+        all_rest(&shown, &clients);
+        clients.truncate(5);
+        all_rest(&shown, &clients);
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200, "{kind}"));
+        drop(clients);
+        wait_until("all are gone", || shown.all().open == 0);
+        let (counters, _) = shown.server.stop();
+        assert_eq!((counters.open, counters.requests, counters.timed_out), (0, 5, 0), "{kind}");
+    }
+}
+
+/// Bytes of a request one by one, with rests between them and between requests: none is lost on the way, whoever
+/// has it.
+#[test]
+fn nothing_is_lost_on_the_way() {
+    for kind in backends() {
+        let shown = Shown::of(kind, 3, limits());
+        thread::scope(|scope| {
+            for number in 0_u64..8 {
+                let shown = &shown;
+                scope.spawn(move || {
+                    let mut client = shown.server.connect();
+                    for round in 0..12 {
+                        // Around the time after which it leaves.
+                        thread::sleep(Duration::from_micros(96_000 + (number + 8 * round) * 75));
+                        client.send("GET /counters.json HTTP/1.1\r\nHo");
+                        client.send("st: a\r\n\r\n");
+                        assert_eq!(client.answer().status(), 200, "{kind}");
+                    }
+                });
+            }
+        });
+        let (counters, _) = shown.server.stop();
+        assert_eq!((counters.requests, counters.open), (96, 0), "{kind}");
+        assert!(counters.parkings > 0, "{kind}");
+    }
+}
+
+/// By one timer for all of them.
+#[test]
+fn who_rests_for_too_long_is_closed() {
+    for kind in backends() {
+        let idle = Duration::from_millis(400);
+        let shown = Shown::of(kind, 2, Limits { idle, ..limits() });
+        let mut clients = shown.clients(10);
+        wait_until("some rest on no thread", || shown.all().parked > 0);
+        // The first thread is not the one that looks.
+        let busy = shown.keep_busy();
+        let mut others: Vec<_> = (0..3).map(|_| shown.server.connect()).collect();
+        others.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
+        assert!(others.iter_mut().all(Client::is_closed), "{kind}");
+        drop(busy);
+        assert!(clients.iter_mut().all(Client::is_closed), "{kind}");
+        wait_until("all are gone", || shown.all().open == 0);
+        assert!(shown.all().parkings > 0, "{kind}");
+        let (counters, _) = shown.server.stop();
+        assert_eq!((counters.open, counters.parked), (0, 0), "{kind}");
+    }
+}
+
+/// Requests meet the end of the rest: each is answered or finds the connection closed, and counts are right.
+#[test]
+fn a_request_at_the_end_of_the_rest() {
+    for kind in backends() {
+        let idle = Duration::from_millis(250);
+        let shown = Shown::of(kind, 3, Limits { idle, ..limits() });
+        let answered: u64 = thread::scope(|scope| {
+            let ask = |number: u64| {
+                let shown = &shown;
+                scope.spawn(move || {
+                    let mut answered = 0;
+                    for round in 0..4 {
+                        let mut client = shown.server.connect();
+                        assert_eq!(client.get("/").status(), 200);
+                        thread::sleep(
+                            idle - Duration::from_micros(1000 + 90 * (number + 16 * round)),
+                        );
+                        answered += 1 + u64::from(client.get_or_none("/") == Some(200));
+                    }
+                    answered
+                })
+            };
+            let threads: Vec<_> = (0..16).map(ask).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        wait_until("all are gone", || shown.all().open == 0);
+        let (counters, _) = shown.server.stop();
+        assert_eq!((counters.requests, counters.parked), (answered, 0), "{kind}");
+    }
+}
+
+/// As many as may be, of all and of one address.
+#[test]
+fn who_rests_counts() {
+    for kind in backends() {
+        for limits in
+            [Limits { connections: 6, ..limits() }, Limits { address_connections: 6, ..limits() }]
+        {
+            let shown = Shown::of(kind, 2, limits);
+            let mut clients: Vec<_> = (0..6).map(|_| shown.server.connect()).collect();
+            clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
+            all_rest(&shown, &clients);
+            assert_eq!(shown.server.connect().get_or_none("/"), Some(503), "{kind}");
+            // One goes that no thread has.
+            drop(clients.pop());
+            wait_until("a place is free", || shown.server.connect().get_or_none("/") == Some(200));
+            // One that is taken up takes nothing more.
+            for _ in 0..3 {
+                clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
+            }
+            drop(clients);
+            shown.server.stop();
+        }
+    }
+}
+
+/// Who rests is closed at once, and who asks is answered, also if nobody has him.
+#[test]
+fn the_end_with_some_at_rest() {
+    for kind in backends() {
+        let shown = Shown::of(kind, 3, limits());
+        let mut clients: Vec<_> = (0..30).map(|_| shown.server.connect()).collect();
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
+        all_rest(&shown, &clients);
+        // All of these ask before the end, and no thread but the first has to look at them for that.
+        let busy = shown.keep_busy();
+        let mut asking = clients.split_off(20);
+        asking.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        shown.server.stopper.stop();
+        drop(busy);
+        for mut client in asking {
+            assert_eq!(client.answer().status(), 200, "{kind}");
+            assert!(client.is_closed(), "{kind}");
+        }
+        assert!(clients.iter_mut().all(Client::is_closed), "{kind}");
+        let (counters, _) = shown.server.ended();
+        assert_eq!((counters.requests, counters.open, counters.parked), (40, 0, 0), "{kind}");
+    }
+}
+
+/// The second time closes them too.
+#[test]
+fn the_end_at_once_with_some_at_rest() {
+    for kind in backends() {
+        let shown = Shown::of(kind, 3, limits());
+        let mut clients: Vec<_> = (0..10).map(|_| shown.server.connect()).collect();
+        all_rest(&shown, &clients);
+        shown.server.stopper.stop();
+        shown.server.stopper.stop();
+        assert!(clients.iter_mut().all(Client::is_closed), "{kind}");
+        let (counters, _) = shown.server.ended();
+        assert_eq!((counters.open, counters.parked), (0, 0), "{kind}");
+    }
+}
+
+/// A Unix socket says then that it is ready, and that nobody has come, for as long as it is asked.
+#[test]
+fn a_socket_that_another_shuts_keeps_nobody_awake() {
+    for kind in backends() {
+        let folder = tempfile::tempdir().unwrap();
+        let unix = UnixListener::bind(folder.path().join("socket")).unwrap();
+        let kept = unix.try_clone().unwrap();
+        let listen = Server::builder().listen("127.0.0.1:0".parse().unwrap());
+        let listen = listen.listen_at(std::os::fd::OwnedFd::from(unix)).limits(limits());
+        let shown = Shown::new(kind, on((kind, QueueShape::Shared), listen, 2));
+        let mut client = shown.server.connect();
+        assert_eq!(client.get("/").status(), 200);
+        shutdown(&kept, Shutdown::Both).unwrap();
+        wait_until("it pauses", || shown.all().pauses > 0);
+        let before = shown.all().taken;
+        thread::sleep(3 * SHORT);
+        assert_eq!(shown.all().taken, before, "{kind}: it is asked again and again");
+        // The others are served.
+        assert_eq!(shown.server.connect().get("/").status(), 200, "{kind}");
+        shown.server.stop();
     }
 }

@@ -105,7 +105,7 @@ pub enum QueueShape {
     /// Each thread has a queue, and with it all that comes to its sockets, to their end.
     #[default]
     Own,
-    /// Beside its own each thread takes from one queue that all share.
+    /// Beside its own each thread takes from one queue that all share, in which who comes waits, and who rests.
     Shared,
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering},
 };
 use testkit::wait_until;
 use ukevent_queue::BackendKind;
@@ -87,15 +88,18 @@ fn the_others_end_gently() {
             Err(Failure::Error("no more".into()))
         });
         let meter = server.meter();
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&has_asked);
         let client = thread::spawn(move || {
             // One that is at work when it comes; to the socket of the thread that was replaced nobody listens
             // any more, so it is one of the other two that answers.
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n").unwrap();
+            asks.store(true, Ordering::Release);
             stream
         });
         let asked = spawn(async move {
-            while meter.counters().accepted == 0 {
+            while meter.counters().accepted == 0 || !has_asked.load(Ordering::Acquire) {
                 look().await;
             }
             fail.send(()).unwrap();

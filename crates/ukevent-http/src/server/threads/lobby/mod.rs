@@ -9,15 +9,21 @@
 //! another one the event comes again, to whoever looks first. Between two events a thread lets its other tasks have
 //! their turn.
 //!
+//! Connections that rest are in it, too, and on no thread ([`lot`]): the next request is for whoever has time.
+//! Those with TLS stay where they are, for what is kept of their session is the thread's.
+//!
 //! Invariants. No event is taken and left: who has no room for a connection, or no descriptor, disables the doors for
 //! all threads, which is the same for all of them, as bounds are of all together; they are enabled again when a
 //! connection of any thread leaves, or after a while ([`Doors`]). So nothing asks again and again.
+
+mod lot;
 
 use super::{
     super::{House, Server, StartError, accept::PAUSE},
     Vital,
 };
-use crate::connection::wire::shut_socket;
+use crate::{connection::wire::shut_socket, whole::Whole};
+use lot::{ALARM, Lot};
 use rustix::{
     io::Errno,
     net::{SocketFlags, accept_with},
@@ -31,7 +37,8 @@ use std::{
     },
 };
 use ukevent_queue::{
-    Event, Fd, Key, Mode, RegisterError, SharedQueue, Timer, Token, Wait, WaitError, Waiter,
+    Event, Fd, Key, Kind, Mode, Readiness, RegisterError, Removed, SharedQueue, Timer, Token, Wait,
+    WaitError, Waiter,
 };
 use ukevent_task::{Registered, look, yield_now};
 
@@ -55,6 +62,9 @@ pub(in super::super) struct Lobby {
     doors: Mutex<Doors>,
     /// The same as in there, to be read without the lock.
     are_shut: AtomicBool,
+    /// Connections that rest.
+    lot: Mutex<Lot>,
+    whole: Arc<Whole>,
 }
 
 /// The registrations of the listeners.
@@ -74,9 +84,13 @@ pub(in super::super) struct Access {
 
 impl Access {
     /// Makes the queue.
-    pub(in super::super) fn new(entrances: Vec<Entrance>) -> Result<Self, StartError> {
+    pub(in super::super) fn new(
+        entrances: Vec<Entrance>,
+        whole: &Arc<Whole>,
+    ) -> Result<Self, StartError> {
         let queue = SharedQueue::new().map_err(StartError::Queue)?;
-        let lobby = Arc::new(Lobby::new(queue, &entrances)?);
+        let _ = whole.shared_queue.set(queue.clone());
+        let lobby = Arc::new(Lobby::new(queue, &entrances, Arc::clone(whole))?);
         Ok(Self { lobby, entrances: entrances.into() })
     }
 }
@@ -93,13 +107,18 @@ pub(in super::super) struct Attendant {
 
 impl Lobby {
     /// With these listeners, by their places.
-    fn new(queue: SharedQueue, entrances: &[Entrance]) -> Result<Self, RegisterError> {
+    fn new(
+        queue: SharedQueue,
+        entrances: &[Entrance],
+        whole: Arc<Whole>,
+    ) -> Result<Self, RegisterError> {
         let register = |(place, entrance): (u64, &Entrance)| {
             queue.register(Fd::new(Arc::clone(&entrance.socket)), Token(place), Mode::Level)
         };
         let keys = (0..).zip(entrances).map(register).collect::<Result<_, _>>()?;
         let doors = Mutex::new(Doors { keys, are_shut: false });
-        Ok(Self { queue, doors, are_shut: AtomicBool::new(false) })
+        let (are_shut, lot) = (AtomicBool::new(false), Mutex::default());
+        Ok(Self { queue, doors, are_shut, lot, whole })
     }
 
     /// Lets nobody in any more, on any thread, while that is so. If nothing else will say that it is over, only for a
@@ -149,12 +168,25 @@ impl Lobby {
         }
     }
 
-    /// Ends it for all threads: what is registered, the queue lets go of.
-    pub(in super::super) fn close(&self) {
+    /// Nobody comes there any more.
+    fn remove_door(&self, key: Key) {
+        lock(&self.doors).keys.retain(|&door| door != key);
+        // The same.
+        drop(self.queue.remove(key));
+    }
+
+    /// Lets nobody in any more.
+    fn remove_doors(&self) {
         for key in std::mem::take(&mut lock(&self.doors).keys) {
             // The same.
             drop(self.queue.remove(key));
         }
+    }
+
+    /// Ends it for all threads: what is registered, the queue lets go of.
+    pub(in super::super) fn close(&self) {
+        self.remove_doors();
+        drop(self.end_rest());
     }
 }
 
@@ -208,8 +240,13 @@ impl House {
                 break;
             }
         }
-        // From here on nobody can connect, to no thread: whoever is first here has taken all.
+        // From here on nobody can connect, to no thread: whoever is first here has taken all. What no longer listens
+        // would be told of again and again.
+        attendant.lobby.remove_doors();
         attendant.entrances.iter().filter(|it| it.is_ours).for_each(|it| shut_socket(&it.socket));
+        for (ends_ns, guest, socket) in attendant.lobby.end_rest() {
+            self.take_up(socket, guest, ends_ns);
+        }
     }
 
     /// Takes events until there are none, one after the other.
@@ -232,24 +269,35 @@ impl House {
         }
     }
 
-    fn handle(&self, event: &Event, attendant: &Attendant) {
-        if event.token == REOPEN {
-            return attendant.lobby.open_doors();
+    fn handle(&self, event: &Event, attendant: &mut Attendant) {
+        let Attendant { lobby, entrances, waiter, .. } = attendant;
+        match event.token {
+            REOPEN => return lobby.open_doors(),
+            ALARM => return lobby.close_due(),
+            _ => {}
         }
         let place = usize::try_from(event.token.0).ok();
-        if let Some(entrance) = place.and_then(|place| attendant.entrances.get(place)) {
-            self.let_in_one(entrance, &attendant.lobby);
+        if let Some(entrance) = place.and_then(|place| entrances.get(place)) {
+            return self.let_in_one(entrance, lobby, event);
+        }
+        let socket = waiter.take_spent().and_then(Removed::downcast);
+        if let Some((socket, guest)) = socket.zip(lobby.claim(event.token)) {
+            self.take_up(socket, guest, event.token.0);
         }
     }
 
     /// Lets in one who has come.
-    fn let_in_one(&self, entrance: &Entrance, lobby: &Lobby) {
+    fn let_in_one(&self, entrance: &Entrance, lobby: &Lobby, seen: &Event) {
         if self.is_crowded() {
             self.shared.tally().pauses.add(1);
             return lobby.shut_doors(false, || self.is_crowded());
         }
         match accept(&entrance.socket) {
             Ok(socket) => self.welcome(socket, entrance.secure),
+            Err(_) if is_shut(seen) => {
+                self.shared.tally().pauses.add(1);
+                lobby.remove_door(seen.key);
+            }
             Err(error) if self.cannot_go_on(error) => {
                 self.shared.tally().pauses.add(1);
                 lobby.shut_doors(true, || true);
@@ -258,6 +306,12 @@ impl House {
             Err(_) => {}
         }
     }
+}
+
+/// Whether somebody shut it down that has it too. A Unix socket then says for ever that it is ready, and that nobody
+/// has come.
+const fn is_shut(seen: &Event) -> bool {
+    matches!(seen.kind, Kind::Ready(ready) if ready.readiness.contains(Readiness::HANG_UP))
 }
 
 /// Accepts one connection: non-blocking and close-on-exec.
