@@ -493,8 +493,9 @@ impl Waiter {
     /// event, never the other way round: use [`Wait::now`] then, until it returns 0.
     ///
     /// All descriptors of one shared queue are the same: if several threads watch, each is told, and one gets the
-    /// event. From the first call on, until the waiter is dropped, changes and posts make the system calls that
-    /// they make while somebody sleeps.
+    /// event. Of what a wait has claimed for its own waiter they are told again and again until that waiter waits
+    /// next: `Wait::now().at_least(0)` claims nothing. From the first call on, until the waiter is dropped, changes and
+    /// posts make the system calls that they make while somebody sleeps.
     ///
     /// # Errors
     /// [`RegisterError::WrongThread`] in a child made by fork(2); [`RegisterError::Kernel`] when no descriptor is

@@ -157,3 +157,26 @@ fn a_level_that_is_held_does_not_show_until_it_is_let_go_of() {
     });
     assert_eq!(came, 1);
 }
+
+/// A wait that claims nothing leaves nothing that is shown to those who watch, however long what it let out is worked
+/// on.
+#[test]
+fn who_works_on_an_event_keeps_nobody_awake() {
+    for kind in [BackendKind::IoUring, BackendKind::Epoll, BackendKind::Poll] {
+        let (queue, door) = (SharedQueue::new().unwrap(), Door::new());
+        queue.register(door.source(), B, Mode::Level).unwrap();
+        let mut worker = Both::new(&queue, kind, Mode::Level);
+        let mut idle = Both::new(&queue, kind, Mode::Level);
+        let at_once = Wait::now().at_least(0).at_most(1);
+        door.knock();
+        while worker.waiter.wait(at_once).unwrap() == 0 {}
+        assert_eq!(worker.waiter.next_event().map(|event| event.token), Some(B));
+        let mut times = 0;
+        while idle.own.wait(Wait::within(Duration::from_millis(20))).unwrap() > 0 {
+            while idle.own.next_event().is_some() {}
+            assert_eq!(idle.waiter.wait(at_once).unwrap(), 0, "{kind}: it is held");
+            times += 1;
+            assert!(times < 5, "{kind}: it is woken again and again");
+        }
+    }
+}

@@ -251,8 +251,11 @@ impl House {
 
     /// Takes events until there are none, one after the other.
     async fn take_all(&self, attendant: &mut Attendant) {
+        // None is claimed by the wait: of what a waiter has claimed all who watch are told, until it waits again, and
+        // that is only when the other tasks have had their turn.
+        let wait = Wait::now().at_least(0).at_most(1);
         loop {
-            match attendant.waiter.wait(Wait::now().at_most(1)) {
+            match attendant.waiter.wait(wait) {
                 Ok(0) => return,
                 Ok(_) | Err(WaitError::Interrupted) => {}
                 Err(_) => return self.wait_a_while().await,
