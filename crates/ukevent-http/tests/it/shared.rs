@@ -4,7 +4,10 @@ use crate::{
     client::{Client, Running, backends},
     threads::{Case, on},
 };
-use rustix::net::{Shutdown, shutdown};
+use rustix::{
+    net::{Shutdown, shutdown},
+    process::{Resource, Rlimit, getrlimit, setrlimit},
+};
 use std::{
     io::Read,
     net::TcpStream,
@@ -16,8 +19,11 @@ use std::{
     thread,
     time::Duration,
 };
-use testkit::wait_until;
-use ukevent_http::{Builder, Counters, Limits, Listen, QueueShape, Server, metrics::Snapshot};
+use testkit::{alone, wait_until};
+use ukevent_http::{
+    AccessLog, Builder, Counters, Limits, Listen, LogTo, QueueShape, Server, log::Format,
+    metrics::Snapshot,
+};
 use ukevent_queue::BackendKind;
 use ukevent_task::{Runtime, time::sleep};
 
@@ -431,4 +437,62 @@ fn a_socket_that_another_shuts_keeps_nobody_awake() {
         assert_eq!(shown.server.connect().get("/").status(), 200, "{kind}");
         shown.server.stop();
     }
+}
+
+/// Who asked is in each line, whichever thread answers, after a rest as before.
+#[test]
+fn the_log_knows_who_rested() {
+    for kind in backends() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let log = AccessLog { to: LogTo::File(path.clone()), format: Format::Common };
+        let listen = Server::builder().listen("127.0.0.1:0".parse().unwrap()).access_log(log);
+        let shown = Shown::new(kind, on((kind, QueueShape::Shared), listen.limits(limits()), 2));
+        // They have asked for nothing before they rest, too.
+        let mut clients: Vec<_> = (0..6).map(|_| shown.server.connect()).collect();
+        for round in 0..3 {
+            all_rest(&shown, &clients);
+            for client in &mut clients {
+                assert_eq!(client.get(&format!("/{round}")).status(), 404, "{kind}");
+            }
+        }
+        shown.server.stop();
+        let log = std::fs::read_to_string(path).unwrap();
+        let known = log.lines().filter(|line| line.starts_with("127.0.0.1 - - ["));
+        assert_eq!((known.count(), log.lines().count()), (18, 18), "{kind}: {log}");
+    }
+}
+
+/// Without a descriptor for the next connection all threads let nobody in, for a while or until one leaves.
+#[test]
+fn no_descriptor_left() {
+    alone(|| {
+        for kind in backends() {
+            let before = getrlimit(Resource::Nofile);
+            let shown = Shown::of(kind, 2, limits());
+            let mut clients = shown.clients(10);
+            let limit = Rlimit { current: Some(100), maximum: before.maximum };
+            setrlimit(Resource::Nofile, limit).unwrap();
+            let mut filled: Vec<_> =
+                std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+            // One for the client; none for the server.
+            drop(filled.pop());
+            let mut late = shown.server.connect();
+            wait_until("it pauses", || shown.all().pauses > 0);
+            let paused = shown.all();
+            clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
+            wait_until("it tries again", || shown.all().pauses > paused.pauses + 1);
+            assert_eq!(shown.all().accepted, paused.accepted, "{kind}");
+            let since = shown.all();
+            // Nothing but the timer and the door, and those who come back.
+            let (taken, pauses) = (since.taken - paused.taken, since.pauses - paused.pauses);
+            let came_back = since.parkings - paused.parkings + clients.len() as u64;
+            assert!(taken <= came_back + 3 * (pauses + 1), "{kind}: {taken} for {pauses} pauses");
+            drop(clients.pop());
+            assert_eq!(late.get("/").status(), 200, "{kind}");
+            setrlimit(Resource::Nofile, before).unwrap();
+            drop((clients, late, filled));
+            shown.server.stop();
+        }
+    });
 }
