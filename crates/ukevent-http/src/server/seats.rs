@@ -261,6 +261,8 @@ impl Drop for Taken {
         seats.free.borrow_mut().push(self.index);
         drop(seat);
         seats.left.ring();
-        seats.lobby().into_iter().for_each(Lobby::open_doors);
+        if !self.moves_on {
+            seats.lobby().into_iter().for_each(Lobby::open_doors);
+        }
     }
 }
