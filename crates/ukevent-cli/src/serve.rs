@@ -1,7 +1,7 @@
 //! `ukevent serve`: the server of `ukevent-http` on a queue, and what is said about it.
 
 use crate::advice;
-use crate::args::{LogFormat, ServeArgs};
+use crate::args::{LogFormat, QueueArg, ServeArgs};
 use crate::failure::Failure;
 use crate::queue;
 use crate::tell::tell;
@@ -16,7 +16,8 @@ use std::thread::available_parallelism;
 use std::time::Instant;
 use ukevent_http::log::Format;
 use ukevent_http::{
-    AccessLog, Builder, Certificate, CertificateError, Counters, Listen, LogTo, Server, StartError,
+    AccessLog, Builder, Certificate, CertificateError, Counters, Listen, LogTo, QueueShape, Server,
+    StartError,
 };
 use ukevent_task::Runtime;
 
@@ -32,7 +33,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), Failure> {
         // A thread that waits for a core would be told of as one that its task keeps.
         let is_crowded = available_parallelism().is_ok_and(|cores| args.threads > cores.get());
         let others = if is_crowded { others.without_stuck() } else { others };
-        builder = builder.threads(args.threads, others);
+        builder = builder.threads(args.threads, others).queue(match args.queue {
+            QueueArg::Own => QueueShape::Own,
+            QueueArg::Shared => QueueShape::Shared,
+        });
     }
     if let Some(root) = &args.root {
         builder = builder.root(root);
@@ -82,7 +86,13 @@ async fn serve(args: &ServeArgs, builder: Builder, by: &str) -> Result<(), Failu
     let what = args.root.as_ref().map_or("a page about itself".into(), |it| it.to_string_lossy());
     match args.threads {
         1 => tell(format_args!("serve: {what}, by {by}")),
-        threads => tell(format_args!("serve: {what}, on {threads} threads, by {by}")),
+        threads => {
+            let shared = match args.queue {
+                QueueArg::Own => "",
+                QueueArg::Shared => " that share a queue",
+            };
+            tell(format_args!("serve: {what}, on {threads} threads{shared}, by {by}"));
+        }
     }
     for url in server.metrics_urls() {
         // One of an address ends with a slash, a path of a socket does not.

@@ -29,8 +29,12 @@ use std::sync::{
 pub struct Counters {
     /// Seconds since the server started.
     pub uptime_s: u64,
-    /// Connections that are open now.
+    /// Connections that are open now. Of one thread those that it has.
     pub open: u64,
+    /// Those of them that rest and that no thread has; 0 of one thread.
+    pub parked: u64,
+    /// Times that a connection which rests left its thread.
+    pub parkings: u64,
     /// Connections that were accepted.
     pub accepted: u64,
     /// Connections that were turned away because as many were open as may be.
@@ -52,6 +56,8 @@ pub struct Counters {
     pub batches: u64,
     /// Most events in one batch.
     pub largest_batch: u64,
+    /// Events that were taken from the queue that all threads share, if there is one.
+    pub taken: u64,
 }
 
 impl Counters {
@@ -106,6 +112,8 @@ pub(crate) struct Tally {
     pub(crate) events: Count,
     pub(crate) batches: Count,
     pub(crate) largest_batch: Count,
+    pub(crate) taken: Count,
+    pub(crate) parkings: Count,
     pub(crate) latency: LatencyTally,
 }
 
@@ -115,6 +123,8 @@ impl Tally {
         Counters {
             uptime_s: self.uptime_s.value(),
             open: self.open.value(),
+            parked: 0,
+            parkings: self.parkings.value(),
             accepted: self.accepted.value(),
             refused: self.refused.value(),
             pauses: self.pauses.value(),
@@ -125,6 +135,7 @@ impl Tally {
             events: self.events.value(),
             batches: self.batches.value(),
             largest_batch: self.largest_batch.value(),
+            taken: self.taken.value(),
         }
     }
 }
@@ -144,6 +155,8 @@ impl Counters {
         self.events += other.events;
         self.batches += other.batches;
         self.largest_batch = self.largest_batch.max(other.largest_batch);
+        self.taken += other.taken;
+        self.parkings += other.parkings;
     }
 }
 
@@ -173,6 +186,8 @@ impl Counts {
     pub(crate) fn all(&self) -> Counters {
         let mut all = Counters::default();
         self.whole.tallies.iter().for_each(|tally| all.add(&tally.counters()));
+        all.parked = self.whole.parked() as u64;
+        all.open += all.parked;
         all
     }
 

@@ -341,6 +341,11 @@ impl Journal {
         Self { peer, noted: Vec::new(), heads: Vec::new() }
     }
 
+    /// Who is at the other end.
+    pub(crate) const fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Bytes of memory that it holds beside its own.
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {

@@ -68,4 +68,4 @@ pub use certificate::{Certificate, CertificateError};
 pub use counters::Counters;
 pub use journal::{AccessLog, LogTo};
 pub use limits::Limits;
-pub use server::{Builder, Listen, Meter, Server, StartError, Stopper, ThreadError};
+pub use server::{Builder, Listen, Meter, QueueShape, Server, StartError, Stopper, ThreadError};

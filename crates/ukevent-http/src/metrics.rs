@@ -9,6 +9,7 @@ pub use crate::latency::Latency;
 
 use crate::counters::Counters;
 use std::{io::Write, time::Duration};
+use ukevent_queue::SharedCounters;
 
 /// Upper ends of the buckets that are written, both in nanoseconds and as they are written, in seconds. All
 /// are ends in [`Latency`], too. The last bucket has no end.
@@ -41,6 +42,7 @@ const BUCKETS: [(u64, &str); 14] = [
 ///     counters: Counters::default(),
 ///     latency: Latency::default(),
 ///     threads: Vec::new(),
+///     ring: None,
 /// };
 /// let mut out = Vec::new();
 /// snapshot.append(Exposition::Text, &mut out);
@@ -59,6 +61,24 @@ pub struct Snapshot {
     /// What each of its threads counted, by their numbers; nothing if there is only one. The counters above are
     /// those of all of them.
     pub threads: Vec<Counters>,
+    /// What the queue that all threads share counts of its ring, if there is one.
+    pub ring: Option<Ring>,
+}
+
+/// The ring of events of the queue that all threads share ([`QueueShape::Shared`](crate::QueueShape)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ring {
+    /// The most events that were ever in it.
+    pub high_water: u64,
+    /// How often it was full while events waited behind it. Nothing is lost by it.
+    pub overflows: u64,
+}
+
+impl Ring {
+    pub(crate) const fn of(counters: &SharedCounters) -> Self {
+        Self { high_water: counters.high_water as u64, overflows: counters.overflowed }
+    }
 }
 
 /// A format of exposition.
@@ -116,6 +136,9 @@ impl Snapshot {
         if !self.threads.is_empty() {
             page.threads(&self.threads);
         }
+        if let Some(ring) = &self.ring {
+            page.shared_queue(ring, self);
+        }
         if exposition == Exposition::OpenMetrics {
             out.extend_from_slice(b"# EOF\n");
         }
@@ -171,14 +194,34 @@ impl Page<'_> {
             ("thread_queue_events", "counter", "Events of a thread's queue.", |it| it.events),
             ("thread_queue_batches", "counter", "Waits of a thread's queue.", |it| it.batches),
         ];
-        for (name, kind, what, value) in families {
-            self.family(name, kind, what);
-            let suffix = if kind == "counter" { "_total" } else { "" };
-            for (number, counters) in threads.iter().enumerate() {
-                let labels = format!("{{thread=\"{number}\"}}");
-                self.sample(&format!("{name}{suffix}"), &labels, value(counters));
-            }
+        families.iter().for_each(|family| self.by_thread(family, threads));
+    }
+
+    fn by_thread(&mut self, &(name, kind, what, value): &Family, threads: &[Counters]) {
+        self.family(name, kind, what);
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        for (number, counters) in threads.iter().enumerate() {
+            let labels = format!("{{thread=\"{number}\"}}");
+            self.sample(&format!("{name}{suffix}"), &labels, value(counters));
         }
+    }
+
+    /// What is of the queue that all threads share.
+    fn shared_queue(&mut self, ring: &Ring, snapshot: &Snapshot) {
+        let all = &snapshot.counters;
+        self.gauge("connections_parked", "Open connections that no thread has.", all.parked);
+        self.counter(
+            "connection_parkings",
+            "Times that one at rest left its thread.",
+            all.parkings,
+        );
+        let what = "Most events in the ring of the shared queue.";
+        self.gauge("shared_queue_ring_high_water", what, ring.high_water);
+        let what = "Times that the ring was full while more waited.";
+        self.counter("shared_queue_ring_overflows", what, ring.overflows);
+        let what = "Events a thread took from the shared queue.";
+        let taken: Family = ("thread_shared_queue_events", "counter", what, |it| it.taken);
+        self.by_thread(&taken, &snapshot.threads);
     }
 
     fn histogram(&mut self, name: &str, what: &str, latency: &Latency) {

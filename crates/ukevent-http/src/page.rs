@@ -91,6 +91,7 @@ fn members_of_all(counters: &Counters) -> String {
         events,
         batches,
         largest_batch,
+        ..
     } = counters;
     let memory_bytes = resident_bytes().unwrap_or(0);
     format!(

@@ -9,7 +9,7 @@ use crate::{
     journal::Log,
     limits::Limits,
     loads::Loads,
-    metrics::Snapshot,
+    metrics::{Ring, Snapshot},
     out::Out,
     pulse::{Beat, Pulse},
     whole::Whole,
@@ -142,7 +142,8 @@ impl<C> Shared<C> {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let counters = self.counters();
         let (latency, threads) = (self.counts.latency(), self.counts.by_thread());
-        Snapshot { counters, latency, threads }
+        let ring = self.whole().shared_queue.get().map(|queue| Ring::of(&queue.counters()));
+        Snapshot { counters, latency, threads, ring }
     }
 
     /// What is to be told by now to those who watch.

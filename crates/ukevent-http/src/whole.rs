@@ -11,6 +11,7 @@ use std::{
     },
     time::Duration,
 };
+use ukevent_queue::SharedQueue;
 
 /// What is there once for all threads.
 #[derive(Debug)]
@@ -22,6 +23,12 @@ pub(crate) struct Whole {
     /// Connections that are served, and how many may be.
     served: AtomicUsize,
     most_served: usize,
+    /// Connections that are being turned away.
+    refused: AtomicUsize,
+    /// Connections that rest and that no thread has.
+    parked: AtomicUsize,
+    /// The queue that all threads share, if there is one, for what it counts.
+    pub(crate) shared_queue: OnceLock<SharedQueue>,
     /// If there are several threads, and something is asked of addresses.
     pub(crate) addresses: Option<Arc<Shards>>,
 }
@@ -34,6 +41,9 @@ impl Whole {
             started: OnceLock::new(),
             served: AtomicUsize::new(0),
             most_served: limits.connections,
+            refused: AtomicUsize::new(0),
+            parked: AtomicUsize::new(0),
+            shared_queue: OnceLock::new(),
             addresses: (threads > 1).then(|| limits.shards()).flatten().map(Arc::new),
         }
     }
@@ -67,6 +77,34 @@ impl Whole {
     /// Gives back what [`Whole::enter`] took.
     pub(crate) fn left(&self) {
         self.served.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many connections are being turned away.
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Counts one of them, until [`Whole::was_refused`].
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_refused(&self) {
+        self.refused.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many connections no thread has.
+    pub(crate) fn parked(&self) -> usize {
+        self.parked.load(Ordering::Relaxed)
+    }
+
+    /// Counts one of them, until [`Whole::unpark`]. What it takes of the limits it goes on taking.
+    pub(crate) fn park(&self) {
+        self.parked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn unpark(&self) {
+        self.parked.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

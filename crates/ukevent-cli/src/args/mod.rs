@@ -8,7 +8,7 @@ mod watch;
 
 pub(crate) use bench::BenchArgs;
 pub(crate) use load::{Cores, LoadArgs, MOST_PROCESSES, Part, Rate};
-pub(crate) use serve::{LogFormat, ServeArgs};
+pub(crate) use serve::{LogFormat, QueueArg, ServeArgs};
 pub(crate) use watch::{Colour, WatchArgs};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};

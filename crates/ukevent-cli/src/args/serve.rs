@@ -50,10 +50,14 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     pub(crate) share_port: bool,
 
-    /// Serve on so many threads, each with a queue of its own: 1 to 1024, or auto for as many as there are
+    /// Serve on so many threads, each with a queue of its own, see --queue: 1 to 1024, or auto for as many as there are
     /// cores to use; bounds are of all together, what is kept of files is kept by each
     #[arg(long, value_name = "N", value_parser = threads, default_value = "1")]
     pub(crate) threads: usize,
+
+    /// How connections come to several threads
+    #[arg(long, value_name = "SHAPE", default_value = "own")]
+    pub(crate) queue: QueueArg,
 
     /// Use this backend, not the best that the kernel allows
     #[arg(long, value_name = "NAME", value_parser = super::backend())]
@@ -81,6 +85,15 @@ pub(crate) struct ServeArgs {
 
     #[command(flatten)]
     pub(crate) bounds: Bounds,
+}
+
+/// How connections come to the threads.
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum QueueArg {
+    /// To each thread's own queue, spread by the kernel or given in turn
+    Own,
+    /// By one queue that all threads share, to whichever has time; those at rest go back there
+    Shared,
 }
 
 /// How an access log looks.
@@ -211,6 +224,7 @@ Examples:
   ukevent serve --root target/doc
   ukevent serve --root /srv/www --listen 0.0.0.0:80 --listen [::]:80
   ukevent serve --root /srv/www --threads auto
+  ukevent serve --root /srv/www --threads auto --queue shared
   ukevent serve --root /srv/www --listen-tls 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem
   systemd-socket-activate -l 8080 ukevent serve
 

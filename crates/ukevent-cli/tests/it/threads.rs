@@ -12,7 +12,7 @@ use std::{
     os::unix::net::UnixStream,
     process::Command,
 };
-use testkit::TempTree;
+use testkit::{TempTree, wait_until};
 
 /// What a counter is for each thread.
 fn by_thread(metrics: &str, name: &str) -> Vec<u64> {
@@ -35,6 +35,12 @@ fn ask(mut stream: impl Read + Write, target: &str) -> String {
     answer
 }
 
+/// A counter of all threads.
+fn of_all(metrics: &str, name: &str) -> u64 {
+    let prefix = format!("ukevent_http_{name} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().parse().unwrap()
+}
+
 #[test]
 fn wrk_and_curl_are_served_by_all() {
     if !is_installed("wrk") || !is_installed("curl") {
@@ -55,10 +61,7 @@ fn wrk_and_curl_are_served_by_all() {
         let curl = Command::new("curl").args(["-sS", &url]).output().unwrap();
         assert_eq!(curl.stdout, [7; 4096]);
         let shown = ask(UnixStream::connect(&metrics).unwrap(), "/metrics");
-        let all = |name: &str| -> u64 {
-            let prefix = format!("ukevent_http_{name} ");
-            shown.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().parse().unwrap()
-        };
+        let all = |name: &str| of_all(&shown, name);
         for (name, of_all) in [
             ("requests_total", "requests_total"),
             ("connections_accepted_total", "connections_accepted_total"),
@@ -80,15 +83,59 @@ fn wrk_and_curl_are_served_by_all() {
     }
 }
 
+/// From one queue, by clients that rest between two requests as well: curl asks again over its connection.
+#[test]
+fn wrk_and_curl_are_served_from_one_queue() {
+    if !is_installed("wrk") || !is_installed("curl") {
+        return;
+    }
+    let tree = TempTree::new();
+    tree.file("large.bin", [7; 4096]);
+    let (root, metrics) = (tree.path().to_str().unwrap(), tree.path().join("metrics"));
+    let place = format!("unix:{}", metrics.display());
+    for backend in ["io_uring", "epoll", "poll"] {
+        let mut command = ukevent(&["serve", "--root", root, "--backend", backend]);
+        command.args(["--threads", "2", "--queue", "shared", "--metrics", &place]);
+        let (server, address) = serve(&mut command);
+        let url = format!("http://{address}/large.bin");
+        let wrk = Command::new("wrk").args(["-d1s", "-c64", "-t1", &url]).output().unwrap();
+        let said = String::from_utf8(wrk.stdout).unwrap();
+        assert!(wrk.status.success(), "{said}");
+        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+        let metrics = || ask(UnixStream::connect(&metrics).unwrap(), "/metrics");
+        // What it asked last it does not wait for.
+        wait_until("its connections are gone", || of_all(&metrics(), "connections_open") == 0);
+        let before = metrics();
+        // Five over one connection, a third of a second apart.
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "-w", "%{num_connects}", "--rate", "3/s", "-o", "/dev/null"]);
+        let curl = curl.args(vec![&url; 5]).args(vec!["-o/dev/null"; 4]).output().unwrap();
+        assert_eq!(told(&curl), "", "{backend}");
+        assert_eq!(curl.stdout, b"10000", "{backend}: how many connections for each");
+        let shown = metrics();
+        let more = |name: &str| of_all(&shown, name) - of_all(&before, name);
+        assert_eq!((more("requests_total"), more("connections_accepted_total")), (5, 1));
+        assert!(more("connection_parkings_total") > 0, "{backend}: {shown}");
+        // Those of wrk, and who has come back since.
+        let taken = by_thread(&shown, "shared_queue_events_total");
+        assert!(taken.len() == 2 && taken.iter().sum::<u64>() >= 65, "{backend}: {taken:?}");
+        assert!(of_all(&shown, "shared_queue_ring_high_water") > 0, "{backend}: {shown}");
+        let said = end(server, TERM);
+        let expected = format!("serve: {root}, on 2 threads that share a queue, by {backend}: ");
+        assert!(said.contains(&expected), "{said}");
+    }
+}
+
 /// On every backend, with a client that leaves amid an answer as well.
 #[test]
 fn they_end_with_connections_open() {
     let tree = TempTree::new();
     tree.file("large", vec![7; 8_000_000]);
     let root = tree.path().to_str().unwrap();
-    for backend in ["io_uring", "epoll", "poll"] {
+    let backends = ["io_uring", "epoll", "poll"];
+    for (backend, shape) in backends.into_iter().flat_map(|it| [(it, "own"), (it, "shared")]) {
         let mut command = ukevent(&["serve", "--root", root, "--backend", backend]);
-        let (server, address) = serve(command.args(["--threads", "3"]));
+        let (server, address) = serve(command.args(["--threads", "3", "--queue", shape]));
         let resting: Vec<_> = (0..20).map(|_| TcpStream::connect(&address).unwrap()).collect();
         for _ in 0..60 {
             let mut stream = TcpStream::connect(&address).unwrap();

@@ -15,15 +15,20 @@
 //! a reset may throw away at the peer what it has not read yet. A connection that the server ends therefore
 //! first closes its sending side and reads on for a while (RFC 9112, 9.6).
 //!
+//! Where threads share a queue, a connection at rest leaves its thread (`leaving`): its coroutine ends, and another one
+//! takes it up when something comes.
+//!
 //! What is rare (a body, a large file, events, the end) is a future in a box, because most connections rest.
 
 mod answering;
+mod leaving;
 mod live;
 mod sending;
 pub(crate) mod tls;
 pub(crate) mod wire;
 
 pub(crate) use answering::Turn;
+pub(crate) use leaving::{Resting, resume};
 
 use crate::{
     body::{Body, Progress},
@@ -71,6 +76,8 @@ struct Connection<W, C> {
     last: Option<EndedBy>,
     /// If there is an access log.
     journal: Option<Box<Journal>>,
+    /// Until when it may be between two requests.
+    rest_ends_ns: u64,
     /// How fast the head or body must come that is being received, if there is a least rate.
     hurry: Option<Box<Hurry>>,
 }
@@ -97,6 +104,8 @@ enum Phase {
 enum EndedBy {
     Client,
     Server,
+    /// It goes on elsewhere.
+    Nobody,
 }
 
 /// What is to be done when all has been answered that could be.
@@ -142,6 +151,19 @@ pub(crate) trait Seat {
     fn may_ask(&self) -> bool {
         true
     }
+
+    /// Whether the connection may leave its thread while it rests.
+    fn may_leave(&self) -> bool {
+        false
+    }
+
+    /// It does: somebody else serves it on.
+    fn leave(self, resting: Resting)
+    where
+        Self: Sized,
+    {
+        drop(resting);
+    }
 }
 
 impl<F: Fn(bool)> Seat for F {
@@ -150,13 +172,20 @@ impl<F: Fn(bool)> Seat for F {
     }
 }
 
-/// Serves a connection that was accepted, to its end, and leaves its seat.
+/// Serves a connection that was accepted, to its end or until it is served elsewhere, and leaves its seat.
 pub(crate) fn serve<W: Wire, C: Content, S: Seat>(
     wire: W,
     shared: Rc<Shared<C>>,
     seat: S,
 ) -> impl Future<Output = ()> {
-    let mut connection = Connection::new(wire, shared);
+    run(Connection::new(wire, shared), seat)
+}
+
+#[expect(clippy::manual_async_fn, reason = "what is handed to an async function is in it twice")]
+fn run<W: Wire, C: Content, S: Seat>(
+    mut connection: Result<Connection<W, C>, Gone>,
+    seat: S,
+) -> impl Future<Output = ()> {
     async move {
         // Borrowed, and for the one wait only: what is moved in a future has its place in it twice, and what
         // is kept over a wait has one.
@@ -166,6 +195,11 @@ pub(crate) fn serve<W: Wire, C: Content, S: Seat>(
         };
         if let (Ok(EndedBy::Server), Ok(connection)) = (ended, &mut connection) {
             Box::pin(connection.linger()).await;
+        }
+        if let (Ok(EndedBy::Nobody), Ok(connection)) = (ended, connection)
+            && let Some(resting) = connection.into_resting()
+        {
+            seat.leave(resting);
         }
     }
 }
@@ -186,13 +220,24 @@ pub(crate) async fn refuse<W: Wire, C: Content>(wire: W, shared: Rc<Shared<C>>, 
 impl<W: Wire, C: Content> Connection<W, C> {
     /// Its first request is due within [`Limits::head`](crate::Limits::head).
     fn new(wire: W, shared: Rc<Shared<C>>) -> Result<Self, Gone> {
-        // Without room for a timer there is no serving.
-        let deadline = Deadline::after(shared.limits.head).map_err(|_| Gone)?;
         let nobody = IpAddr::from([0, 0, 0, 0]);
         let journal = shared
             .log
             .as_ref()
             .map(|_| Box::new(Journal::new(wire.probe().peer().unwrap_or(nobody))));
+        let head = shared.limits.head;
+        Self::with(wire, shared, head, journal)
+    }
+
+    /// Something must come within so long.
+    fn with(
+        wire: W,
+        shared: Rc<Shared<C>>,
+        time: Duration,
+        journal: Option<Box<Journal>>,
+    ) -> Result<Self, Gone> {
+        // Without room for a timer there is no serving.
+        let deadline = Deadline::after(time).map_err(|_| Gone)?;
         Ok(Self {
             wire,
             shared,
@@ -208,6 +253,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
             tail: None,
             last: None,
             journal,
+            rest_ends_ns: now_ns().saturating_add(nanoseconds(time)),
             hurry: None,
         })
     }
@@ -241,7 +287,14 @@ impl<W: Wire, C: Content> Connection<W, C> {
                 self.take_in(received?)?;
             } else {
                 seat.is_busy(!self.input.is_empty());
+                let may_leave = self.may_leave(seat);
                 let came = self.receive().await?;
+                if may_leave && !came {
+                    if Box::pin(self.is_ready_to_leave(seat)).await? {
+                        return Ok(EndedBy::Nobody);
+                    }
+                    continue;
+                }
                 seat.is_busy(true);
                 if !came {
                     self.late(b"")?;

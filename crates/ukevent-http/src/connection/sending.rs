@@ -41,7 +41,7 @@ impl<W: Wire, C: Content> Connection<W, C> {
         self.have_left();
         let Limits { idle, head, body, .. } = self.shared.limits;
         match self.phase {
-            Phase::Rest => self.deadline.set(idle),
+            Phase::Rest => self.rest_for(idle),
             // While something was sent nothing could be received: the time begins anew, and the pace.
             Phase::Head => self.expect_within(head),
             Phase::Body => self.expect_within(body),

@@ -24,6 +24,8 @@ pub(crate) trait Wire {
     type File;
     /// Whether it is secured by TLS.
     const IS_SECURED: bool = false;
+    /// Whether its socket can be taken elsewhere between two requests: nothing of the connection is here then.
+    const MAY_LEAVE: bool = false;
 
     /// Gets ready to send to somebody of whom nothing was received yet. Nothing is lost if it is dropped.
     async fn begin(&mut self) -> io::Result<()> {
@@ -46,6 +48,18 @@ pub(crate) trait Wire {
     ) -> io::Result<u64>;
     /// Closes the sending side.
     async fn end(&mut self) -> io::Result<()>;
+    /// Stops receiving until that is asked for again. Whether nothing has come by then; what comes later stays in the
+    /// socket.
+    async fn pause(&mut self) -> bool {
+        false
+    }
+    /// Its socket, after it was paused.
+    fn into_socket(self) -> Option<OwnedFd>
+    where
+        Self: Sized,
+    {
+        None
+    }
     /// See [`Probe`].
     fn probe(&self) -> Self::Probe;
 }
@@ -76,6 +90,7 @@ impl Plain {
 impl Wire for Plain {
     type Probe = Rc<Registered>;
     type File = Registered;
+    const MAY_LEAVE: bool = true;
 
     fn receive(&mut self) -> impl Future<Output = io::Result<Buffer>> {
         poll_fn(|cx| self.receiver.poll_receive(cx))
@@ -103,6 +118,14 @@ impl Wire for Plain {
         self.sender.shutdown().await
     }
 
+    async fn pause(&mut self) -> bool {
+        self.receiver.pause().await
+    }
+
+    fn into_socket(self) -> Option<OwnedFd> {
+        self.receiver.into_owner(self.sender)
+    }
+
     fn probe(&self) -> Self::Probe {
         Rc::clone(self.sender.registered())
     }
@@ -126,6 +149,11 @@ pub(crate) fn peer_of(socket: &OwnedFd) -> Option<IpAddr> {
 
 /// Ends a connection for its peer at once, whatever of it the kernel still holds.
 pub(crate) fn shut(socket: &Registered) {
+    let _ = socket.with(shut_socket);
+}
+
+/// The same of one that nothing is registered of. A listener listens no more.
+pub(crate) fn shut_socket(socket: &OwnedFd) {
     // It fails if the peer has ended it already.
-    let _ = socket.with(|socket: &OwnedFd| shutdown(socket, Shutdown::Both));
+    let _ = shutdown(socket, Shutdown::Both);
 }

@@ -19,7 +19,7 @@ fn snapshot() -> Snapshot {
         requests: 14,
         ..Counters::default()
     };
-    Snapshot { counters, latency, threads: Vec::new() }
+    Snapshot { counters, latency, threads: Vec::new(), ring: None }
 }
 
 /// The same of three threads.
@@ -157,6 +157,31 @@ fn threads_are_told_apart() {
         let alone = read(&text(exposition), exposition);
         assert!(alone.keys().all(|family| !family.contains("thread")), "{alone:?}");
         assert_eq!(families.len(), alone.len() + 6);
+    }
+}
+
+/// What is of a queue that threads share is there if they share one.
+#[test]
+fn a_shared_queue_is_told_of() {
+    let mut shared = of_threads();
+    shared.ring = Some(Ring { high_water: 5, overflows: 6 });
+    (shared.counters.parked, shared.counters.parkings) = (7, 8);
+    for (thread, number) in shared.threads.iter_mut().zip(10..) {
+        thread.taken = number;
+    }
+    let text = text_of(&shared, Exposition::Text);
+    for line in [
+        "connections_parked 7",
+        "connection_parkings_total 8",
+        "shared_queue_ring_high_water 5",
+        "shared_queue_ring_overflows_total 6",
+        "thread_shared_queue_events_total{thread=\"2\"} 12",
+    ] {
+        assert!(text.contains(&format!("\nukevent_http_{line}\n")), "{line}: {text}");
+    }
+    for exposition in [Exposition::Text, Exposition::OpenMetrics] {
+        let families = read(&text_of(&shared, exposition), exposition);
+        assert_eq!(families.len(), read(&text_of(&of_threads(), exposition), exposition).len() + 5);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     race::{at_once, unless},
 };
 use rustix::io::Errno;
-use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{io, net::IpAddr, os::fd::OwnedFd, rc::Rc, time::Duration};
 use ukevent_task::{look, net::TcpStream, spawn, time::timeout};
 use ukevent_tls::TlsStream;
 
@@ -73,22 +73,25 @@ impl House {
 
     /// Accepting has failed with this: it goes on, or pauses.
     pub(super) async fn pause(&self, error: &io::Error) {
-        match Errno::from_io_error(error) {
-            Some(Errno::MFILE | Errno::NFILE) if self.let_go() => {}
-            Some(
-                Errno::MFILE
-                | Errno::NFILE
-                | Errno::NOBUFS
-                | Errno::NOMEM
-                | Errno::INVAL
-                | Errno::BADF,
-            )
-            | None => {
-                self.shared.tally().pauses.add(1);
-                // Both is well: somebody left, or some time passed.
-                let _ = timeout(PAUSE, self.seats.left.rung()).await;
+        if Errno::from_io_error(error).is_none_or(|errno| self.cannot_go_on(errno)) {
+            self.shared.tally().pauses.add(1);
+            self.wait_a_while().await;
+        }
+    }
+
+    pub(super) async fn wait_a_while(&self) {
+        // Both is well: somebody left, or some time passed.
+        let _ = timeout(PAUSE, self.seats.left.rung()).await;
+    }
+
+    /// Whether the next try to accept would fail like this one, unless something changes. What is only kept for
+    /// speed is let go of first.
+    pub(super) fn cannot_go_on(&self, errno: Errno) -> bool {
+        match errno {
+            Errno::MFILE | Errno::NFILE => !self.let_go(),
+            errno => {
+                matches!(errno, Errno::NOBUFS | Errno::NOMEM | Errno::INVAL | Errno::BADF)
             }
-            Some(_) => {}
         }
     }
 
@@ -125,6 +128,16 @@ impl House {
         match TlsStream::server(halves, identity.config()) {
             Ok(stream) => self.seat(Tls::new(stream), taken),
             Err(_) => tally.refused.add(u64::from(!refused)),
+        }
+    }
+
+    /// Serves on a connection that rested.
+    pub(super) fn resume(&self, socket: OwnedFd, taken: Taken, rest: (Option<IpAddr>, u64)) {
+        // Without room in the queue it is closed.
+        if let Ok(stream) = TcpStream::from_socket(socket) {
+            let (index, shared) = (taken.index(), Rc::clone(&self.shared));
+            let wire = Plain::new(stream.into_split());
+            self.seats.seat(index, spawn(connection::resume(wire, shared, taken, rest)));
         }
     }
 

@@ -1,11 +1,12 @@
 //! How a server is made.
 
 use super::{
-    Listen, Server, ThreadError,
+    Listen, QueueShape, Server, ThreadError,
     listen::{Door, SocketFile},
     threads::{
         Others, Part,
         feed::{Feed, by_kernel, in_turn},
+        lobby::{Access, Entrance},
     },
 };
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     files::Options,
     journal::AccessLog,
     limits::Limits,
+    whole::Whole,
 };
 use rustix::process::Signal as SignalNumber;
 use std::{
@@ -23,7 +25,7 @@ use std::{
     sync::Arc,
 };
 use ukevent_buf::{Arena, ArenaError, FramePool, FramePoolBuilder, HugePages};
-use ukevent_queue::{Key, NoSuchKey, Poster, RegisterError, Signal};
+use ukevent_queue::{BuildError, Key, NoSuchKey, Poster, RegisterError, Signal};
 use ukevent_sys::{
     Error,
     signal::{Disposition, disposition},
@@ -65,6 +67,7 @@ pub struct Builder {
     /// How many threads there are, and how those behind the first run.
     threads: usize,
     runtime: Option<RuntimeBuilder>,
+    queue: QueueShape,
 }
 
 /// Why a server could not be started. Says what and why, and converts into [`io::Error`].
@@ -108,6 +111,8 @@ pub enum StartError {
     Memory(ArenaError),
     /// Another thread of it could not be had, or not start.
     Thread(ThreadError),
+    /// The queue that all threads share could not be made.
+    Queue(BuildError),
 }
 
 impl fmt::Display for StartError {
@@ -122,6 +127,7 @@ impl fmt::Display for StartError {
             Self::Register(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
             Self::Thread(error) => error.fmt(f),
+            Self::Queue(error) => error.fmt(f),
         }
     }
 }
@@ -148,6 +154,7 @@ impl From<StartError> for io::Error {
             StartError::Memory(error) => error.into(),
             StartError::Certificate(error) => error.into(),
             StartError::Thread(error) => error.into(),
+            StartError::Queue(error) => error.into(),
             StartError::NoCertificate { .. } => {
                 Self::new(io::ErrorKind::InvalidInput, error.to_string())
             }
@@ -170,6 +177,7 @@ impl Builder {
             share_port: false,
             threads: 1,
             runtime: None,
+            queue: QueueShape::Own,
         }
     }
 
@@ -287,6 +295,36 @@ impl Builder {
         self
     }
 
+    /// How connections reach the threads, if there are several: each has a queue of its own, or all share one.
+    ///
+    /// With [`QueueShape::Shared`] every listening socket is in one
+    /// [`SharedQueue`](ukevent_queue::SharedQueue), and who comes is served by whichever thread looks first: one that
+    /// is kept by something long takes nobody. Once accepted, a connection lives in the queue of its thread, until no
+    /// byte has come for 100 ms: then it is in the shared queue, too, and the next that comes is for whichever
+    /// thread looks first. One with TLS stays where it is. It costs some system calls more for each connection that
+    /// comes, leaves or comes back, and each wakes all threads that have nothing to do.
+    ///
+    /// With one thread both are the same.
+    ///
+    /// ```
+    /// use ukevent_http::{QueueShape, Server};
+    /// use ukevent_task::{Runtime, block_on};
+    ///
+    /// block_on(async {
+    ///     let server = Server::builder().listen("127.0.0.1:0".parse()?);
+    ///     let server = server.threads(2, Runtime::builder()).queue(QueueShape::Shared);
+    ///     let mut server = server.start()?;
+    ///     server.stopper().stop();
+    ///     server.run().await?;
+    ///     Ok::<(), Box<dyn std::error::Error>>(())
+    /// })??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn queue(mut self, shape: QueueShape) -> Self {
+        self.queue = shape;
+        self
+    }
+
     /// Opens the directory and listens. From then on connections wait in the backlog; they are served by
     /// [`Server::run`]. If there are to be several threads, it blocks until all have started.
     ///
@@ -309,7 +347,11 @@ impl Builder {
             metrics.push(Incoming::new(Registered::new(door.socket)?));
         }
         let (lines, heard) = shared(self.threads);
-        let mut parts = Part::all(&self, identity.as_ref(), doors.feeds, &lines);
+        let whole = Arc::new(Whole::new(self.threads, &self.limits));
+        let access =
+            self.shares_queue().then(|| Access::new(doors.entrances, &whole)).transpose()?;
+        let ways = (doors.feeds, access.as_ref());
+        let mut parts = Part::all(&self, identity.as_ref(), &whole, ways, &lines);
         let others = parts.split_off(1);
         let first = parts.pop().expect("there is a thread at least");
         let mut server = first.start(site)?;
@@ -349,6 +391,12 @@ impl Builder {
             doors.addresses.extend(door.address());
             doors.urls.push(url(&door.place, secure));
             let is_ours = !matches!(place, Listen::Socket(_));
+            if self.shares_queue() {
+                doors.paths.extend(door.file);
+                let socket = Arc::new(door.socket);
+                doors.entrances.push(Entrance { socket, secure, is_ours });
+                continue;
+            }
             let more = match self.threads {
                 1 => Ok(Some(Vec::new())),
                 threads => door.more(&place, threads - 1),
@@ -363,6 +411,11 @@ impl Builder {
             }
         }
         Ok(doors)
+    }
+
+    /// Whether there is one queue for those who come, and several threads that take from it.
+    fn shares_queue(&self) -> bool {
+        self.threads > 1 && self.queue == QueueShape::Shared
     }
 
     fn open(&self, place: &Listen) -> Result<Door, StartError> {
@@ -381,6 +434,8 @@ pub(super) fn poster(of: Result<Poster, NoSuchKey>) -> Result<Poster, RegisterEr
 struct Doors {
     /// For each thread.
     feeds: Vec<Vec<Feed>>,
+    /// For all of them.
+    entrances: Vec<Entrance>,
     addresses: Vec<SocketAddr>,
     urls: Vec<String>,
     /// Dropped, they are removed.

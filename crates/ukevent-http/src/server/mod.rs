@@ -17,7 +17,7 @@ mod threads;
 
 pub use builder::{Builder, StartError};
 pub use listen::Listen;
-pub use threads::ThreadError;
+pub use threads::{QueueShape, ThreadError};
 
 use crate::{
     bell::Bell, certificate::Identity, counters::Counters, journal::Sink, metrics::Snapshot,
@@ -30,6 +30,7 @@ use std::{cell::Cell, net::SocketAddr, rc::Rc, sync::Arc};
 use threads::{
     Others,
     feed::{Accepts, Handed},
+    lobby::Attendant,
 };
 use ukevent_queue::{Key, Kind, Poster};
 use ukevent_task::{EventSet, JoinHandle, look, net::Incoming, spawn, time::timeout, yield_now};
@@ -86,6 +87,8 @@ pub struct Server {
     /// Where connections come that another thread has accepted, and what this one accepts for all.
     handed: Vec<Handed>,
     accepts: Vec<Accepts>,
+    /// Takes from the queue that all threads share.
+    attendant: Option<Attendant>,
     accepting: Vec<JoinHandle<()>>,
     addresses: Vec<SocketAddr>,
     urls: Vec<String>,
@@ -196,6 +199,7 @@ impl Server {
             listeners: Vec::new(),
             handed: Vec::new(),
             accepts: Vec::new(),
+            attendant: None,
             accepting: Vec::new(),
             addresses: Vec::new(),
             urls: Vec::new(),
@@ -303,6 +307,9 @@ impl Server {
         for accepts in self.accepts.drain(..) {
             self.accepting.push(spawn(Rc::clone(&self.house).accept_for_all(accepts)));
         }
+        if let Some(attendant) = self.attendant.take() {
+            self.accepting.push(spawn(Rc::clone(&self.house).attend(attendant)));
+        }
     }
 
     /// Ends everything at once.
@@ -310,11 +317,13 @@ impl Server {
         self.listeners.clear();
         self.handed.clear();
         self.accepts.clear();
+        self.attendant = None;
         self.paths.clear();
         for task in self.accepting.drain(..).chain(self.tasks.drain(..)) {
             task.cancel();
         }
         self.house.seats.clear(true);
+        self.close_lobby();
     }
 }
 

@@ -1,13 +1,14 @@
 //! The connections of a thread, each in its seat, while they are served.
 //!
 //! Of several threads each has its own seats. How many connections are served is then counted for all of them
-//! together, and so is what an address has; those that are turned away are divided: each thread may have some.
+//! together, and so is what an address has; those that are turned away are divided: each thread may have some. If the
+//! threads have one queue for those who come ([`Lobby`]), those that are turned away are counted together, too.
 
-use super::Site;
+use super::{Site, threads::lobby::Lobby};
 use crate::{
     addresses::{Addresses, Counted, Refused, shards::Shards},
     bell::Bell,
-    connection,
+    connection::{self, Resting},
     limits::REFUSED_CONNECTIONS,
     shared::{Shared, now_ns},
 };
@@ -28,6 +29,8 @@ pub(super) struct Seats {
     served: Cell<usize>,
     refused: Cell<usize>,
     addresses: Option<Table>,
+    /// If all threads have one queue for those who come.
+    lobby: Option<Arc<Lobby>>,
     /// Rung when somebody leaves.
     pub(super) left: Bell,
 }
@@ -82,10 +85,12 @@ pub(super) struct Taken {
     seats: Rc<Seats>,
     index: usize,
     refused: bool,
+    /// What it takes of the limits goes with the connection.
+    moves_on: bool,
 }
 
 impl Seats {
-    pub(super) fn new(shared: Rc<Shared<Site>>) -> Self {
+    pub(super) fn new(shared: Rc<Shared<Site>>, lobby: Option<Arc<Lobby>>) -> Self {
         let whole = shared.whole();
         let addresses = if whole.is_alone() {
             shared.limits.addresses().map(|own| Table::Own(RefCell::new(own)))
@@ -95,12 +100,17 @@ impl Seats {
         Self {
             shared,
             addresses,
+            lobby,
             all: RefCell::default(),
             free: RefCell::default(),
             served: Cell::new(0),
             refused: Cell::new(0),
             left: Bell::default(),
         }
+    }
+
+    pub(super) fn lobby(&self) -> Option<&Lobby> {
+        self.lobby.as_deref()
     }
 
     /// Whether an address may have another connection, which then counts; nothing, if nothing is asked.
@@ -132,14 +142,21 @@ impl Seats {
 
     /// Whether so many are being turned away that no more can be.
     pub(super) fn refuses_no_more(&self) -> bool {
-        let share = REFUSED_CONNECTIONS / self.shared.whole().threads();
-        self.refused.get() >= share.max(1)
+        let whole = self.shared.whole();
+        if self.lobby.is_some() {
+            // Whoever comes may come to any of them.
+            return whole.refused() >= REFUSED_CONNECTIONS;
+        }
+        self.refused.get() >= (REFUSED_CONNECTIONS / whole.threads()).max(1)
     }
 
     /// Takes a seat after [`Seats::enter`], or one of those who are one too many and only told so.
     pub(super) fn take(self: &Rc<Self>, share: Share, refused: bool) -> Taken {
         let count = if refused { &self.refused } else { &self.served };
         count.set(count.get() + 1);
+        if refused {
+            self.shared.whole().refuse();
+        }
         self.shared.set_open(self.served.get());
         let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
             let mut all = self.all.borrow_mut();
@@ -148,7 +165,7 @@ impl Seats {
         });
         // Who is turned away is to hear it.
         self.all.borrow_mut()[index].is_busy = refused;
-        Taken { share, seats: Rc::clone(self), index, refused }
+        Taken { share, seats: Rc::clone(self), index, refused, moves_on: false }
     }
 
     /// Says which task sits in a seat.
@@ -211,6 +228,18 @@ impl connection::Seat for Taken {
         };
         addresses.request(share, now_ns()).is_ok()
     }
+
+    fn may_leave(&self) -> bool {
+        self.seats.lobby.is_some() && !self.seats.shared.is_ending()
+    }
+
+    fn leave(mut self, resting: Resting) {
+        if let Some(lobby) = self.seats.lobby.clone() {
+            self.seats.shared.tally().parkings.add(1);
+            self.moves_on = true;
+            lobby.park(resting, self.share.take());
+        }
+    }
 }
 
 impl Drop for Taken {
@@ -220,7 +249,9 @@ impl Drop for Taken {
             addresses.close(*share);
         }
         let whole = seats.shared.whole();
-        if !self.refused && !whole.is_alone() {
+        if self.refused {
+            whole.was_refused();
+        } else if !whole.is_alone() && !self.moves_on {
             whole.left();
         }
         let count = if self.refused { &seats.refused } else { &seats.served };
@@ -230,5 +261,8 @@ impl Drop for Taken {
         seats.free.borrow_mut().push(self.index);
         drop(seat);
         seats.left.ring();
+        if !self.moves_on {
+            seats.lobby().into_iter().for_each(Lobby::open_doors);
+        }
     }
 }

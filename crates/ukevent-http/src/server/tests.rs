@@ -46,7 +46,7 @@ proptest! {
         rehearse(async {
             let site = Site::Page(Page::new());
             let shared = Rc::new(Shared::new(site, Limits::default(), Out::default()));
-            let seats = Rc::new(Seats::new(Rc::clone(&shared)));
+            let seats = Rc::new(Seats::new(Rc::clone(&shared), None));
             let mut model = Vec::new();
             for (take, number) in steps {
                 if take {

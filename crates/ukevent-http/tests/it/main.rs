@@ -15,5 +15,6 @@ mod pipes;
 mod pressing;
 mod renewal;
 mod serving;
+mod shared;
 mod threads;
 mod tls;

@@ -176,8 +176,9 @@ impl Waiter {
     /// [`Queue`](crate::Queue) of the thread's own, by epoll, or by a runtime. It may become readable without an
     /// event, never the other way round: use [`Wait::now`] then, until it returns 0.
     ///
-    /// Of what is for one of several waiters all are told whose descriptors are watched, and one gets the event. From the first call on, until the waiter is dropped, changes and posts make the
-    /// system calls that they make while somebody sleeps.
+    /// Of what is for one of several waiters all are told whose descriptors are watched, and one gets the event. From
+    /// the first call on, until the waiter is dropped, changes and posts make the system calls that they make while
+    /// somebody sleeps.
     ///
     /// # Errors
     /// [`RegisterError::WrongThread`] in a child made by fork(2); [`RegisterError::Kernel`] when no descriptor is

@@ -144,6 +144,55 @@ impl Receiver {
         }
     }
 
+    /// Stops receiving until the next call that receives, and waits until the operation that does so has ended:
+    /// then what comes stays in the kernel, for whoever reads from the descriptor next. Whether that is so; false,
+    /// if something was received and not taken yet, or the stream has ended: the next call gives it.
+    ///
+    /// Nothing is lost if it is dropped.
+    pub async fn pause(&mut self) -> bool {
+        if !self.held.is_empty() {
+            return false;
+        }
+        if let State::Runs(key) = self.state {
+            // It may have ended by itself, which is told in the same way.
+            let _ = self.source.core().queue(|queue| queue.cancel(key));
+        }
+        poll_fn(|cx| self.poll_paused(cx)).await
+    }
+
+    fn poll_paused(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            match (self.source.core().take(self.inbox, cx), self.state) {
+                (Some(Kind::Completed(done)), _) => match self.completed(done) {
+                    Some(Ok(bytes)) => {
+                        self.put_back(bytes);
+                        return Poll::Ready(false);
+                    }
+                    // The next call finds the end, as after any error.
+                    Some(Err(_)) => return Poll::Ready(false),
+                    None => {}
+                },
+                (Some(_), _) => {}
+                (None, State::Runs(_)) => return Poll::Pending,
+                (None, State::Paused) => return Poll::Ready(true),
+                (None, State::Over) => return Poll::Ready(false),
+            }
+        }
+    }
+
+    /// Ends the registration of the stream, of which this and `sender` are the halves, and gives back what owned
+    /// its descriptor, if it was registered as a `T`: to be used elsewhere, on another thread too. Nothing, and the
+    /// stream is closed, if something is still being sent or somebody else has a share of the registration.
+    ///
+    /// What was received and not taken is lost: [`Receiver::pause`] says whether there is any, and must have said
+    /// so before.
+    #[must_use]
+    pub fn into_owner<T: 'static>(self, sender: super::Sender) -> Option<T> {
+        let source = Rc::clone(&self.source);
+        drop((self, sender));
+        Rc::try_unwrap(source).ok()?.into_owner()
+    }
+
     /// What an event of the operation means.
     fn completed(&mut self, done: Completed) -> Option<io::Result<Buffer>> {
         match (done.result, done.payload) {

@@ -25,6 +25,8 @@ cases! {
         who_is_at_the_other_end_is_told,
         a_unix_listener_that_takes_no_more_is_waited_for,
         dropping_one_half_leaves_the_other,
+        a_stream_that_moves_on_loses_nothing,
+        a_stream_at_its_end_does_not_move,
     ],
 }
 
@@ -313,5 +315,56 @@ fn dropping_one_half_leaves_the_other(bench: &Bench) {
         assert_eq!(&server.receive().await.unwrap()[..], b"still");
         drop(sender);
         assert!(server.receive().await.unwrap().is_empty(), "it is closed with its last half");
+    });
+}
+
+/// It leaves the queue and comes back while bytes come: between two of them, and amid them.
+fn a_stream_that_moves_on_loses_nothing(bench: &Bench) {
+    const TOTAL: usize = 20_000;
+    let mut moves = 0;
+    bench.run(async {
+        let (client, server) = tcp().await;
+        let sends = spawn(async move {
+            let (receiver, mut sender) = client.into_split();
+            for at in 0..TOTAL {
+                sender.send(vec![pattern(7, at)]).await.unwrap();
+                if at % 64 == 0 {
+                    settle().await;
+                }
+            }
+            (receiver, sender)
+        });
+        let (mut receiver, mut sender) = server.into_split();
+        let mut came = 0;
+        while came < TOTAL {
+            if receiver.pause().await {
+                let socket: OwnedFd = receiver.into_owner(sender).expect("nobody else has it");
+                (receiver, sender) = TcpStream::from_socket(socket).unwrap().into_split();
+                moves += 1;
+            }
+            let bytes = receiver.receive().await.unwrap();
+            for &byte in &bytes[..] {
+                assert_eq!(byte, pattern(7, came), "byte {came}, after {moves} moves");
+                came += 1;
+            }
+        }
+        drop(sends.await);
+    });
+    assert!(moves > 10, "it moved {moves} times");
+}
+
+fn a_stream_at_its_end_does_not_move(bench: &Bench) {
+    bench.run(async {
+        let (client, mut server) = tcp().await;
+        dropped_while_it_waits(server.receive()).await;
+        let (mut receiver, sender) = server.into_split();
+        assert!(receiver.pause().await, "nothing has come");
+        drop(client);
+        assert!(receiver.receive().await.unwrap().is_empty());
+        assert!(!receiver.pause().await);
+        // A share of it keeps it here.
+        let share = sender.registered().clone();
+        assert!(receiver.into_owner::<OwnedFd>(sender).is_none());
+        drop(share);
     });
 }

@@ -5,13 +5,15 @@
 //! reads certificates anew, writes the access log, shows counters, and tells the others when to end. What they
 //! share is in [`Whole`](crate::whole::Whole), and no request waits for it.
 //!
-//! How connections reach a thread is decided in [`feed`], when the server starts.
+//! How connections reach a thread is decided when the server starts: from sockets of its own or another thread
+//! ([`feed`]), or from a queue that all of them share ([`lobby`]).
 //!
 //! Invariants. A thread serves only after all have started. It ends when the first tells it to, or when the
 //! first is gone; if it ends by itself, by an error or a panic, the first is told and ends all. The first ends
 //! last: what the others have written to the log has reached it by then.
 
 pub(super) mod feed;
+pub(super) mod lobby;
 
 use super::{Builder, House, Seats, Server, Site, StartError, Stopper, builder};
 use crate::{
@@ -28,6 +30,7 @@ use crate::{
     whole::Whole,
 };
 use feed::Feed;
+use lobby::{Access, Attendant};
 use std::{
     cell::Cell,
     fmt, io,
@@ -91,7 +94,19 @@ pub(super) struct Part {
     identity: Option<Arc<Identity>>,
     whole: Arc<Whole>,
     feeds: Vec<Feed>,
+    access: Option<Access>,
     log: Option<(Format, Sink)>,
+}
+
+/// How connections reach the threads of a server. See [`Builder::queue`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum QueueShape {
+    /// Each thread has a queue, and with it all that comes to its sockets, to their end.
+    #[default]
+    Own,
+    /// Beside its own each thread takes from one queue that all share, in which who comes waits, and who rests.
+    Shared,
 }
 
 impl Part {
@@ -99,10 +114,10 @@ impl Part {
     pub(super) fn all(
         builder: &Builder,
         identity: Option<&Arc<Identity>>,
-        feeds: Vec<Vec<Feed>>,
+        whole: &Arc<Whole>,
+        (feeds, access): (Vec<Vec<Feed>>, Option<&Access>),
         lines: &SharedSender<Gathered>,
     ) -> Vec<Self> {
-        let whole = Arc::new(Whole::new(feeds.len(), &builder.limits));
         let part = |(number, feeds)| {
             let sink = |to: &crate::LogTo| match number {
                 0 => Sink::To(to.clone()),
@@ -114,8 +129,9 @@ impl Part {
                 options: builder.options,
                 limits: builder.limits.clone(),
                 identity: identity.cloned(),
-                whole: Arc::clone(&whole),
+                whole: Arc::clone(whole),
                 feeds,
+                access: access.cloned(),
                 log: builder.log.as_ref().map(|log| (log.format, sink(&log.to))),
             }
         };
@@ -160,7 +176,8 @@ impl Part {
         let counts = Counts::new(self.whole, self.number);
         let shared = Shared::of_thread(site, self.limits, Out::new(out), counts).logging(log);
         let shared = Rc::new(shared);
-        let seats = Rc::new(Seats::new(Rc::clone(&shared)));
+        let lobby = self.access.as_ref().map(|access| Arc::clone(&access.lobby));
+        let seats = Rc::new(Seats::new(Rc::clone(&shared), lobby));
         let house = Rc::new(House {
             number: self.number,
             shared,
@@ -179,6 +196,7 @@ impl Part {
         for feed in self.feeds {
             server.feed(feed)?;
         }
+        server.attendant = self.access.map(Attendant::new).transpose()?;
         Ok(server)
     }
 }

@@ -4,24 +4,30 @@ use super::*;
 use std::{
     io::{Read, Write},
     net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering},
 };
 use testkit::wait_until;
 use ukevent_queue::BackendKind;
 use ukevent_task::{Runtime, block_on, look};
 
-/// A server of so many threads, on a backend.
-fn server(backend: BackendKind, threads: usize) -> Server {
+/// A server of so many threads, on a backend, to which connections come by queues of this shape.
+fn server((backend, shape): Case, threads: usize) -> Server {
     let queue = ukevent_queue::Builder::new().backend(backend);
     let limits = Limits { linger: std::time::Duration::from_millis(50), ..Limits::default() };
     let builder = Server::builder().listen("127.0.0.1:0".parse().unwrap()).limits(limits);
-    builder.threads(threads, Runtime::builder().queue(queue)).start().unwrap()
+    let runtime = Runtime::builder().queue(queue);
+    builder.threads(threads, runtime).queue(shape).start().unwrap()
 }
 
-/// Runs this on each backend.
-fn on_backends(what: impl AsyncFn(BackendKind)) {
+type Case = (BackendKind, QueueShape);
+
+/// Runs this on each backend with each shape.
+fn on_each(what: impl AsyncFn(Case)) {
     for backend in BackendKind::REAL {
-        let queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
-        Runtime::with(queue).block_on(what(backend)).unwrap();
+        for shape in [QueueShape::Own, QueueShape::Shared] {
+            let queue = ukevent_queue::Builder::new().backend(backend).build().unwrap();
+            Runtime::with(queue).block_on(what((backend, shape))).unwrap();
+        }
     }
 }
 
@@ -49,32 +55,32 @@ impl Others {
 
 #[test]
 fn a_thread_that_panics_ends_the_server() {
-    on_backends(async |backend| {
-        let mut server = server(backend, 3);
+    on_each(async |case| {
+        let mut server = server(case, 3);
         let first = server.stopper();
         server.others.replace(&first, || panic!("out of paper"));
         let error = server.run().await.unwrap_err();
-        assert_eq!(error.to_string(), "thread 2: panicked: out of paper", "{backend}");
+        assert_eq!(error.to_string(), "thread 2: panicked: out of paper", "{case:?}");
         assert!(server.others.threads.is_empty(), "one was left");
     });
 }
 
 #[test]
 fn a_thread_that_fails_ends_the_server() {
-    on_backends(async |backend| {
-        let mut server = server(backend, 2);
+    on_each(async |case| {
+        let mut server = server(case, 2);
         let first = server.stopper();
         server.others.replace(&first, || Err(Failure::Error("no more".into())));
         let error = server.run().await.unwrap_err();
-        assert_eq!(error.to_string(), "thread 1: no more", "{backend}");
+        assert_eq!(error.to_string(), "thread 1: no more", "{case:?}");
     });
 }
 
 /// What is being answered by another thread then is answered.
 #[test]
 fn the_others_end_gently() {
-    on_backends(async |backend| {
-        let mut server = server(backend, 3);
+    on_each(async |case| {
+        let mut server = server(case, 3);
         let (first, address) = (server.stopper(), server.addresses()[0]);
         let (fail, failing) = mpsc::channel();
         server.others.replace(&first, move || {
@@ -82,15 +88,18 @@ fn the_others_end_gently() {
             Err(Failure::Error("no more".into()))
         });
         let meter = server.meter();
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let asks = Arc::clone(&has_asked);
         let client = thread::spawn(move || {
             // One that is at work when it comes; to the socket of the thread that was replaced nobody listens
             // any more, so it is one of the other two that answers.
             let mut stream = TcpStream::connect(address).unwrap();
             stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n").unwrap();
+            asks.store(true, Ordering::Release);
             stream
         });
         let asked = spawn(async move {
-            while meter.counters().accepted == 0 {
+            while meter.counters().accepted == 0 || !has_asked.load(Ordering::Acquire) {
                 look().await;
             }
             fail.send(()).unwrap();
@@ -106,7 +115,7 @@ fn the_others_end_gently() {
         assert!(server.run().await.is_err());
         asked.cancel();
         let answer = talk.join().unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{backend}: {answer:?}");
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{case:?}: {answer:?}");
     });
 }
 
@@ -114,8 +123,8 @@ fn the_others_end_gently() {
 #[test]
 fn a_task_of_the_server_that_panics_ends_it() {
     for threads in [1, 2] {
-        on_backends(async |backend| {
-            let mut server = server(backend, threads);
+        on_each(async |case| {
+            let mut server = server(case, threads);
             let vital = Vital(Rc::clone(&server.house));
             let task = spawn(async move {
                 let _vital = vital;
@@ -123,7 +132,7 @@ fn a_task_of_the_server_that_panics_ends_it() {
             });
             let error = server.run().await.unwrap_err();
             let expected = "thread 0: one of the server's own tasks panicked";
-            assert_eq!(error.to_string(), expected, "{backend}");
+            assert_eq!(error.to_string(), expected, "{case:?}");
             drop(task);
         });
     }
@@ -156,19 +165,19 @@ fn threads() -> Vec<String> {
 
 #[test]
 fn dropped_before_it_ran_it_leaves_no_thread() {
-    on_backends(async |backend| {
-        let server = server(backend, 4);
+    on_each(async |case| {
+        let server = server(case, 4);
         assert_eq!(threads().iter().filter(|name| name.starts_with("serve ")).count(), 3);
         drop(server);
-        assert!(!threads().iter().any(|name| name.starts_with("serve ")), "{backend}");
+        assert!(!threads().iter().any(|name| name.starts_with("serve ")), "{case:?}");
     });
 }
 
 /// Who came before the end is answered, though the other threads did not serve yet.
 #[test]
 fn stopped_before_it_ran_it_answers_who_waits() {
-    on_backends(async |backend| {
-        let mut server = server(backend, 3);
+    on_each(async |case| {
+        let mut server = server(case, 3);
         let ask = |_| {
             let mut stream = TcpStream::connect(server.addresses()[0]).unwrap();
             stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -180,7 +189,7 @@ fn stopped_before_it_ran_it_answers_who_waits() {
         for mut client in clients {
             let mut answer = String::new();
             client.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with("HTTP/1.1 200 "), "{backend}: {answer:?}");
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{case:?}: {answer:?}");
         }
         assert_eq!(server.counters().requests, 20);
     });

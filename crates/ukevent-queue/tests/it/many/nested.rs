@@ -288,3 +288,30 @@ fn what_is_behind_the_ring_shows_when_another_has_claimed_all_in_it() {
     assert!(both.waiter.wait(Wait::now()).unwrap() > 0, "all but two are for whoever looks");
     assert_eq!(shown, 1, "there is an event in reach, and nothing shows it");
 }
+
+/// However long one works on a descriptor's event, the others are not shown it.
+#[test]
+fn who_works_on_an_event_keeps_nobody_awake() {
+    for kind in [BackendKind::IoUring, BackendKind::Epoll, BackendKind::Poll] {
+        // A thread for each: closing a ring interrupts the next sleep of its thread.
+        std::thread::spawn(move || keeps_nobody_awake(kind)).join().unwrap();
+    }
+}
+
+fn keeps_nobody_awake(kind: BackendKind) {
+    let (queue, door) = (SharedQueue::new().unwrap(), Door::new());
+    queue.register(door.source(), B, Mode::Level).unwrap();
+    let mut worker = Both::new(&queue, kind, Mode::Level);
+    let mut idle = Both::new(&queue, kind, Mode::Level);
+    let at_once = Wait::now().at_most(1);
+    door.knock();
+    while worker.waiter.wait(at_once).unwrap() == 0 {}
+    assert_eq!(worker.waiter.next_event().map(|event| event.token), Some(B));
+    let mut times = 0;
+    while idle.own.wait(Wait::within(Duration::from_millis(20))).unwrap() > 0 {
+        while idle.own.next_event().is_some() {}
+        assert_eq!(idle.waiter.wait(at_once).unwrap(), 0, "{kind}: it is held");
+        times += 1;
+        assert!(times < 5, "{kind}: it is woken again and again");
+    }
+}
