@@ -32,9 +32,13 @@ impl Queue {
     /// Lets in all that needs no report of the kernel, and arms what is to be armed.
     pub(crate) fn let_in(&mut self) -> Result<(), Error> {
         self.now_ns = None;
-        self.arm_again()?;
+        if !self.to_arm.is_empty() {
+            self.arm_again()?;
+        }
         self.collect(1)?;
-        self.arm_again()?;
+        if !self.to_arm.is_empty() {
+            self.arm_again()?;
+        }
         let mut reports = std::mem::take(&mut self.reports);
         self.backend.report_own(&mut reports);
         self.absorb_all(reports)

@@ -278,7 +278,7 @@ impl Core {
         let others = self.members().saturating_sub(1) + usize::from(self.nested > 0);
         let depth = wanted.saturating_add(others.saturating_mul(AHEAD));
         while self.ring.len() < depth {
-            if !self.ring.has_room() {
+            if self.ring.is_full() {
                 self.overflowed += u64::from(self.has_backlog());
                 break;
             }
@@ -306,6 +306,10 @@ impl Core {
     /// Whether others work is asked once: they take up events without the lock. If they do, only the ring tells which
     /// of the ready ones are in reach, and what is wanted goes there first.
     pub(super) fn in_reach(&mut self, outside: &Outside, lane: &Lane, wanted: usize) -> usize {
+        if self.members.len() == 1 {
+            let given = self.ring.len() + self.returned.len() + self.handed_on.len();
+            return given + self.queue.ready_events();
+        }
         let is_alone = self.members() == 1;
         let others_work =
             self.members.iter().any(|it| it.lane.id() != lane.id() && it.lane.holds_something());

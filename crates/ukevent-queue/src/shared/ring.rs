@@ -138,11 +138,14 @@ impl Ring {
         between.saturating_sub(self.gaps.load(Ordering::Relaxed)) as usize
     }
 
-    /// Whether the next event fits. Only under the lock of the core, which alone puts events in.
+    /// Whether there is an event, or the place of one that was taken out, in each entry. Only under the lock of the core.
+    pub(crate) fn is_full(&self) -> bool {
+        self.tail() - self.head.0.load(Ordering::Acquire) >= self.entries.len() as u64
+    }
+
+    /// Whether the next event fits: an entry may be claimed and not emptied yet. Only under the lock of the core, which alone puts events in.
     pub(crate) fn has_room(&self) -> bool {
-        let tail = self.tail();
-        tail - self.head.0.load(Ordering::Acquire) < self.entries.len() as u64
-            && lock(&self.entry(tail).staged).is_none()
+        !self.is_full() && lock(&self.entry(self.tail()).staged).is_none()
     }
 
     /// Puts an event in. Only under the lock of the core.
@@ -150,10 +153,10 @@ impl Ring {
     /// # Errors
     /// Gives it back if the ring is full.
     pub(crate) fn push(&self, staged: Staged, nearest: u32) -> Result<(), Staged> {
-        let tail = self.tail();
-        if tail - self.head.0.load(Ordering::Acquire) >= self.entries.len() as u64 {
+        if self.is_full() {
             return Err(staged);
         }
+        let tail = self.tail();
         let entry = self.entry(tail);
         {
             let mut place = lock(&entry.staged);

@@ -165,11 +165,13 @@ impl Core {
 
     /// Wakes one that sleeps, if there are events and nobody is on his way.
     pub(in crate::shared) fn share_out(&mut self) {
+        if self.sleepers == 0 || self.is_stirring {
+            return;
+        }
         // A ring whose entries are all claimed, and not emptied yet, has nothing in it and no room.
-        let is_behind = !self.ring.has_room() && self.has_backlog();
-        let is_handed_on = self.handed_on.iter().any(|&(by, _)| self.is_awaited(by));
-        let is_waiting = self.ring.len() > 0 || is_handed_on || is_behind;
-        if is_waiting && self.sleepers > 0 && !self.is_stirring {
+        let is_behind = || self.has_backlog() && !self.ring.has_room();
+        let is_handed_on = || self.handed_on.iter().any(|&(by, _)| self.is_awaited(by));
+        if self.ring.len() > 0 || is_handed_on() || is_behind() {
             self.is_stirring = true;
             self.mailbox.stir();
         }
