@@ -56,8 +56,8 @@ impl SharedBuilder {
         self
     }
 
-    /// A ring of so many entries (for each waiter one, if they are pinned): at least 2, at most 2^20, rounded up to a power of two. What it has no room for
-    /// waits behind it.
+    /// A ring of so many entries (for each waiter one, if they are pinned): at least 2, at most 2^20, rounded up to a
+    /// power of two. What it has no room for waits behind it.
     pub const fn ring(mut self, entries: u32) -> Self {
         self.entries = entries;
         self

@@ -147,9 +147,10 @@ impl Group {
         self.members.store(core.members() as u32, Ordering::Relaxed);
     }
 
-    /// Somebody brings an event of a registration; false if that is gone.
+    /// The keeper brings an event of a registration; false if that is gone. It drops nothing of the program's, which
+    /// may wait for it.
     pub(super) fn keep(&self, key: Key, kind: Kind) -> bool {
-        let mut core = self.lock();
+        let mut core = self.lock_quietly();
         let is_live = core.queue.bring(key, kind);
         core.settle(&self.outside);
         is_live

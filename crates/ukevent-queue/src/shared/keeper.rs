@@ -210,7 +210,7 @@ impl Watch {
         let groups = lock(&signals.groups).clone();
         for group in groups.iter().filter_map(Weak::upgrade) {
             // Those who sleep block it still.
-            group.lock().call_everyone();
+            group.lock_quietly().call_everyone();
         }
     }
 

@@ -130,7 +130,8 @@ impl SharedQueue {
     /// tell; with a second one, what an earlier wait left in the ring is looked at again one by one.
     ///
     /// # Errors
-    /// [`WaitError::WrongThread`] in a child made by fork(2).
+    /// [`WaitError::WrongThread`] in a child made by fork(2). If waiters are pinned, [`WaitError::Kernel`] when
+    /// descriptors or memory are exhausted, and [`WaitError::Invalid`] for the 256th.
     pub fn waiter(&self) -> Result<Waiter, WaitError> {
         self.first.check_process().map_err(|WrongThread| WaitError::WrongThread)?;
         match &self.pins {

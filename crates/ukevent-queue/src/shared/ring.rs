@@ -138,12 +138,14 @@ impl Ring {
         between.saturating_sub(self.gaps.load(Ordering::Relaxed)) as usize
     }
 
-    /// Whether there is an event, or the place of one that was taken out, in each entry. Only under the lock of the core.
+    /// Whether there is an event, or the place of one that was taken out, in each entry. Only under the lock of the
+    /// core.
     pub(crate) fn is_full(&self) -> bool {
         self.tail() - self.head.0.load(Ordering::Acquire) >= self.entries.len() as u64
     }
 
-    /// Whether the next event fits: an entry may be claimed and not emptied yet. Only under the lock of the core, which alone puts events in.
+    /// Whether the next event fits: an entry may be claimed and not emptied yet. Only under the lock of the core, which
+    /// alone puts events in.
     pub(crate) fn has_room(&self) -> bool {
         !self.is_full() && lock(&self.entry(self.tail()).staged).is_none()
     }

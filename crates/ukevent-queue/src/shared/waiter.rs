@@ -139,6 +139,19 @@ impl Waiter {
 
     /// Registers a source, as [`SharedQueue::register`]; if waiters are pinned, for this one.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use ukevent_queue::{Mode, Policy, SharedBuilder, Timer, Token, Wait};
+    ///
+    /// let queue = SharedBuilder::new().policy(Policy::Pinned).build()?;
+    /// let (mut mine, mut other) = (queue.waiter()?, queue.waiter()?);
+    /// mine.register(Timer::after(Duration::from_millis(1)), Token(1), Mode::OneShot)?;
+    /// assert_eq!(mine.wait(Wait::forever())?, 1);
+    /// assert_eq!(mine.next_event().map(|event| event.token), Some(Token(1)));
+    /// assert_eq!(other.wait(Wait::now())?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`RegisterError`].
     pub fn register(

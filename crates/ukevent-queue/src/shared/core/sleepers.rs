@@ -3,9 +3,10 @@
 //! All sleep on one set of the kernel, which wakes one of them for each report. What is no report, a post or what
 //! somebody left behind, wakes one by an eventfd of that set, the next timer by a timerfd; a second eventfd wakes all.
 //!
-//! A waiter that is *nested* is watched by somebody else instead of sleeping here: by another queue, by epoll, or by the
-//! set of the waiter that has adopted this group. It counts as asleep as long as it is there, so that all that wakes a
-//! sleeper makes the set readable. What is for it alone its own eventfd tells ([`Nest`]), which disturbs nobody else.
+//! A waiter that is *nested* is watched by somebody else instead of sleeping here: by another queue, by epoll, or by
+//! the set of the waiter that has adopted this group. It counts as asleep as long as it is there, so that all that
+//! wakes a sleeper makes the set readable. What is for it alone its own eventfd tells ([`Nest`]), which disturbs nobody
+//! else.
 
 use super::{Core, Member, Outside};
 use crate::backend::Ticket;
