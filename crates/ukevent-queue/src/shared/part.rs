@@ -273,7 +273,7 @@ impl Part {
         core.batch_max = core.batch_max.max(self.grant as u64);
         core.leave_to_others(outside);
         // What it has claimed nobody else shows to those who watch for it.
-        if self.is_nested && self.lane.len() > 0 {
+        if self.is_nested && self.has_claimed() {
             core.call_again(&self.lane);
         }
     }
@@ -449,6 +449,17 @@ impl Part {
     pub(super) fn adopt(&mut self) {
         (self.is_nested, self.has_adopted) = (true, true);
         self.shared.lock_quietly().adopt(&self.shared.outside, &self.lane);
+    }
+
+    pub(super) fn has_claimed(&self) -> bool {
+        self.lane.len() > 0
+    }
+
+    /// Shows whoever watches for it that there is more.
+    pub(super) fn show(&self) {
+        if self.is_nested {
+            self.shared.lock().call_again(&self.lane);
+        }
     }
 
     pub(super) const fn was_woken(&self) -> bool {

@@ -334,6 +334,9 @@ impl Pin {
             }
             let (count, of_own) = self.look(own, wait, &mut is_called)?;
             if count >= wait.at_least.max(1) || is_called || wait.at_least == 0 || wait.is_over() {
+                if self.adopted.iter().any(|it| it.part.has_claimed()) {
+                    own.show();
+                }
                 return Ok(count);
             }
             let needs = wait.at_least.max(1) - (count - of_own);

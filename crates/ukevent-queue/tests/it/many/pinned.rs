@@ -11,9 +11,9 @@ use std::thread;
 use std::time::Duration;
 use testkit::assert_no_leak;
 use ukevent_queue::{
-    Change, Direction, Event, Interest, Kind, Merge, Mode, Operation, Policy, RegisterError,
-    SharedBuilder, SharedQueue, Signal, Socket, StartRefusal, Timer, Token, User, Wait, WaitError,
-    Waiter,
+    Change, Direction, Event, Fd, Interest, Kind, Merge, Mode, Operation, Policy, Queue,
+    RegisterError, SharedBuilder, SharedQueue, Signal, Socket, StartRefusal, Timer, Token, User,
+    Wait, WaitError, Waiter,
 };
 
 fn pinned() -> SharedQueue {
@@ -359,7 +359,7 @@ fn what_cannot_be_is_refused() {
     let (socket, _peer) = UnixStream::pair().unwrap();
     let socket = waiters[0].register(Socket::new(socket).unwatched(), A, Mode::Level).unwrap();
     let file = std::fs::File::open("/proc/self/exe").unwrap();
-    let file = waiters[1].register(ukevent_queue::Fd::new(file).unwatched(), B, Mode::Level);
+    let file = waiters[1].register(Fd::new(file).unwatched(), B, Mode::Level);
     let file = file.unwrap();
     let refused = queue.start(Operation::send_file(socket, file, 0, 10), C).unwrap_err();
     assert!(matches!(refused.reason, StartRefusal::Invalid(_)), "{refused:?}");
@@ -592,4 +592,25 @@ fn what_is_held_is_named_by_its_key() {
     assert_eq!(next(&mut waiter).key, key);
     let (told, key) = (format!("{waiter:?}"), format!("{key:?}"));
     assert!(told.contains(&key), "{key}: {told}");
+}
+
+/// Also what was let out and not taken, as of any waiter that is watched.
+#[test]
+fn what_was_taken_over_shows_to_who_watches_the_heir() {
+    let queue = pinned();
+    let (mut heir, gone) = (queue.waiter().unwrap(), queue.waiter().unwrap());
+    let key = gone.register(User::each(4), A, Mode::Level).unwrap();
+    let mut outer = Queue::new().unwrap();
+    outer.register(Fd::new(heir.descriptor().unwrap()), B, Mode::Level).unwrap();
+    drop(gone);
+    nothing_for(&mut heir);
+    (0..2).for_each(|data| queue.poster(key).unwrap().post(data).unwrap());
+    for left in [2, 1] {
+        assert_eq!(outer.wait(patient()), Ok(1), "{left} are left");
+        assert!(outer.next_event().is_some());
+        assert_eq!(heir.wait(Wait::now()), Ok(left));
+        assert!(heir.next_event().is_some());
+    }
+    nothing_for(&mut heir);
+    assert_eq!(outer.wait(Wait::within(Duration::from_millis(2))), Ok(0), "it is silent");
 }
