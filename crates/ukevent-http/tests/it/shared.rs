@@ -464,6 +464,22 @@ fn the_log_knows_who_rested() {
     }
 }
 
+/// Who may rest for ever is taken up like any other, and so are several of them.
+#[test]
+fn rest_without_an_end() {
+    for kind in backends() {
+        let for_ever = Limits { idle: Duration::MAX, head: Duration::MAX, ..limits() };
+        let shown = Shown::of(kind, 2, for_ever);
+        let mut clients: Vec<_> = (0..4).map(|_| shown.server.connect()).collect();
+        // They have asked for nothing before they rest, too.
+        for _ in 0..2 {
+            all_rest(&shown, &clients);
+            clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status(), 200));
+        }
+        shown.server.stop();
+    }
+}
+
 /// Without a descriptor for the next connection all threads let nobody in, for a while or until one leaves.
 #[test]
 fn no_descriptor_left() {

@@ -19,6 +19,10 @@ pub(super) const ALARM: Token = Token(u64::MAX - 1);
 /// Below that are the places of listeners. Four seconds after the machine has started.
 const FIRST: u64 = 1 << 32;
 
+/// Who may rest for ever is named by this, or little more: the tokens of timers are far above. Some centuries after the
+/// machine has started.
+const LAST: u64 = 1 << 63;
+
 /// All of them.
 #[derive(Debug, Default)]
 pub(super) struct Lot {
@@ -82,7 +86,7 @@ impl Lobby {
         let Resting { socket, peer, ends_ns } = resting;
         let guest = Guest { peer, standing: Standing::new(Arc::clone(&self.whole), share) };
         let mut lot = lock(&self.lot);
-        let mut end = ends_ns.max(FIRST);
+        let mut end = ends_ns.clamp(FIRST, LAST);
         while lot.by_end.contains_key(&end) {
             end += 1;
         }
