@@ -2,7 +2,8 @@
 //!
 //! Whoever takes its event takes it up ([`House::take_up`]). Who has rested for as long as he may is closed: one timer of
 //! the queue is set for the first of them, and whichever thread takes its event looks who is due. Whether a request or
-//! that was first is decided once, by the queue: a descriptor is either taken with its event, or removed.
+//! that was first is decided once, by the queue: a descriptor is either taken with its event, or removed. A request that
+//! came in time and was seen late is answered all the same: whoever removes one looks whether anything has come.
 //!
 //! A connection is named by the time until which it may rest, in nanoseconds and unlike all others: that is its token,
 //! and the order in which they are due. It counts as open, and what it takes of the limits stays its own ([`Standing`]).
@@ -119,25 +120,26 @@ impl Lobby {
         }
     }
 
-    /// The timer has come: closes those who are due.
-    pub(super) fn close_due(&self) {
+    /// The timer has come: closes those who are due, but for those that something came from in time, which are given
+    /// back.
+    pub(super) fn close_due(&self) -> Vec<(u64, Guest, OwnedFd)> {
         let now = now_ns();
         let mut lot = lock(&self.lot);
         lot.alarm = None;
-        let mut closed = Vec::new();
-        for end in lot.by_end.range(..=now).map(|(&end, _)| end).collect::<Vec<_>>() {
-            closed.extend(self.withdraw(&mut lot, end));
-        }
+        let ends: Vec<_> = lot.by_end.range(..=now).map(|(&end, _)| end).collect();
+        let due: Vec<_> = ends.into_iter().filter_map(|end| self.withdraw(&mut lot, end)).collect();
         // Who is past it and still there is on his way to a thread.
         let next = lot.by_end.range(now.saturating_add(1)..).next().map(|(&end, _)| end);
         if let Some(end) = next {
             self.set_alarm(&mut lot, end);
         }
         drop(lot);
-        if !closed.is_empty() {
-            drop(closed);
+        let count = due.len();
+        let asking = close_silent(due);
+        if asking.len() < count {
             self.open_doors();
         }
+        asking
     }
 
     /// Takes one out, unless a thread has taken its event: then it is for that thread.
@@ -165,11 +167,16 @@ impl Lobby {
         let withdrawn: Vec<_> =
             ends.into_iter().filter_map(|end| self.withdraw(&mut lot, end)).collect();
         drop(lot);
-        let asking = |(end, guest, socket): (_, _, Option<OwnedFd>)| {
-            socket.filter(has_input).map(|socket| (end, guest, socket))
-        };
-        withdrawn.into_iter().filter_map(asking).collect()
+        close_silent(withdrawn)
     }
+}
+
+/// Closes those of them that nothing came from; the others are left.
+fn close_silent(withdrawn: Vec<(u64, Guest, Option<OwnedFd>)>) -> Vec<(u64, Guest, OwnedFd)> {
+    let asking = |(end, guest, socket): (_, _, Option<OwnedFd>)| {
+        socket.filter(has_input).map(|socket| (end, guest, socket))
+    };
+    withdrawn.into_iter().filter_map(asking).collect()
 }
 
 /// Whether something came from the other side.
@@ -187,3 +194,6 @@ impl House {
         self.resume(socket, taken, (peer, ends_ns));
     }
 }
+
+#[cfg(test)]
+mod tests;

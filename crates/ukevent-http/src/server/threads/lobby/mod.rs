@@ -273,7 +273,11 @@ impl House {
         let Attendant { lobby, entrances, waiter, .. } = attendant;
         match event.token {
             REOPEN => return lobby.open_doors(),
-            ALARM => return lobby.close_due(),
+            ALARM => {
+                return lobby.close_due().into_iter().for_each(|(ends_ns, guest, socket)| {
+                    self.take_up(socket, guest, ends_ns);
+                });
+            }
             _ => {}
         }
         let place = usize::try_from(event.token.0).ok();
