@@ -46,7 +46,7 @@ pub(super) struct Part {
     is_nested: bool,
     /// It is in a group besides that of its waiter, which watches this one.
     has_adopted: bool,
-    /// A [`Waker`](crate::Waker) ended the last wait.
+    /// A [`Waker`](crate::Waker) or a signal handler ended the last wait.
     was_woken: bool,
     /// A set that this one watches did.
     was_told: bool,
@@ -226,6 +226,7 @@ impl Part {
         let is_called = goal.has_looked && (self.was_woken || self.was_told || has_moved);
         if is_interrupted || goal.has_looked && (in_reach >= needs || is_over || is_called) {
             self.let_out(core, goal.wait);
+            self.was_woken |= is_interrupted;
             if self.grant >= needs || is_over || is_called {
                 return Ok(Step::Over);
             }

@@ -211,7 +211,9 @@ impl Pins {
         let group = self.group(number);
         let part = Part::new(group.clone());
         if is_adopted {
-            group.lock_quietly().take_over(&group.outside);
+            let mut core = group.lock_quietly();
+            core.take_over(&group.outside);
+            group.count_members(&core);
         }
         seats.taken.push(Seat { number, parts: Vec::new(), mail: Vec::new() });
         self.adopt_all(&mut seats);
@@ -254,7 +256,9 @@ impl Pins {
         for seat in &mut seats.taken {
             if let Some((_, lane)) = seat.parts.iter().find(|part| part.0 == number) {
                 // It has not dropped the one of the last time.
-                orphan.lock_quietly().adopt(&orphan.outside, lane);
+                let mut core = orphan.lock_quietly();
+                core.adopt(&orphan.outside, lane);
+                orphan.count_members(&core);
             } else if self.group(seat.number).watch(orphan).is_ok() {
                 let mut part = Part::new(orphan.clone());
                 part.adopt();
