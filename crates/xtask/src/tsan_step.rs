@@ -17,6 +17,10 @@ use std::{fs, path::Path};
 /// runner's: starting one takes a second under the sanitizer.
 const TESTS: &str = "shared::ring shared::claims post:: posts:: sleepers:: many:: modes::in_company losses::in_company waits::in_company";
 
+/// What is left out, by part of its name: the sanitizer keeps a signal back until the thread that has it calls something
+/// that it knows, which a thread that waits for a futex does not. Under AddressSanitizer it runs.
+const LEFT_OUT: &str = "signals_come_to_the_waiter_that_registered_them";
+
 pub(crate) fn run(project: &Project) -> Result<Outcome, String> {
     let Some(host) = nightly_host(&project.root) else {
         return Ok(Outcome::Skipped("no nightly compiler is installed".to_owned()));
@@ -30,6 +34,7 @@ pub(crate) fn run(project: &Project) -> Result<Outcome, String> {
     let mut command = nightly(&project.root);
     command.args(["cargo", "test", "--package", "ukevent-queue", "--lib", "--test", "it"]);
     command.args(["--target", &host, "-Zbuild-std", "--"]).args(TESTS.split(' '));
+    command.args(["--skip", LEFT_OUT]);
     command.env("RUSTFLAGS", "-Zsanitizer=thread");
     command.env("CARGO_TARGET_DIR", project.target.join("tsan"));
     // Enough to name the line of an error.
