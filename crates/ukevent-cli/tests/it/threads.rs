@@ -41,6 +41,15 @@ fn of_all(metrics: &str, name: &str) -> u64 {
     metrics.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap().parse().unwrap()
 }
 
+/// With 64 connections for a second, without an error.
+#[track_caller]
+fn wrk_is_served(url: &str) {
+    let wrk = Command::new("wrk").args(["-d1s", "-c64", "-t1", url]).output().unwrap();
+    let said = String::from_utf8(wrk.stdout).unwrap();
+    assert!(wrk.status.success(), "{said}");
+    assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+}
+
 #[test]
 fn wrk_and_curl_are_served_by_all() {
     if !is_installed("wrk") || !is_installed("curl") {
@@ -54,10 +63,7 @@ fn wrk_and_curl_are_served_by_all() {
         let mut command = ukevent(&["serve", "--root", root, "--backend", backend]);
         let (server, address) = serve(command.args(["--threads", "4", "--metrics", &place]));
         let url = format!("http://{address}/large.bin");
-        let wrk = Command::new("wrk").args(["-d1s", "-c64", "-t1", &url]).output().unwrap();
-        let said = String::from_utf8(wrk.stdout).unwrap();
-        assert!(wrk.status.success(), "{said}");
-        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+        wrk_is_served(&url);
         let curl = Command::new("curl").args(["-sS", &url]).output().unwrap();
         assert_eq!(curl.stdout, [7; 4096]);
         let shown = ask(UnixStream::connect(&metrics).unwrap(), "/metrics");
@@ -98,10 +104,7 @@ fn wrk_and_curl_are_served_from_one_queue() {
         command.args(["--threads", "2", "--queue", "shared", "--metrics", &place]);
         let (server, address) = serve(&mut command);
         let url = format!("http://{address}/large.bin");
-        let wrk = Command::new("wrk").args(["-d1s", "-c64", "-t1", &url]).output().unwrap();
-        let said = String::from_utf8(wrk.stdout).unwrap();
-        assert!(wrk.status.success(), "{said}");
-        assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}");
+        wrk_is_served(&url);
         let metrics = || ask(UnixStream::connect(&metrics).unwrap(), "/metrics");
         // What it asked last it does not wait for.
         wait_until("its connections are gone", || of_all(&metrics(), "connections_open") == 0);

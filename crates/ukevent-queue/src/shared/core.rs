@@ -51,20 +51,36 @@ pub(super) struct Outside {
 struct Member {
     lane: Arc<Lane>,
     is_asleep: bool,
-    /// Somebody else watches for it.
-    is_nested: bool,
-    /// By this; else by the set itself.
-    nest: Option<Nest>,
-    /// That tells that there is something.
+    told: Told,
+    /// The bell of its nest rings.
     is_shown: bool,
-    /// Its waiter has a group of its own, and this one besides.
-    has_adopted: bool,
-    /// The group has a waiter of its own again: this one gets nothing any more.
-    is_expelled: bool,
     /// How many events it waits for.
     needs: usize,
     /// It sleeps, and must not sleep on.
     is_called: bool,
+}
+
+/// How a waiter hears of what there is.
+enum Told {
+    /// When it waits.
+    Here,
+    /// By somebody else who watches this for it.
+    ByNest(Nest),
+    /// By the set of its own group: it has adopted this one.
+    ByHeir,
+    /// Not at all: the group that it had adopted has a waiter of its own again.
+    NoMore,
+}
+
+impl Member {
+    /// Somebody else watches for it.
+    const fn is_nested(&self) -> bool {
+        matches!(self.told, Told::ByNest(_) | Told::ByHeir)
+    }
+
+    const fn is_expelled(&self) -> bool {
+        matches!(self.told, Told::NoMore)
+    }
 }
 
 /// An event that every waiter gets.
@@ -186,11 +202,8 @@ impl Core {
         self.members.push(Member {
             lane: lane.clone(),
             is_asleep: false,
-            is_nested: false,
-            nest: None,
+            told: Told::Here,
             is_shown: false,
-            has_adopted: false,
-            is_expelled: false,
             needs: 1,
             is_called: false,
         });
@@ -199,7 +212,7 @@ impl Core {
 
     /// A waiter goes: what it had claimed is for the others, or for whoever comes.
     pub(super) fn leave(&mut self, outside: &Outside, lane: &Lane) {
-        self.unwatched(lane);
+        self.unwatched(lane, Told::NoMore);
         self.members.retain(|member| member.lane.id() != lane.id());
         self.left.add(lane.counters());
         self.take_back(outside, lane);
@@ -222,33 +235,26 @@ impl Core {
 
     /// A waiter has adopted the group, or has it still.
     pub(super) fn adopt(&mut self, outside: &Outside, lane: &Lane) {
-        let Some(member) = self.member(lane) else { return };
-        member.has_adopted = true;
-        member.is_expelled = false;
-        self.watched(outside, lane);
+        self.watched(outside, lane, Told::ByHeir);
     }
 
     /// The group has a waiter of its own again. Who has adopted it may work on an event of it, and gets no more.
     pub(super) fn take_over(&mut self, outside: &Outside) {
-        let adopters = self.members.iter_mut().filter(|it| it.has_adopted && !it.is_expelled);
-        let expel = |member: &mut Member| {
-            member.is_expelled = true;
-            member.lane.clone()
-        };
-        for lane in adopters.map(expel).collect::<Vec<_>>() {
-            self.unwatched(&lane);
+        let adopters = self.members.iter().filter(|it| matches!(it.told, Told::ByHeir));
+        for lane in adopters.map(|it| it.lane.clone()).collect::<Vec<_>>() {
+            self.unwatched(&lane, Told::NoMore);
             self.take_back(outside, &lane);
         }
         self.settle(outside);
     }
 
     pub(super) fn is_expelled(&self, lane: &Lane) -> bool {
-        self.members.iter().any(|it| it.is_expelled && it.lane.id() == lane.id())
+        self.members.iter().any(|it| it.is_expelled() && it.lane.id() == lane.id())
     }
 
     /// How many wait for its events.
     pub(super) fn members(&self) -> usize {
-        self.members.iter().filter(|it| !it.is_expelled).count()
+        self.members.iter().filter(|it| !it.is_expelled()).count()
     }
 
     /// Whether some waiter works on an event of this registration.
@@ -433,7 +439,8 @@ impl Core {
     }
 
     pub(super) fn waiters(&self) -> Vec<WaiterCounters> {
-        let own = self.members.iter().filter(|member| !member.has_adopted);
+        let is_own = |it: &&Member| matches!(it.told, Told::Here | Told::ByNest(_));
+        let own = self.members.iter().filter(is_own);
         own.map(|member| member.lane.counters()).collect()
     }
 

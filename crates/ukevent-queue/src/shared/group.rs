@@ -116,15 +116,15 @@ impl Group {
         Locked { core: Some(lock(&self.core)) }
     }
 
-    /// The same for who has another lock, under which nothing of the program's may be dropped: whoever comes next does
-    /// that.
-    pub(super) fn lock_quietly(&self) -> MutexGuard<'_, Core> {
-        lock(&self.core)
-    }
-
     /// The same, but not in a child made by fork(2), where another thread may have had it for ever.
     pub(super) fn lock_at_home(&self) -> Option<Locked<'_>> {
         self.made_by.is_current().then(|| self.lock())
+    }
+
+    /// The core for who has another lock, or is the keeper, and may drop nothing of the program's: whoever comes next
+    /// does that.
+    pub(super) fn lock_quietly(&self) -> MutexGuard<'_, Core> {
+        lock(&self.core)
     }
 
     pub(super) fn check_process(&self) -> Result<(), WrongThread> {

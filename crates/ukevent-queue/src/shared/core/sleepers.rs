@@ -8,7 +8,7 @@
 //! wakes a sleeper makes the set readable. What is for it alone its own eventfd tells ([`Nest`]), which disturbs nobody
 //! else.
 
-use super::{Core, Member, Outside};
+use super::{Core, Member, Outside, Told};
 use crate::backend::Ticket;
 use crate::shared::lane::Lane;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -80,7 +80,7 @@ impl Core {
         }
         let Some(member) = self.member(lane) else { return };
         member.is_asleep = false;
-        if member.is_nested {
+        if member.is_nested() {
             // Whatever this wait needed.
             member.needs = 1;
         }
@@ -104,19 +104,19 @@ impl Core {
         lane: &Lane,
         nest: impl FnOnce() -> Result<Nest, Error>,
     ) -> Result<Option<OwnedFd>, Error> {
-        let Some(member) = self.member(lane) else { return Ok(None) };
-        if member.nest.is_none() {
-            member.nest = Some(nest()?);
+        if self.member(lane).is_some_and(|member| !member.is_nested()) {
+            self.watched(outside, lane, Told::ByNest(nest()?));
         }
-        let descriptor = member.nest.as_ref().map(Nest::descriptor).transpose()?;
-        self.watched(outside, lane);
-        Ok(descriptor)
+        match self.member(lane).map(|member| &member.told) {
+            Some(Told::ByNest(nest)) => nest.descriptor().map(Some),
+            _ => Ok(None),
+        }
     }
 
-    /// From now on somebody else watches the set for this waiter.
-    pub(in crate::shared) fn watched(&mut self, outside: &Outside, lane: &Lane) {
-        let Some(member) = self.member(lane).filter(|member| !member.is_nested) else { return };
-        member.is_nested = true;
+    /// From now on somebody else watches for this waiter, if nobody does yet.
+    pub(super) fn watched(&mut self, outside: &Outside, lane: &Lane, told: Told) {
+        let Some(member) = self.member(lane).filter(|member| !member.is_nested()) else { return };
+        member.told = told;
         member.needs = 1;
         self.nested += 1;
         self.sleepers += 1;
@@ -128,11 +128,12 @@ impl Core {
         self.settle(outside);
     }
 
-    /// Nobody watches for a waiter any more: it goes.
-    pub(super) fn unwatched(&mut self, lane: &Lane) {
+    /// Nobody watches for a waiter any more.
+    pub(super) fn unwatched(&mut self, lane: &Lane, told: Told) {
         let Some(member) = self.member(lane) else { return };
-        let was_nested = std::mem::take(&mut member.is_nested);
+        let was_nested = member.is_nested();
         let was_called = member.answer();
+        member.told = told;
         self.nested -= usize::from(was_nested);
         self.sleepers -= usize::from(was_nested);
         self.has_answered(was_called);
@@ -180,7 +181,7 @@ impl Core {
 
     /// Whether somebody who sleeps would take what this one has handed on.
     fn is_awaited(&self, by: u32) -> bool {
-        let is_other = |it: &Member| (it.is_asleep || it.is_nested) && it.lane.id() != by;
+        let is_other = |it: &Member| (it.is_asleep || it.is_nested()) && it.lane.id() != by;
         self.members() == 1 || self.members.iter().any(is_other)
     }
 
@@ -212,10 +213,12 @@ impl Core {
     /// Wakes those who sleep and are meant. The others are disturbed, and sleep on.
     fn call(&mut self, is_meant: impl Fn(&Member) -> bool) {
         for member in self.members.iter_mut().filter(|it| is_meant(it)) {
-            if member.is_nested && !member.is_shown {
+            if let Told::ByNest(nest) = &member.told
+                && !member.is_shown
+            {
                 member.is_shown = true;
                 // A live eventfd takes it.
-                let _: Option<Result<(), Error>> = member.nest.as_ref().map(|it| it.bell.signal());
+                let _: Result<(), Error> = nest.bell.signal();
             }
             if member.is_asleep && !member.is_called {
                 member.is_called = true;
@@ -247,7 +250,7 @@ impl Member {
     /// It looks: nobody need call it any more. Whether all that sleep were disturbed for it.
     fn answer(&mut self) -> bool {
         if std::mem::take(&mut self.is_shown)
-            && let Some(nest) = &self.nest
+            && let Told::ByNest(nest) = &self.told
         {
             // A live eventfd can be read.
             let _: Result<(), Error> = nest.bell.clear();

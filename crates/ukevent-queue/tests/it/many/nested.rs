@@ -24,6 +24,19 @@ impl Both {
         Self { own, waiter }
     }
 
+    /// There is nothing for it in the shared queue, and after a few looks nothing is shown to it either.
+    #[track_caller]
+    fn comes_to_rest(&mut self) {
+        for _ in 0..20 {
+            if self.own.wait(Wait::now()).unwrap() == 0 {
+                return;
+            }
+            while self.own.next_event().is_some() {}
+            assert_eq!(self.waiter.wait(Wait::now()), Ok(0), "there is nothing for it");
+        }
+        panic!("it is shown again and again, and there is nothing");
+    }
+
     /// Waits for either, and does something with each event of the shared queue.
     fn turn(&mut self, mut each: impl FnMut(Event)) {
         assert!(self.own.wait(patient()).unwrap() > 0, "nothing came");
@@ -144,10 +157,7 @@ fn a_level_that_is_held_does_not_show_until_it_is_let_go_of() {
     let mut other = queue.waiter().unwrap();
     door.knock();
     assert_eq!(one(&mut other, patient()).map(|event| event.token), Some(B));
-    while both.own.wait(Wait::now()).unwrap() > 0 {
-        while both.own.next_event().is_some() {}
-        assert_eq!(both.waiter.wait(Wait::now()).unwrap(), 0, "the other holds it");
-    }
+    both.comes_to_rest();
     // Lets go of it; the state is as it was.
     drop(other);
     let mut came = 0;
@@ -185,13 +195,7 @@ fn what_a_nested_one_works_on_does_not_show_to_others_again_and_again() {
     queue.poster(key).unwrap().post(1).unwrap();
     assert_eq!(working.waiter.wait(Wait::now()), Ok(1));
     assert_eq!(working.waiter.next_event().map(|event| event.token), Some(B));
-    let mut looks = 0;
-    while other.own.wait(Wait::now()).unwrap() > 0 {
-        while other.own.next_event().is_some() {}
-        assert_eq!(other.waiter.wait(Wait::now()), Ok(0), "there is nothing");
-        looks += 1;
-        assert!(looks < 20, "it is shown again and again, and there is nothing");
-    }
+    other.comes_to_rest();
 }
 
 /// A nested one that is shown something and does not look lets who sleeps inside sleep.
@@ -220,13 +224,7 @@ fn what_a_nested_one_hands_on_does_not_show_to_it_again_and_again() {
     assert_eq!(both.waiter.wait(Wait::now()), Ok(1));
     let event = both.waiter.next_event().unwrap();
     both.waiter.release(event).unwrap();
-    let mut looks = 0;
-    while both.own.wait(Wait::now()).unwrap() > 0 {
-        while both.own.next_event().is_some() {}
-        assert_eq!(both.waiter.wait(Wait::now()), Ok(0), "it is for the other");
-        looks += 1;
-        assert!(looks < 20, "it is shown again and again, and there is nothing");
-    }
+    both.comes_to_rest();
     assert_eq!(one(&mut other, patient()).map(|event| event.token), Some(B));
 }
 
